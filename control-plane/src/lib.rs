@@ -1,0 +1,1 @@
+//! Configuration store, revisions, and push to the data planes.

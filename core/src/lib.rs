@@ -1,0 +1,22 @@
+//! What both planes share: domain types, the configuration model and the seven plugin traits.
+//! No I/O and no runtime: everything here can be used, tested and read without a network.
+
+pub mod config;
+pub mod plugin;
+
+mod call;
+mod credential;
+mod deadline;
+mod error;
+mod id;
+mod name;
+mod principal;
+
+pub use call::{CallContext, RequestId, TraceContext};
+pub use credential::{Credential, CredentialEntry, CredentialKey};
+pub use deadline::Deadline;
+pub use error::{ErrorKind, PluginError};
+pub use id::{InvalidName, ProfileName, Revision, ServerName, TenantId, UserId};
+pub use name::{ExposedName, MAX_EXPOSED_LENGTH, SEPARATOR};
+pub use principal::Principal;
+pub use secrecy::{ExposeSecret, SecretString};

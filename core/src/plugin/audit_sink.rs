@@ -1,0 +1,97 @@
+//! Audit: the record of what was done, refused and failed.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{CallContext, PluginError, TenantId};
+
+/// How an audited request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOutcome {
+    /// It was answered.
+    Ok,
+    /// The server answered that its tool failed.
+    ToolError,
+    /// It was refused: not authenticated, not allowed, not found.
+    Denied,
+    /// It could not be carried out.
+    Error,
+}
+
+/// One thing that happened, in the form of the `log_event` tool.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AuditEvent {
+    /// When the request ended.
+    pub timestamp: Timestamp,
+    /// What kind of request it was, such as `tool_call`.
+    pub event_type: String,
+    /// The tenant whose endpoint was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
+    /// Who asked; absent when the caller was not authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The configured server, where one was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp_server: Option<String>,
+    /// The tool under its original name; for an unknown one, the name that the client sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// How it ended.
+    pub result: AuditOutcome,
+    /// `event_id` (stable over repeated delivery), `revision`, `request_id`, `reason`,
+    /// `duration_ms` and what else belongs to this type of event.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+/// Takes audit events. MCP tools: `log_event`, optionally `log_events`.
+#[async_trait]
+pub trait AuditSink: Send + Sync {
+    /// Takes one event. When it returns, the event is as safe as this sink makes it. The same
+    /// event may come again after an error; its `event_id` tells.
+    ///
+    /// # Errors
+    /// An error means that the event may be lost if it is not sent again.
+    async fn log_event(&self, context: &CallContext, event: &AuditEvent)
+    -> Result<(), PluginError>;
+
+    /// Takes several events in order. An error leaves open how many were taken; all are sent again.
+    ///
+    /// # Errors
+    /// As for [`log_event`](Self::log_event).
+    async fn log_events(
+        &self,
+        context: &CallContext,
+        events: &[AuditEvent],
+    ) -> Result<(), PluginError> {
+        for event in events {
+            self.log_event(context, event).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_fields_of_the_log_event_tool() {
+        let event = AuditEvent {
+            timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
+            event_type: "tool_call".into(),
+            tenant_id: Some(TenantId::default()),
+            user_id: Some("ada".into()),
+            mcp_server: Some("files".into()),
+            tool: Some("read".into()),
+            result: AuditOutcome::ToolError,
+            metadata: BTreeMap::from([("revision".into(), 7.into())]),
+        };
+        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"timestamp":"2026-11-22T10:00:00Z","event_type":"tool_call","tenant_id":"default","user_id":"ada","mcp_server":"files","tool":"read","result":"tool_error","metadata":{"revision":7}}"#);
+    }
+}

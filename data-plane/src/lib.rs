@@ -1,0 +1,1 @@
+//! MCP listener, sessions, request pipeline and upstream servers.

@@ -1,0 +1,1 @@
+//! Plugin implementations, and the registry that builds a tenant's plugins.

@@ -1,0 +1,1 @@
+//! The .proto files, the generated code, and conversions to core types.

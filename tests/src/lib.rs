@@ -1,0 +1,1 @@
+//! Test harness, fixture servers and benchmarks.
