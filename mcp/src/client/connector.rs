@@ -1,0 +1,237 @@
+//! The one connector for outgoing connections: it resolves, checks the address, connects, and
+//! speaks TLS for `https`.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::network::{NetworkPolicy, NetworkRule};
+
+/// How long one address may take to accept a connection before the next one is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Opens outgoing connections, to addresses that the network policy permits only. Cheap to clone;
+/// clones share policy and TLS roots.
+#[derive(Clone)]
+pub struct Connector {
+    https: HttpsConnector<Dialer>,
+}
+
+impl Connector {
+    /// A connector that trusts the certificate authorities of the operating system.
+    pub fn new(policy: NetworkPolicy) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = match builder.clone().with_native_roots() {
+            Ok(builder) => builder.with_no_client_auth(),
+            Err(error) => {
+                // A machine without certificates can still reach plain http servers.
+                tracing::warn!(
+                    %error,
+                    "no certificate authorities found, https servers will not be trusted; \
+                     install the package ca-certificates"
+                );
+                builder
+                    .with_root_certificates(RootCertStore::empty())
+                    .with_no_client_auth()
+            }
+        };
+        Ok(Self::with_tls(policy, config))
+    }
+
+    /// A connector with TLS settings of the caller's own.
+    pub fn with_tls(policy: NetworkPolicy, config: ClientConfig) -> Self {
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(Dialer {
+                policy: Arc::new(policy),
+            });
+        Self { https }
+    }
+
+    pub(super) fn service(&self) -> HttpsConnector<Dialer> {
+        self.https.clone()
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("connecting to {host} ({address}) is not permitted: {rule}")]
+    Refused {
+        host: String,
+        address: IpAddr,
+        rule: NetworkRule,
+    },
+    #[error("cannot resolve {host}")]
+    Resolve { host: String, source: io::Error },
+    #[error("{host} has no address")]
+    NoAddress { host: String },
+    #[error("cannot connect to {address}")]
+    Connect {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("{address} did not answer within {} s", CONNECT_TIMEOUT.as_secs())]
+    TimedOut { address: SocketAddr },
+    #[error("the address {0} names no host")]
+    NoHost(Uri),
+}
+
+/// Opens TCP connections to permitted addresses.
+#[derive(Debug, Clone)]
+pub(super) struct Dialer {
+    policy: Arc<NetworkPolicy>,
+}
+
+impl Dialer {
+    async fn dial(self, uri: Uri) -> Result<TcpStream, ConnectError> {
+        let Some(host) = uri.host() else {
+            return Err(ConnectError::NoHost(uri));
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let default_port = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
+
+        // Checked at each connect and on what is then connected to, so that neither an odd
+        // spelling of an address nor a name whose answer changes gets past the policy.
+        let addresses = tokio::net::lookup_host((host, port))
+            .await
+            .map_err(|source| ConnectError::Resolve {
+                host: host.to_owned(),
+                source,
+            })?;
+        let mut last = ConnectError::NoAddress {
+            host: host.to_owned(),
+        };
+        for address in addresses {
+            let attempt = match self.policy.check(address.ip()) {
+                Ok(()) => connect(address).await,
+                Err(rule) => {
+                    let host = host.to_owned();
+                    Err(ConnectError::Refused {
+                        host,
+                        address: address.ip(),
+                        rule,
+                    })
+                }
+            };
+            match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(|_| ConnectError::TimedOut { address })?
+        .map_err(|source| ConnectError::Connect { address, source })?;
+    // Messages are small and somebody waits for each of them.
+    stream
+        .set_nodelay(true)
+        .map_err(|source| ConnectError::Connect { address, source })?;
+    Ok(stream)
+}
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let dialer = self.clone();
+        Box::pin(async move { Ok(TokioIo::new(dialer.dial(uri).await?)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn dial(policy: NetworkPolicy, uri: &str) -> Result<TcpStream, ConnectError> {
+        Dialer {
+            policy: Arc::new(policy),
+        }
+        .dial(uri.parse().unwrap())
+        .await
+    }
+
+    #[tokio::test]
+    async fn refuses_every_spelling_of_a_forbidden_address() {
+        for uri in [
+            "http://169.254.169.254/latest",
+            "http://2852039166/latest",
+            "http://0251.0376.0251.0376/latest",
+            "http://0xa9fea9fe/latest",
+            "http://[::ffff:169.254.169.254]/latest",
+            "http://[::ffff:a9fe:a9fe]/latest",
+        ] {
+            let error = dial(NetworkPolicy::desktop(), uri).await.unwrap_err();
+            let ConnectError::Refused { rule, .. } = error else {
+                panic!("{uri}: {error}")
+            };
+            assert_eq!(rule, NetworkRule::LinkLocal, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_a_name_that_resolves_to_a_forbidden_address() {
+        let policy = NetworkPolicy::public_only(Vec::new());
+        let error = dial(policy, "http://localhost:9/")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("connecting to localhost ("), "{error}");
+        assert!(
+            error.contains("loopback addresses are only reached in permitted"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn connects_to_a_permitted_address() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let uri = format!("http://{address}/");
+        assert!(dial(NetworkPolicy::desktop(), &uri).await.is_ok());
+        let permitted = NetworkPolicy::public_only(vec!["127.0.0.0/8".parse().unwrap()]);
+        assert!(dial(permitted, &uri).await.is_ok());
+    }
+}

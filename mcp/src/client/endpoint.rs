@@ -1,0 +1,268 @@
+//! An MCP server's HTTP endpoint: its address, its connection pool, and the limits on its answers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connector::{Connector, Dialer};
+use super::error::{ClientError, excerpt};
+
+/// Widespread servers close a connection after five idle seconds. Giving it up before they do
+/// avoids sending a request into a connection that is just being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Idle connections kept; more may be open while requests are under way.
+const IDLE_CONNECTIONS: usize = 32;
+
+/// One endpoint. Cheap to clone; clones share the connection pool.
+#[derive(Clone)]
+pub struct HttpEndpoint {
+    url: Uri,
+    name: Arc<str>,
+    client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    headers: HeaderMap,
+    max_message_bytes: usize,
+}
+
+impl HttpEndpoint {
+    /// The endpoint at `url`, whose requests all carry `headers`, and whose messages may have up
+    /// to `max_message_bytes`.
+    pub fn new(
+        url: &str,
+        connector: &Connector,
+        headers: HeaderMap,
+        max_message_bytes: usize,
+    ) -> Result<Self, ClientError> {
+        let url = parse_url(url)?;
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(connector.service());
+        Ok(Self {
+            name: name_of(&url).into(),
+            url,
+            client,
+            headers,
+            max_message_bytes,
+        })
+    }
+
+    /// The same endpoint and connection pool with other headers, such as one user's credentials.
+    #[must_use]
+    pub fn with_headers(&self, headers: HeaderMap) -> Self {
+        Self {
+            headers,
+            ..self.clone()
+        }
+    }
+
+    /// The address without its query, which may hold a secret.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
+    }
+
+    /// Posts one message. `extra` overrides the endpoint's own headers; `protocol` overrides both.
+    pub(super) async fn post(
+        &self,
+        extra: &HeaderMap,
+        protocol: HeaderMap,
+        message: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let mut request = self.request(Method::POST, message);
+        let headers = request.headers_mut();
+        override_with(headers, extra.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        override_with(headers, protocol);
+        self.send(request).await
+    }
+
+    /// Asks the server to end the session that `protocol` names.
+    pub(super) async fn delete(
+        &self,
+        protocol: HeaderMap,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let mut request = self.request(Method::DELETE, Bytes::new());
+        override_with(request.headers_mut(), protocol);
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        let response = self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                ClientError::Unreachable {
+                    endpoint: self.name.clone(),
+                    source: error.into(),
+                }
+            } else {
+                ClientError::StreamLost {
+                    server: self.name.clone(),
+                    source: Some(error.into()),
+                }
+            }
+        })?;
+        if response.status().is_redirection() {
+            let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+            return Err(ClientError::Redirect {
+                endpoint: self.name.clone(),
+                status: response.status(),
+                location: excerpt(location.unwrap_or(b"(nowhere)"), 200),
+            });
+        }
+        Ok(response)
+    }
+}
+
+/// Header values and the query are left out: they may be secrets.
+impl fmt::Debug for HttpEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpEndpoint")
+            .field("name", &self.name)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("max_message_bytes", &self.max_message_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_url(text: &str) -> Result<Uri, ClientError> {
+    // Neither the query nor a user's password is repeated in an error.
+    let shown = text
+        .split('?')
+        .next()
+        .filter(|shown| !shown.contains('@'))
+        .unwrap_or("…");
+    let invalid = |url: &str, reason| ClientError::InvalidEndpoint {
+        url: url.to_owned(),
+        reason,
+    };
+    let url: Uri = text
+        .parse()
+        .map_err(|_| invalid(shown, "it is not a URL"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(invalid(shown, "it does not begin with http:// or https://"));
+    }
+    let Some(authority) = url.authority() else {
+        return Err(invalid(shown, "it names no host"));
+    };
+    if authority.as_str().contains('@') {
+        let reason = "it holds a user name or password: configure these as a credential";
+        return Err(invalid(shown, reason));
+    }
+    if authority.host().is_empty() {
+        return Err(invalid(shown, "it names no host"));
+    }
+    Ok(url)
+}
+
+fn name_of(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let authority = url
+        .authority()
+        .map(|authority| authority.as_str())
+        .unwrap_or_default();
+    format!("{scheme}://{authority}{}", url.path())
+}
+
+/// Puts `headers` in the place of those with the same names.
+fn override_with(target: &mut HeaderMap, headers: HeaderMap) {
+    let mut name = None;
+    for (next, value) in headers {
+        // A name comes with its first value only.
+        if let Some(next) = next {
+            target.remove(&next);
+            name = Some(next);
+        }
+        if let Some(name) = &name {
+            target.append(name.clone(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::network::NetworkPolicy;
+
+    fn endpoint(url: &str) -> Result<HttpEndpoint, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-key", HeaderValue::from_static("hunter2"));
+        HttpEndpoint::new(
+            url,
+            &Connector::new(NetworkPolicy::desktop()).unwrap(),
+            headers,
+            1,
+        )
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_http_url() {
+        for url in [
+            "",
+            "localhost:80",
+            "/mcp",
+            "ftp://host/",
+            "unix:///x",
+            "http://",
+        ] {
+            let error = endpoint(url).unwrap_err();
+            assert!(
+                matches!(error, ClientError::InvalidEndpoint { .. }),
+                "{url}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn shows_neither_password_nor_query_nor_header_values() {
+        let error = endpoint("https://me:hunter2@host/mcp")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("credential") && !error.contains("hunter2"),
+            "{error}"
+        );
+        let endpoint = endpoint("https://host:8443/mcp?key=hunter2").unwrap();
+        assert_eq!(&**endpoint.name(), "https://host:8443/mcp");
+        assert!(!format!("{endpoint:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn overriding_headers_replaces_all_values_of_a_name() {
+        let mut target = HeaderMap::new();
+        target.append("a", HeaderValue::from_static("1"));
+        target.append("a", HeaderValue::from_static("2"));
+        target.append("b", HeaderValue::from_static("3"));
+        let mut over = HeaderMap::new();
+        over.append("a", HeaderValue::from_static("4"));
+        over.append("a", HeaderValue::from_static("5"));
+        override_with(&mut target, over);
+        assert_eq!(target.get_all("a").iter().collect::<Vec<_>>(), ["4", "5"]);
+        assert_eq!(target["b"], "3");
+    }
+}

@@ -1,0 +1,361 @@
+//! The HTTP headers of MCP: their names, how values are encoded, and that they match the body.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::code;
+use crate::message::{Kind, Message};
+use crate::meta::RequestMeta;
+use crate::params::Params;
+use crate::version::Version;
+
+pub const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What the headers begin with that repeat a call's arguments.
+pub const MCP_PARAM_PREFIX: &str = "mcp-param-";
+
+const SENTINEL_START: &str = "=?base64?";
+const SENTINEL_END: &str = "?=";
+
+/// Headers that are missing, unreadable or at odds with the body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderMismatch {
+    #[error("Header mismatch: the {header} header is missing")]
+    Missing { header: &'static str },
+    #[error("Header mismatch: the {header} header appears more than once")]
+    Repeated { header: &'static str },
+    #[error("Header mismatch: the {header} header's value {problem}")]
+    Malformed {
+        header: &'static str,
+        problem: ValueError,
+    },
+    #[error("Header mismatch: {header} header value '{value}' does not match body value '{body}'")]
+    Differs {
+        header: &'static str,
+        value: String,
+        body: String,
+    },
+    #[error("Header mismatch: {header} header value '{value}' has no counterpart in the body")]
+    Unmatched { header: &'static str, value: String },
+}
+
+impl HeaderMismatch {
+    /// The JSON-RPC error code that says this to the client.
+    pub fn code(&self) -> i64 {
+        code::HEADER_MISMATCH
+    }
+}
+
+/// Why a header's value cannot be read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    #[error("contains characters that a header cannot carry")]
+    Characters,
+    #[error("is marked as Base64 but is not")]
+    Base64,
+    #[error("is Base64 of something that is not UTF-8")]
+    Utf8,
+}
+
+/// Writes a value as a header can carry it, in Base64 where it has to be.
+#[expect(
+    clippy::expect_used,
+    reason = "plain values are checked and Base64 is ASCII"
+)]
+pub fn encode_value(text: &str) -> HeaderValue {
+    let value = if is_plain(text) {
+        HeaderValue::from_str(text)
+    } else {
+        HeaderValue::try_from(format!(
+            "{SENTINEL_START}{}{SENTINEL_END}",
+            STANDARD.encode(text)
+        ))
+    };
+    value.expect("an encoded value is a valid header value")
+}
+
+/// Reads a value that may be encoded as [`encode_value`] does.
+pub fn decode_value(value: &HeaderValue) -> Result<Cow<'_, str>, ValueError> {
+    let text = value.to_str().map_err(|_| ValueError::Characters)?;
+    let Some(encoded) = sentinel_content(text) else {
+        return Ok(Cow::Borrowed(text));
+    };
+    let decoded = STANDARD.decode(encoded).map_err(|_| ValueError::Base64)?;
+    String::from_utf8(decoded)
+        .map(Cow::Owned)
+        .map_err(|_| ValueError::Utf8)
+}
+
+/// The parameter that the `Mcp-Name` header of a method repeats, which may be missing; `None` if
+/// the method has no such header.
+pub fn named_parameter<'a>(method: &str, params: &'a Params) -> Option<Option<&'a str>> {
+    match method {
+        "tools/call" | "prompts/get" => Some(params.name()),
+        "resources/read" => Some(params.uri()),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some(params.task_id()),
+        _ => None,
+    }
+}
+
+/// The headers that a modern server wants to see with `message`.
+pub fn standard_headers(
+    message: &Message,
+    params: &Params,
+    version: Version,
+) -> Result<HeaderMap, ValueError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        MCP_PROTOCOL_VERSION,
+        HeaderValue::from_static(version.as_str()),
+    );
+    if let Some(method) = message.method() {
+        let value = HeaderValue::from_str(method).map_err(|_| ValueError::Characters)?;
+        headers.insert(MCP_METHOD, value);
+        if let Some(Some(name)) = named_parameter(method, params) {
+            headers.insert(MCP_NAME, encode_value(name));
+        }
+    }
+    Ok(headers)
+}
+
+/// Checks the headers of a modern client's POST against its body.
+///
+/// Which headers a notification must have is not defined: those it has are checked.
+pub fn check_request(
+    headers: &HeaderMap,
+    message: &Message,
+    params: &Params,
+    meta: &RequestMeta,
+) -> Result<(), HeaderMismatch> {
+    let required = message.kind() == Kind::Request;
+    let version = Standard {
+        name: "MCP-Protocol-Version",
+        encoded: false,
+        required,
+    };
+    version.check(headers, &MCP_PROTOCOL_VERSION, meta.protocol_version())?;
+    let method = Standard {
+        name: "Mcp-Method",
+        encoded: false,
+        required,
+    };
+    method.check(headers, &MCP_METHOD, message.method())?;
+    if let Some(name) = message
+        .method()
+        .and_then(|method| named_parameter(method, params))
+    {
+        // Where the body has no name either, that is what is wrong with the request.
+        let standard = Standard {
+            name: "Mcp-Name",
+            encoded: true,
+            required: required && name.is_some(),
+        };
+        standard.check(headers, &MCP_NAME, name)?;
+    }
+    Ok(())
+}
+
+/// A header that repeats a value of the body.
+struct Standard {
+    /// As the specification spells it.
+    name: &'static str,
+    /// Whether the value may be in Base64.
+    encoded: bool,
+    required: bool,
+}
+
+impl Standard {
+    fn check(
+        &self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+        body: Option<&str>,
+    ) -> Result<(), HeaderMismatch> {
+        let header = self.name;
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else {
+            return if self.required {
+                Err(HeaderMismatch::Missing { header })
+            } else {
+                Ok(())
+            };
+        };
+        // Readers differ in whether they take the first or the last of several.
+        if values.next().is_some() {
+            return Err(HeaderMismatch::Repeated { header });
+        }
+        let value = if self.encoded {
+            decode_value(value)
+        } else {
+            value
+                .to_str()
+                .map(Cow::Borrowed)
+                .map_err(|_| ValueError::Characters)
+        };
+        let value = value.map_err(|problem| HeaderMismatch::Malformed { header, problem })?;
+        match body {
+            Some(body) if body == value => Ok(()),
+            Some(body) => Err(HeaderMismatch::Differs {
+                header,
+                value: value.into_owned(),
+                body: body.to_owned(),
+            }),
+            None => Err(HeaderMismatch::Unmatched {
+                header,
+                value: value.into_owned(),
+            }),
+        }
+    }
+}
+
+/// Whether a value arrives unchanged when it is written into a header as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+        && !text.starts_with([' ', '\t'])
+        && !text.ends_with([' ', '\t'])
+        && sentinel_content(text).is_none()
+}
+
+fn sentinel_content(text: &str) -> Option<&str> {
+    text.strip_prefix(SENTINEL_START)?
+        .strip_suffix(SENTINEL_END)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn encodes_the_specifications_examples() {
+        for (text, encoded) in [
+            ("us-west1", "us-west1"),
+            ("", ""),
+            ("Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="),
+            (" padded ", "=?base64?IHBhZGRlZCA=?="),
+            ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
+            ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+        ] {
+            assert_eq!(encode_value(text), encoded);
+            assert_eq!(
+                decode_value(&HeaderValue::from_static(encoded)).unwrap(),
+                text
+            );
+        }
+    }
+
+    #[test]
+    fn takes_an_incomplete_or_upper_case_marker_literally() {
+        for text in ["=?base64?SGVsbG8=", "SGVsbG8=?=", "=?BASE64?SGVsbG8=?="] {
+            assert_eq!(decode_value(&HeaderValue::from_static(text)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_values_that_cannot_be_decoded() {
+        let decode = |text: &'static [u8]| {
+            decode_value(&HeaderValue::from_bytes(text).unwrap()).unwrap_err()
+        };
+        assert_eq!(decode(b"=?base64?SGVsbG8?="), ValueError::Base64);
+        assert_eq!(decode(b"=?base64?SGVs!!!bG8=?="), ValueError::Base64);
+        assert_eq!(decode(b"=?base64?/w==?="), ValueError::Utf8);
+        assert_eq!(decode(b"caf\xc3\xa9"), ValueError::Characters);
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_what_it_encodes(text in any::<String>()) {
+            let value = encode_value(&text);
+            prop_assert_eq!(decode_value(&value).unwrap(), text);
+        }
+    }
+
+    fn check(body: &str, headers: &[(&str, &str)]) -> Result<(), HeaderMismatch> {
+        let message = Message::scan(Bytes::from(body.to_owned())).unwrap();
+        let params = Params::of(&message).unwrap();
+        let meta = params.meta().unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        check_request(&map, &message, &params, &meta)
+    }
+
+    const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"bar",
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    const VERSION: (&str, &str) = ("MCP-Protocol-Version", "2026-07-28");
+    const METHOD: (&str, &str) = ("Mcp-Method", "tools/call");
+
+    #[test]
+    fn accepts_headers_that_repeat_the_body() {
+        check(CALL, &[VERSION, METHOD, ("MCP-NAME", "bar")]).unwrap();
+        check(CALL, &[VERSION, METHOD, ("Mcp-Name", "=?base64?YmFy?=")]).unwrap();
+        let read = r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b",
+            "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        check(
+            read,
+            &[
+                VERSION,
+                ("Mcp-Method", "resources/read"),
+                ("Mcp-Name", "a:b"),
+            ],
+        )
+        .unwrap();
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{
+            "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        check(list, &[VERSION, ("Mcp-Method", "tools/list")]).unwrap();
+        check(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#, &[]).unwrap();
+    }
+
+    #[test]
+    fn says_which_header_differs_and_how() {
+        let error = check(CALL, &[VERSION, METHOD, ("Mcp-Name", "foo")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Header mismatch: Mcp-Name header value 'foo' does not match body value 'bar'"
+        );
+        assert_eq!(error.code(), code::HEADER_MISMATCH);
+        for (headers, named) in [
+            (vec![METHOD, ("Mcp-Name", "bar")], "MCP-Protocol-Version"),
+            (vec![VERSION, ("Mcp-Name", "bar")], "Mcp-Method"),
+            (vec![VERSION, METHOD], "Mcp-Name"),
+            (
+                vec![VERSION, ("Mcp-Method", "TOOLS/CALL"), ("Mcp-Name", "bar")],
+                "Mcp-Method",
+            ),
+            (
+                vec![VERSION, METHOD, ("Mcp-Name", "bar"), ("Mcp-Name", "bar")],
+                "Mcp-Name",
+            ),
+            (
+                vec![VERSION, METHOD, ("Mcp-Name", "=?base64?YmF?=")],
+                "Mcp-Name",
+            ),
+            (
+                vec![("MCP-Protocol-Version", "2025-11-25"), METHOD],
+                "MCP-Protocol-Version",
+            ),
+        ] {
+            let error = check(CALL, &headers).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn writes_headers_that_pass_its_own_check() {
+        let body = CALL.replace("\"bar\"", "\"世界\"");
+        let message = Message::scan(Bytes::from(body)).unwrap();
+        let params = Params::of(&message).unwrap();
+        let headers = standard_headers(&message, &params, Version::LATEST_MODERN).unwrap();
+        check_request(&headers, &message, &params, &params.meta().unwrap()).unwrap();
+    }
+}
