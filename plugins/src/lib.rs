@@ -1,1 +1,11 @@
-//! Plugin implementations, and the registry that builds a tenant's plugins.
+//! Plugin implementations, the registry that builds a tenant's plugins, and the suites that every
+//! implementation must pass.
+
+pub mod suite;
+
+mod in_memory;
+mod registry;
+mod secrets;
+
+pub use registry::{Registry, Role};
+pub use secrets::SecretResolver;

@@ -1,0 +1,21 @@
+//! The implementations that run in the gateway's own process.
+
+mod all_must_allow;
+mod always_allow;
+mod deny_all;
+mod desktop_implicit;
+mod every_sink;
+mod json_lines;
+mod line_writer;
+mod none;
+mod noop;
+
+pub(crate) use all_must_allow::AllMustAllow;
+pub(crate) use always_allow::AlwaysAllow;
+pub(crate) use deny_all::DenyAll;
+pub(crate) use desktop_implicit::DesktopImplicit;
+pub(crate) use every_sink::EverySink;
+pub(crate) use json_lines::JsonLines;
+pub(crate) use line_writer::{LineWriter, Outputs};
+pub(crate) use none::NotConfigured;
+pub(crate) use noop::Noop;

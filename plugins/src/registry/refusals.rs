@@ -1,0 +1,113 @@
+//! What is said of plugins that cannot be built: what is wrong, and what to write instead.
+
+use gateway_core::config::{PluginConfig, ServerSpec, Violation};
+use gateway_core::plugin::PluginKind;
+
+use super::implementations::names;
+use crate::in_memory::NotConfigured;
+
+/// How alike two names must be (0 to 1, Jaro-Winkler) for one to be taken for a misspelt other.
+const ALIKE: f64 = 0.8;
+
+pub(super) fn unknown_implementation(kind: PluginKind, path: &str, name: &str) -> Violation {
+    let field = format!("{path}.implementation");
+    let known = quoted(&names(kind));
+    if name.is_empty() {
+        return Violation::new(field, format!("is missing: `{kind}` has {known}"));
+    }
+    let elsewhere: Vec<_> = PluginKind::ALL
+        .into_iter()
+        .filter(|other| names(*other).contains(&name))
+        .map(PluginKind::as_str)
+        .collect();
+    if !elsewhere.is_empty() {
+        let others = quoted(&elsewhere);
+        let reason = format!("`{name}` is an implementation of {others}; `{kind}` has {known}");
+        return Violation::new(field, reason);
+    }
+    let nearest = names(kind)
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let guess = nearest.map(|(_, name)| format!(", did you mean `{name}`?"));
+    let guess = guess.unwrap_or_default();
+    let reason = format!("there is no implementation `{name}`{guess}; `{kind}` has {known}");
+    Violation::new(field, reason)
+}
+
+pub(super) fn implicit_user_on_open_listener(path: &str) -> Violation {
+    let reason = "`desktop-implicit` takes every caller for the user of this machine, which only a \
+                  loopback listener can bear: configure an `auth_provider` that checks \
+                  credentials, or listen on 127.0.0.1";
+    Violation::new(format!("{path}.implementation"), reason)
+}
+
+pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
+    let reason = format!(
+        "`disk` needs an audit spool, which this version does not have yet: `{name}` writes each \
+         event before the request is answered, which is `process`"
+    );
+    Violation::new(format!("{path}.durability"), reason)
+}
+
+/// A plugin of provider `mcp`: says which part of the gateway is missing for it.
+pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> Violation {
+    let Some(server) = &plugin.server else {
+        return Violation::new(format!("{path}.provider"), "provider `mcp` needs `server`");
+    };
+    let missing = match server {
+        ServerSpec::Catalog { .. } => {
+            "a plugin from a catalog (type: catalog) needs a catalog client, which this version \
+             does not have yet"
+        }
+        ServerSpec::Remote { .. } => {
+            "a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this \
+             version does not have yet"
+        }
+        ServerSpec::Image { .. } => {
+            "a plugin in a container (type: image) needs a container engine, which this version \
+             does not drive yet"
+        }
+        ServerSpec::Registry { .. } => {
+            "a plugin from the community registry (type: registry) needs a registry client, which \
+             this version does not have yet"
+        }
+        ServerSpec::Sidecar { .. } => {
+            "a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, \
+             which this version does not have yet"
+        }
+        ServerSpec::Command { .. } => {
+            "a plugin as a child process (type: command) needs the adapters for plugins over MCP, \
+             which this version does not have yet"
+        }
+    };
+    let reason = format!("{missing}; {}", instead(kind));
+    Violation::new(format!("{path}.server"), reason)
+}
+
+fn instead(kind: PluginKind) -> String {
+    let real: Vec<_> = names(kind)
+        .into_iter()
+        .filter(|name| *name != NotConfigured::NAME)
+        .collect();
+    if !real.is_empty() {
+        return format!("in memory, `{kind}` has {}", quoted(&real));
+    }
+    let without = match kind {
+        PluginKind::CredentialStorage => "no credentials are stored",
+        PluginKind::AuthProxy => "no credentials are put into requests",
+        _ => "no servers are provisioned",
+    };
+    format!("leave `{kind}` out, and {without}")
+}
+
+/// Names in backquotes, as a list in a sentence.
+fn quoted(names: &[&str]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "none".to_owned(),
+    }
+}

@@ -1,0 +1,222 @@
+//! What is refused and how, how gaps are filled, and what a change keeps.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use gateway_core::config::load_yaml;
+use gateway_core::plugin::{Action, Authentication, ItemKind};
+use gateway_core::{CallContext, Credential, Deadline, Principal, RequestId};
+
+use super::*;
+
+const REPLICA: Role = Role::DataPlane {
+    loopback_only: false,
+};
+
+fn plugins(yaml: &str) -> PluginsConfig {
+    load_yaml(yaml).unwrap().plugins
+}
+
+fn context() -> CallContext {
+    let deadline = Deadline::after(Duration::from_secs(60));
+    CallContext::new(TenantId::default(), deadline, RequestId::new("r1"))
+}
+
+fn said(role: Role, yaml: &str) -> String {
+    let mut text = String::new();
+    for violation in Registry::new(role).check(&plugins(yaml)) {
+        writeln!(text, "{}: {}", violation.path, violation.reason).unwrap();
+    }
+    text
+}
+
+async fn who(plugins: &Plugins) -> Authentication {
+    let credential = Credential::none();
+    plugins
+        .auth_provider
+        .validate_credential(&context(), &credential)
+        .await
+        .unwrap()
+}
+
+async fn may(plugins: &Plugins) -> bool {
+    let server = "files".parse().unwrap();
+    let action = Action {
+        server: &server,
+        method: "tools/call",
+        kind: ItemKind::Tool,
+        name: "read",
+    };
+    let principal = Principal::named("ada".parse().unwrap());
+    let evaluator = &plugins.policy_evaluator;
+    let decisions = evaluator
+        .check_access(&context(), &principal, &[action])
+        .await
+        .unwrap();
+    decisions[0].is_allowed()
+}
+
+#[test]
+fn says_what_is_wrong_with_an_implementation() {
+    let yaml = "
+plugins:
+  auth_provider: { provider: in-memory, implementation: desktop-implict }
+  credential_storage: { provider: in-memory, implementation: always-allow }
+  audit_sink:
+    - { name: a, provider: in-memory, implementation: stdout, settings: { path: /x, level: 3 } }
+    - { name: b, provider: in-memory, implementation: syslog, durability: disk }
+    - { name: c, provider: in-memory, implementation: stderr, durability: disk }
+  policy_evaluator: { provider: in-memory, implementation: stdout }
+  telemetry: { provider: in-memory, implementation: none }
+";
+    insta::assert_snapshot!(said(Role::Desktop, yaml), @r"
+    plugins.auth_provider.implementation: there is no implementation `desktop-implict`, did you mean `desktop-implicit`?; `auth_provider` has `desktop-implicit`
+    plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`
+    plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
+    plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
+    plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout` and `stderr`
+    plugins.audit_sink[2].durability: `disk` needs an audit spool, which this version does not have yet: `stderr` writes each event before the request is answered, which is `process`
+    plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow`
+    plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop`
+    ");
+}
+
+#[test]
+fn says_what_each_type_of_plugin_server_lacks() {
+    let yaml = "
+plugins:
+  auth_provider: { provider: mcp, server: { type: registry, name: io.example/auth, version: 1.0.0 } }
+  credential_storage: { provider: mcp, server: 'catalog://registry.example/team/plugins:v1/store' }
+  auth_proxy: { provider: mcp, server: { type: image, image: registry.example/proxy } }
+  audit_sink: { provider: mcp, server: 'https://audit.example' }
+  policy_evaluator: { provider: mcp, server: { type: command, command: policy } }
+  mcp_provisioner: { provider: mcp, server: { type: sidecar, port: 9000 } }
+  telemetry: { provider: mcp, server: { type: sidecar, socket: /run/telemetry.sock } }
+";
+    insta::assert_snapshot!(said(Role::Desktop, yaml), @r"
+    plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit`
+    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
+    plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
+    plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
+    plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow`
+    plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
+    plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop`
+    ");
+}
+
+#[test]
+fn the_implicit_user_is_for_loopback_listeners_only() {
+    let yaml =
+        "plugins: { auth_provider: { provider: in-memory, implementation: desktop-implicit } }";
+    assert_eq!(said(Role::Desktop, yaml), "");
+    assert_eq!(
+        said(
+            Role::DataPlane {
+                loopback_only: true
+            },
+            yaml
+        ),
+        ""
+    );
+    insta::assert_snapshot!(said(REPLICA, yaml), @"plugins.auth_provider.implementation: `desktop-implicit` takes every caller for the user of this machine, which only a loopback listener can bear: configure an `auth_provider` that checks credentials, or listen on 127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_desktop_fills_gaps_with_its_user_and_a_replica_with_refusals() {
+    let empty = PluginsConfig::default();
+    let desktop = Registry::new(Role::Desktop)
+        .build(&TenantId::default(), &empty)
+        .unwrap();
+    let Authentication::Accepted(principal) = who(&desktop).await else {
+        panic!("the desktop's user is refused");
+    };
+    assert_eq!(principal, Principal::named("desktop-user".parse().unwrap()));
+    assert!(may(&desktop).await);
+
+    for role in [
+        REPLICA,
+        Role::DataPlane {
+            loopback_only: true,
+        },
+    ] {
+        let replica = Registry::new(role)
+            .build(&TenantId::default(), &empty)
+            .unwrap();
+        assert!(matches!(
+            who(&replica).await,
+            Authentication::Rejected { .. }
+        ));
+        assert!(!may(&replica).await);
+    }
+}
+
+#[test]
+fn builds_nothing_when_one_plugin_is_wrong() {
+    let config = plugins(
+        "
+plugins:
+  audit_sink: { provider: in-memory, implementation: stdout }
+  telemetry: { provider: in-memory, implementation: otlp }
+",
+    );
+    let registry = Registry::new(Role::Desktop);
+    let violations = registry.build(&TenantId::default(), &config).unwrap_err();
+    assert_eq!(violations, registry.check(&config));
+    assert_eq!(violations.len(), 1);
+}
+
+#[test]
+fn every_name_that_is_known_can_be_built() {
+    let registry = Registry::new(Role::Desktop);
+    for kind in PluginKind::ALL {
+        for name in implementations::names(kind) {
+            let yaml =
+                format!("plugins: {{ {kind}: {{ provider: in-memory, implementation: {name} }} }}");
+            let config = plugins(&yaml);
+            assert_eq!(registry.check(&config), []);
+            registry.build(&TenantId::default(), &config).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_change_keeps_what_it_does_not_touch() {
+    let registry = Registry::new(Role::Desktop);
+    let tenant = TenantId::default();
+    let before =
+        plugins("plugins: { audit_sink: { provider: in-memory, implementation: stdout } }");
+    let built = registry.build(&tenant, &before).unwrap();
+
+    let after = plugins(
+        "
+plugins:
+  audit_sink:
+    - { name: out, provider: in-memory, implementation: stdout }
+    - { name: err, provider: in-memory, implementation: stderr }
+",
+    );
+    let rebuilt = registry
+        .rebuild(&tenant, &after, (&before, &built))
+        .unwrap();
+    assert!(!Arc::ptr_eq(&built.audit_sink, &rebuilt.audit_sink));
+    assert!(Arc::ptr_eq(&built.auth_provider, &rebuilt.auth_provider));
+    assert!(Arc::ptr_eq(
+        &built.credential_storage,
+        &rebuilt.credential_storage
+    ));
+    assert!(Arc::ptr_eq(&built.auth_proxy, &rebuilt.auth_proxy));
+    assert!(Arc::ptr_eq(
+        &built.policy_evaluator,
+        &rebuilt.policy_evaluator
+    ));
+    assert!(Arc::ptr_eq(
+        &built.mcp_provisioner,
+        &rebuilt.mcp_provisioner
+    ));
+    assert!(Arc::ptr_eq(&built.telemetry, &rebuilt.telemetry));
+
+    let again = registry
+        .rebuild(&tenant, &after, (&after, &rebuilt))
+        .unwrap();
+    assert!(Arc::ptr_eq(&again.audit_sink, &rebuilt.audit_sink));
+}
