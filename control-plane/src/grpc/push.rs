@@ -1,0 +1,231 @@
+//! The push service: one task for each stream, between a replica and the hub.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::{Revision, TenantId};
+use gateway_proto::Refusal;
+use gateway_proto::push::v1 as pb;
+use gateway_proto::push::v1::config_push_server::ConfigPush;
+use gateway_proto::push::v1::subscribe_request::Message;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
+
+/// For how long changes are put together before they are sent.
+const COALESCE: Duration = Duration::from_millis(50);
+
+/// A batch and, should the stream end before it was read, the reason. There is never a second
+/// batch before the first was answered.
+const QUEUE: usize = 2;
+
+const MAX_NAME_CHARS: usize = 128;
+
+type Outbound = mpsc::Sender<Result<pb::SubscribeResponse, Status>>;
+
+pub(super) struct Service {
+    pub(super) hub: Arc<Hub>,
+    /// Owns the streams' tasks.
+    pub(super) streams: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+    /// How long a replica may take to say who it is.
+    pub(super) hello_timeout: Duration,
+}
+
+#[tonic::async_trait]
+impl ConfigPush for Service {
+    type SubscribeStream = ReceiverStream<Result<pb::SubscribeResponse, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<pb::SubscribeRequest>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let (outbound, responses) = mpsc::channel(QUEUE);
+        let stream = Stream {
+            hub: Arc::clone(&self.hub),
+            inbound: request.into_inner(),
+            outbound,
+            hello_timeout: self.hello_timeout,
+        };
+        // Answered before the replica said anything, because a client may wait for that.
+        self.streams.spawn(stream.run(self.shutdown.clone()));
+        Ok(Response::new(ReceiverStream::new(responses)))
+    }
+}
+
+/// One replica's stream.
+struct Stream {
+    hub: Arc<Hub>,
+    inbound: Streaming<pb::SubscribeRequest>,
+    outbound: Outbound,
+    hello_timeout: Duration,
+}
+
+impl Stream {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let outbound = self.outbound.clone();
+        let ended = tokio::select! {
+            ended = self.converse() => ended,
+            () = outbound.closed() => Ok(()),
+            () = shutdown.cancelled() => {
+                Err(Status::unavailable("the control plane is shutting down"))
+            }
+        };
+        if let Err(status) = ended {
+            tracing::debug!(code = ?status.code(), reason = status.message(), "ended a stream");
+            if outbound.try_send(Err(status)).is_err() {
+                tracing::debug!("a replica that reads nothing was not told why its stream ended");
+            }
+        }
+    }
+
+    /// Ends without an error when the replica ends the stream.
+    async fn converse(&mut self) -> Result<(), Status> {
+        let first = tokio::time::timeout(self.hello_timeout, self.inbound.message());
+        let Ok(first) = first.await else {
+            return Err(Status::deadline_exceeded("the replica did not say hello"));
+        };
+        let Some(first) = first? else { return Ok(()) };
+        let hello = read_hello(first)?;
+        // Followed before joining, so that no change falls between.
+        let mut index = self.hub.follow();
+        let (seat, mut feed) = self.hub.join(hello);
+        tracing::info!(replica = seat.replica(), "a replica connected");
+        let ended = self.follow(&seat, &mut feed, &mut index).await;
+        tracing::info!(replica = seat.replica(), "a replica disconnected");
+        ended
+    }
+
+    async fn follow(
+        &mut self,
+        seat: &Seat,
+        feed: &mut Feed,
+        index: &mut watch::Receiver<Arc<Index>>,
+    ) -> Result<(), Status> {
+        loop {
+            let current = Arc::clone(&index.borrow_and_update());
+            if let Some(batch) = feed.next_batch(&current) {
+                self.send(batch).await?;
+                if let Some(position) = feed.target() {
+                    seat.delivered(position.clone());
+                }
+            }
+            // Neither a message nor a change is lost when another arm wins: the inbound stream
+            // keeps what it has read, and the change stays unseen.
+            tokio::select! {
+                message = self.inbound.message() => {
+                    let Some(message) = message? else { return Ok(()) };
+                    acknowledge(message, seat, feed)?;
+                }
+                changed = index.changed(), if !feed.is_waiting() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the control plane has stopped"));
+                    }
+                    tokio::time::sleep(COALESCE).await;
+                }
+                () = seat.superseded() => {
+                    return Err(Status::aborted(format!(
+                        "a later stream of replica {} has taken over",
+                        seat.replica()
+                    )));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, batch: Batch) -> Result<(), Status> {
+        let response = Ok(response(batch, self.hub.store_id()));
+        let sent = self.outbound.send(response).await;
+        sent.map_err(|_| Status::cancelled("the replica ended the stream"))
+    }
+}
+
+fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
+    let Some(Message::Acknowledge(answer)) = request.message else {
+        return Err(Status::invalid_argument(
+            "only the first message is a hello; every later one acknowledges a batch",
+        ));
+    };
+    let refusals = answer.refusals.into_iter().map(Refusal::try_from);
+    let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
+    for refusal in &refusals {
+        tracing::warn!(
+            replica = seat.replica(),
+            tenant.id = %refusal.tenant,
+            revision = %refusal.revision,
+            violations = ?refusal.violations,
+            "a replica refused a revision"
+        );
+    }
+    let arrival = feed.acknowledge(answer.nonce, refusals).map_err(invalid)?;
+    if let Some(arrival) = arrival {
+        seat.arrived(arrival);
+    }
+    Ok(())
+}
+
+fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
+    let Some(Message::Hello(hello)) = request.message else {
+        return Err(Status::invalid_argument(
+            "the first message must be a hello",
+        ));
+    };
+    let mut held = BTreeMap::new();
+    for document in hello.held {
+        let tenant: TenantId = document.tenant.parse().map_err(invalid)?;
+        held.insert(tenant, Revision(document.revision));
+    }
+    if hello.replica.is_empty() {
+        return Err(Status::invalid_argument("the replica has no name"));
+    }
+    for (field, text) in [("name", &hello.replica), ("version", &hello.version)] {
+        if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+            return Err(Status::invalid_argument(format!(
+                "the replica's {field} must be at most {MAX_NAME_CHARS} printable characters"
+            )));
+        }
+    }
+    Ok(Hello {
+        replica: hello.replica,
+        version: hello.version,
+        store: hello.store,
+        cursor: hello.cursor,
+        held,
+    })
+}
+
+fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
+    let mut documents = Vec::new();
+    let mut removed_tenants = Vec::new();
+    for step in batch.steps {
+        match step {
+            Step::Put {
+                tenant,
+                revision: Revision(revision),
+                config,
+            } => documents.push(pb::Document {
+                tenant: tenant.into(),
+                revision,
+                config,
+            }),
+            Step::Remove(tenant) => removed_tenants.push(tenant.into()),
+        }
+    }
+    pb::SubscribeResponse {
+        nonce: batch.nonce,
+        store: store.to_owned(),
+        sequence: batch.sequence,
+        documents,
+        removed_tenants,
+        more: batch.more,
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}

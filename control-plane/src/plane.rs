@@ -1,0 +1,162 @@
+//! The control plane as one object: what the binary and the tests hold.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gateway_core::{Deadline, Revision, TenantId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::Connected;
+
+use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Writer};
+use crate::grpc::{self, Limits, ServeError};
+use crate::push::{Hub, ReplicaStatus, Verdict, VerdictError};
+use crate::store::{OpenError, RevisionRecord, SqliteStore, Store, StoreError};
+
+/// What a control plane is opened with.
+#[derive(Clone)]
+pub struct Options {
+    /// The SQLite database; made if it is not there. Its directory must be.
+    pub database: PathBuf,
+    /// Says what is wrong with the `plugins:` part of a configuration.
+    pub check_plugins: PluginCheck,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running control plane. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
+    store: Arc<dyn Store>,
+    pub(crate) hub: Arc<Hub>,
+    writer: Arc<Writer>,
+    /// The writes under way. They end by themselves; `close` waits for them.
+    writes: TaskTracker,
+}
+
+impl ControlPlane {
+    /// Opens the store and reads what is current.
+    ///
+    /// # Errors
+    /// The database cannot be used; the text says why.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let Options {
+            database,
+            check_plugins,
+        } = options;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database).await?);
+        let hub = Hub::open(store.as_ref())
+            .await
+            .map_err(|source| OpenError::Unreadable {
+                path: database,
+                source,
+            })?;
+        let hub = Arc::new(hub);
+        let writer = Writer::new(Arc::clone(&store), Arc::clone(&hub), check_plugins);
+        Ok(Self {
+            store,
+            hub,
+            writer: Arc::new(writer),
+            writes: TaskTracker::new(),
+        })
+    }
+
+    /// Checks a configuration, keeps it as the tenant's next revision and pushes it. A
+    /// configuration that is current already stays the revision that it is.
+    ///
+    /// A caller that stops waiting does not stop the change.
+    ///
+    /// # Errors
+    /// Nothing was changed, except after [`ApplyError::Interrupted`] and
+    /// [`ApplyError::Unpublished`], where it is right to apply again.
+    pub async fn apply(&self, change: Change) -> Result<Applied, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(async move { writer.apply(change).await }).await
+    }
+
+    /// Takes a tenant out of service on every replica; its revisions stay. Says whether there was
+    /// one to remove. A caller that stops waiting does not stop the removal.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::apply`].
+    pub async fn remove(&self, removal: Removal) -> Result<bool, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(async move { writer.remove(removal).await })
+            .await
+    }
+
+    /// In a task of its own: were it dropped with the caller between commit and push, a change
+    /// would be kept that no replica hears of.
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T, ApplyError>> + Send + 'static,
+    ) -> Result<T, ApplyError> {
+        match self.writes.spawn(write).await {
+            Ok(outcome) => outcome,
+            Err(source) => Err(ApplyError::Interrupted { source }),
+        }
+    }
+
+    /// Waits until every connected replica, and at least one, has answered to a revision.
+    ///
+    /// # Errors
+    /// Not every replica answered by the deadline, or the tenant has no such revision.
+    pub async fn verdict(
+        &self,
+        tenant: &TenantId,
+        revision: Revision,
+        deadline: Deadline,
+    ) -> Result<Verdict, VerdictError> {
+        self.hub.verdict(tenant, revision, deadline).await
+    }
+
+    /// The connected replicas and what each has in force, in the order of their names.
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
+        self.hub.replicas()
+    }
+
+    /// A tenant's revisions, newest first: at the most `limit`, those before `before` if given.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn revisions(
+        &self,
+        tenant: &TenantId,
+        before: Option<Revision>,
+        limit: u32,
+    ) -> Result<Vec<RevisionRecord>, StoreError> {
+        self.store.revisions(tenant, before, limit).await
+    }
+
+    /// Serves gRPC on the connections of `incoming` until `shutdown`. May be called for several
+    /// listeners at once.
+    ///
+    /// # Errors
+    /// `incoming` failed.
+    pub async fn serve<IO>(
+        &self,
+        incoming: impl Stream<Item = io::Result<IO>>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError>
+    where
+        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        grpc::serve(&self.hub, incoming, shutdown, Limits::default()).await
+    }
+
+    /// Waits for the writes under way and closes the store. Ends the use of every clone.
+    pub async fn close(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+        self.store.close().await;
+    }
+}

@@ -1,0 +1,140 @@
+//! Keeps every replica at the current configuration: what is current, who has what, and who
+//! refused what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gateway_core::{Revision, TenantId};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Store, StoreError};
+
+mod feed;
+mod index;
+mod replicas;
+mod verdict;
+
+pub(crate) use feed::{Batch, Feed, Step};
+pub(crate) use index::Index;
+pub use index::Position;
+use replicas::Replica;
+pub(crate) use replicas::Seat;
+pub use replicas::{ReplicaStatus, TenantStatus};
+pub use verdict::{Verdict, VerdictError};
+
+/// What a replica says when it connects.
+#[derive(Debug, Clone)]
+pub(crate) struct Hello {
+    pub(crate) replica: String,
+    pub(crate) version: String,
+    /// The store that `cursor` and `held` were counted in.
+    pub(crate) store: String,
+    /// The highest sequence that it has acknowledged.
+    pub(crate) cursor: u64,
+    /// What it has in force.
+    pub(crate) held: BTreeMap<TenantId, Revision>,
+}
+
+/// Where writers publish, streams follow, and whoever asks looks up what came of it. Reads the
+/// store once for all streams; nothing here waits for a replica.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    store_id: Arc<str>,
+    index: watch::Sender<Arc<Index>>,
+    replicas: watch::Sender<BTreeMap<String, Replica>>,
+    streams: AtomicU64,
+}
+
+impl Hub {
+    /// A hub at the store's current state.
+    pub(crate) async fn open(store: &dyn Store) -> Result<Self, StoreError> {
+        let hub = Self {
+            store_id: store.id().into(),
+            index: watch::Sender::default(),
+            replicas: watch::Sender::default(),
+            streams: AtomicU64::new(0),
+        };
+        hub.refresh(store).await?;
+        Ok(hub)
+    }
+
+    /// Reads what changed in the store and wakes every stream. Safe to be called at any time and
+    /// by several at once: what is older than what is known is not taken.
+    pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let known = self.index.borrow().position().sequence;
+        let heads = store.heads_since(known).await?;
+        self.index.send_if_modified(|index| {
+            let newer = index.with(heads);
+            let changed = newer.is_some();
+            if let Some(newer) = newer {
+                *index = Arc::new(newer);
+            }
+            changed
+        });
+        Ok(())
+    }
+
+    /// Which store the numbers count in.
+    pub(crate) fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// Follows what is current.
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Index>> {
+        self.index.subscribe()
+    }
+
+    /// Takes a replica in: its seat, which it has for as long as the seat is held, and what it is
+    /// to be sent. An earlier stream of the same replica loses its seat.
+    pub(crate) fn join(self: &Arc<Self>, hello: Hello) -> (Seat, Feed) {
+        let Hello {
+            replica,
+            version,
+            store,
+            cursor,
+            held,
+        } = hello;
+        let index = Arc::clone(&self.index.borrow());
+        // A replica that is ahead has seen what a restored backup has not: the same numbers may
+        // since have been given to other content.
+        let comparable = store == *self.store_id && cursor <= index.position().sequence;
+        let feed = Feed::new(Arc::clone(&index), &held, comparable);
+
+        let superseded = CancellationToken::new();
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        let held = Position {
+            // Nothing is taken as answered before the replica's first answer on this stream.
+            sequence: 0,
+            revisions: Arc::new(held),
+        };
+        let entry = Replica {
+            stream,
+            superseded: superseded.clone(),
+            version,
+            connected_at: Timestamp::now(),
+            delivered: held.clone(),
+            in_force: held,
+            exceptions: BTreeMap::new(),
+        };
+        self.replicas.send_modify(|replicas| {
+            if let Some(earlier) = replicas.insert(replica.clone(), entry) {
+                earlier.superseded.cancel();
+            }
+        });
+        let seat = Seat::new(Arc::clone(self), replica, stream, superseded);
+        (seat, feed)
+    }
+
+    /// The connected replicas, in the order of their names.
+    pub(crate) fn replicas(&self) -> Vec<ReplicaStatus> {
+        let desired = self.index.borrow().position().clone();
+        let replicas = self.replicas.borrow();
+        let statuses = replicas.iter();
+        statuses
+            .map(|(name, replica)| replica.status(name, &desired))
+            .collect()
+    }
+}

@@ -1,0 +1,121 @@
+//! The current configuration of every tenant, as of one moment of the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_core::{Revision, TenantId};
+
+use super::feed::Step;
+use crate::store::{Head, Heads};
+
+/// Which revision each tenant has, as of one sequence of the store. Shared, not copied: a replica
+/// that is behind costs one pointer to where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The store's sequence.
+    pub sequence: u64,
+    /// Every tenant that exists at it.
+    pub revisions: Arc<BTreeMap<TenantId, Revision>>,
+}
+
+/// What is current, with the encoded documents. Immutable: a change makes a new one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    position: Position,
+    heads: BTreeMap<TenantId, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    sequence: u64,
+    /// `None`: the tenant was removed.
+    current: Option<(Revision, Bytes)>,
+}
+
+impl Index {
+    /// This index after what was read from the store; `None` if that is nothing new.
+    pub(super) fn with(&self, read: Heads) -> Option<Self> {
+        if read.sequence <= self.position.sequence {
+            return None;
+        }
+        let mut heads = self.heads.clone();
+        for head in read.heads {
+            let Head {
+                tenant,
+                sequence,
+                current,
+            } = head;
+            let known = heads.get(&tenant).map_or(0, |entry| entry.sequence);
+            if sequence > known {
+                heads.insert(tenant, Entry { sequence, current });
+            }
+        }
+        let live = heads.iter().filter_map(|(tenant, entry)| {
+            let (revision, _) = entry.current.as_ref()?;
+            Some((tenant.clone(), *revision))
+        });
+        let position = Position {
+            sequence: read.sequence,
+            revisions: Arc::new(live.collect()),
+        };
+        Some(Self { position, heads })
+    }
+
+    /// Which revision each tenant has.
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// When a tenant last changed and what it has; `None` if there never was one.
+    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<(u64, Option<Revision>)> {
+        let entry = self.heads.get(tenant)?;
+        let revision = entry.current.as_ref().map(|(revision, _)| *revision);
+        Some((entry.sequence, revision))
+    }
+
+    /// What leads from `sequence` to here, in the order of the changes.
+    pub(super) fn since(&self, sequence: u64) -> Vec<Step> {
+        let mut steps: Vec<_> = self
+            .heads
+            .iter()
+            .filter(|(_, entry)| entry.sequence > sequence)
+            .map(|(tenant, entry)| (entry.sequence, step(tenant, entry)))
+            .collect();
+        steps.sort_by_key(|(sequence, _)| *sequence);
+        steps.into_iter().map(|(_, step)| step).collect()
+    }
+
+    /// What leads from the documents that a replica holds to here: removals, then documents in the
+    /// order of their changes. `comparable`: equal revisions are equal documents.
+    pub(super) fn since_held(
+        &self,
+        held: &BTreeMap<TenantId, Revision>,
+        comparable: bool,
+    ) -> Vec<Step> {
+        let removed = held
+            .keys()
+            .filter(|tenant| !self.position.revisions.contains_key(*tenant));
+        let mut steps: Vec<_> = removed.cloned().map(Step::Remove).collect();
+        let changed = self.since(0).into_iter().filter(|step| match step {
+            Step::Put {
+                tenant, revision, ..
+            } => !comparable || held.get(tenant) != Some(revision),
+            // What the replica does not hold need not be taken away.
+            Step::Remove(_) => false,
+        });
+        steps.extend(changed);
+        steps
+    }
+}
+
+fn step(tenant: &TenantId, entry: &Entry) -> Step {
+    match &entry.current {
+        Some((revision, config)) => Step::Put {
+            tenant: tenant.clone(),
+            revision: *revision,
+            config: config.clone(),
+        },
+        None => Step::Remove(tenant.clone()),
+    }
+}

@@ -1,0 +1,132 @@
+//! The store in one SQLite file.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::{Revision, TenantId};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{
+    Document, Heads, NewRemoval, NewRevision, OpenError, RevisionRecord, Store, StoreError,
+    WriteError,
+};
+
+mod queries;
+mod schema;
+
+/// How long a statement waits for another process, such as a backup, to release the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One writer at a time is SQLite's rule; the others read beside it.
+const CONNECTIONS: u32 = 4;
+
+/// Configuration in one SQLite file.
+#[derive(Debug)]
+pub(crate) struct SqliteStore {
+    pool: SqlitePool,
+    id: String,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings its schema up to date.
+    pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
+        touch(path).await.map_err(|source| OpenError::NotWritable {
+            path: path.to_owned(),
+            source: source.into(),
+        })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Its author is told that a change is kept: a loss of power must not take it back.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|error| schema::open_error(path, error))?;
+        match schema::prepare(&pool, path).await {
+            Ok(id) => Ok(Self { pool, id }),
+            Err(error) => {
+                pool.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes sure that the file is there, can be written, and is its owner's alone: configuration may
+/// hold what others should not read. SQLite gives its side files the same permissions.
+async fn touch(path: &Path) -> io::Result<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(path).await.map(drop)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn heads_since(&self, sequence: u64) -> Result<Heads, StoreError> {
+        // One transaction, so that the sequence and the heads are of the same moment.
+        let doing = "reading what changed";
+        let mut transaction = self.pool.begin().await.map_err(failed(doing))?;
+        queries::heads_since(&mut transaction, sequence).await
+    }
+
+    async fn document(&self, tenant: &TenantId) -> Result<Option<Document>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        queries::document(&mut connection, tenant).await
+    }
+
+    async fn write(&self, revision: NewRevision) -> Result<Revision, WriteError> {
+        let doing = "keeping a revision";
+        // Immediate: a transaction that reads first could not become a writer beside another.
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        let written = queries::write(&mut transaction, revision).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(written)
+    }
+
+    async fn remove(&self, removal: NewRemoval) -> Result<(), WriteError> {
+        let doing = "removing a tenant";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        queries::remove(&mut transaction, removal).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(())
+    }
+
+    async fn revisions(
+        &self,
+        tenant: &TenantId,
+        before: Option<Revision>,
+        limit: u32,
+    ) -> Result<Vec<RevisionRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        queries::revisions(&mut connection, tenant, before, limit).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database {
+        doing,
+        source: source.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! The statements, each on a connection whose transaction its caller owns.
+
+use bytes::Bytes;
+use gateway_core::{Revision, TenantId};
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+
+use super::failed;
+use crate::store::{
+    Document, Head, Heads, NewRemoval, NewRevision, RevisionRecord, StoreError, WriteError,
+};
+
+pub(super) async fn heads_since(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+) -> Result<Heads, StoreError> {
+    let doing = "reading what changed";
+    let now: i64 = sqlx::query_scalar("SELECT sequence FROM store")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed(doing))?;
+    let rows: Vec<(String, i64, i64, bool, Vec<u8>)> = sqlx::query_as(
+        "SELECT tenant, documents.sequence, revision, removed, resolved
+         FROM documents JOIN revisions USING (tenant, revision)
+         WHERE documents.sequence > ? ORDER BY documents.sequence",
+    )
+    .bind(signed(sequence))
+    .fetch_all(connection)
+    .await
+    .map_err(failed(doing))?;
+
+    let mut heads = Vec::with_capacity(rows.len());
+    for (tenant, sequence, revision, removed, resolved) in rows {
+        let revision = Revision(unsigned("revision", revision)?);
+        heads.push(Head {
+            tenant: parsed("tenant", tenant)?,
+            sequence: unsigned("sequence", sequence)?,
+            current: (!removed).then(|| (revision, Bytes::from(resolved))),
+        });
+    }
+    Ok(Heads {
+        sequence: unsigned("sequence", now)?,
+        heads,
+    })
+}
+
+pub(super) async fn document(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+) -> Result<Option<Document>, StoreError> {
+    let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT revision, resolved FROM documents JOIN revisions USING (tenant, revision)
+         WHERE tenant = ? AND NOT removed",
+    )
+    .bind(tenant.as_str())
+    .fetch_optional(connection)
+    .await
+    .map_err(failed("reading a document"))?;
+    let Some((revision, resolved)) = row else {
+        return Ok(None);
+    };
+    Ok(Some(Document {
+        revision: Revision(unsigned("revision", revision)?),
+        resolved: resolved.into(),
+    }))
+}
+
+pub(super) async fn write(
+    transaction: &mut SqliteConnection,
+    new: NewRevision,
+) -> Result<Revision, WriteError> {
+    let doing = "keeping a revision";
+    let last = last_revision(transaction, &new.tenant).await?;
+    last.expect_current(new.expected)?;
+    let revision = Revision(last.revision.0 + 1);
+    let sequence = next_sequence(transaction).await?;
+
+    sqlx::query(
+        "INSERT INTO revisions (tenant, revision, sequence, created_at, author, reason, summary,
+                                submitted, resolved)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.tenant.as_str())
+    .bind(signed(revision.0))
+    .bind(sequence)
+    .bind(new.created_at.to_string())
+    .bind(&new.author)
+    .bind(&new.reason)
+    .bind(&new.summary)
+    .bind(&new.submitted)
+    .bind(new.resolved.as_ref())
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(doing))?;
+
+    sqlx::query(
+        "INSERT INTO documents (tenant, revision, sequence, removed) VALUES (?, ?, ?, 0)
+         ON CONFLICT (tenant) DO UPDATE
+         SET revision = excluded.revision, sequence = excluded.sequence, removed = 0",
+    )
+    .bind(new.tenant.as_str())
+    .bind(signed(revision.0))
+    .bind(sequence)
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(doing))?;
+
+    let row = AuditRow {
+        sequence,
+        created_at: new.created_at,
+        author: &new.author,
+        action: "apply",
+        tenant: &new.tenant,
+        revision,
+        reason: &new.reason,
+        summary: &new.summary,
+    };
+    row.insert(transaction).await?;
+    Ok(revision)
+}
+
+pub(super) async fn remove(
+    transaction: &mut SqliteConnection,
+    removal: NewRemoval,
+) -> Result<(), WriteError> {
+    let last = last_revision(transaction, &removal.tenant).await?;
+    last.expect_current(Some(removal.expected))?;
+    let sequence = next_sequence(transaction).await?;
+
+    sqlx::query("UPDATE documents SET removed = 1, sequence = ? WHERE tenant = ?")
+        .bind(sequence)
+        .bind(removal.tenant.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed("removing a tenant"))?;
+
+    let row = AuditRow {
+        sequence,
+        created_at: removal.created_at,
+        author: &removal.author,
+        action: "remove",
+        tenant: &removal.tenant,
+        revision: last.revision,
+        reason: &removal.reason,
+        summary: "removed the tenant",
+    };
+    row.insert(transaction).await?;
+    Ok(())
+}
+
+pub(super) async fn revisions(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    before: Option<Revision>,
+    limit: u32,
+) -> Result<Vec<RevisionRecord>, StoreError> {
+    let rows: Vec<(i64, String, String, String, String, String)> = sqlx::query_as(
+        "SELECT revision, created_at, author, reason, summary, submitted FROM revisions
+         WHERE tenant = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
+    )
+    .bind(tenant.as_str())
+    .bind(before.map_or(i64::MAX, |revision| signed(revision.0)))
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+    .map_err(failed("listing revisions"))?;
+
+    let mut records = Vec::with_capacity(rows.len());
+    for (revision, created_at, author, reason, summary, submitted) in rows {
+        records.push(RevisionRecord {
+            revision: Revision(unsigned("revision", revision)?),
+            created_at: parsed("time", created_at)?,
+            author,
+            reason,
+            summary,
+            submitted,
+        });
+    }
+    Ok(records)
+}
+
+/// A tenant's last revision, 0 if it never had one.
+struct LastRevision {
+    revision: Revision,
+    removed: bool,
+}
+
+impl LastRevision {
+    fn expect_current(&self, expected: Option<Revision>) -> Result<(), WriteError> {
+        let current = Some(self.revision).filter(|_| !self.removed);
+        if current == expected {
+            Ok(())
+        } else {
+            Err(WriteError::Conflict { current })
+        }
+    }
+}
+
+async fn last_revision(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+) -> Result<LastRevision, StoreError> {
+    let row: Option<(i64, bool)> =
+        sqlx::query_as("SELECT revision, removed FROM documents WHERE tenant = ?")
+            .bind(tenant.as_str())
+            .fetch_optional(connection)
+            .await
+            .map_err(failed("reading a revision"))?;
+    let (revision, removed) = row.unwrap_or((0, true));
+    Ok(LastRevision {
+        revision: Revision(unsigned("revision", revision)?),
+        removed,
+    })
+}
+
+async fn next_sequence(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    sqlx::query_scalar("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
+        .fetch_one(connection)
+        .await
+        .map_err(failed("counting a change"))
+}
+
+struct AuditRow<'a> {
+    sequence: i64,
+    created_at: Timestamp,
+    author: &'a str,
+    action: &'a str,
+    tenant: &'a TenantId,
+    revision: Revision,
+    reason: &'a str,
+    summary: &'a str,
+}
+
+impl AuditRow<'_> {
+    async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO audit (sequence, created_at, author, action, tenant, revision, reason,
+                                summary)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(self.sequence)
+        .bind(self.created_at.to_string())
+        .bind(self.author)
+        .bind(self.action)
+        .bind(self.tenant.as_str())
+        .bind(signed(self.revision.0))
+        .bind(self.reason)
+        .bind(self.summary)
+        .execute(connection)
+        .await
+        .map_err(failed("writing the audit trail"))?;
+        Ok(())
+    }
+}
+
+/// SQLite counts with signed numbers. What does not fit is beyond every number that it has.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(what: &'static str, number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Unreadable {
+        what,
+        value: number.to_string(),
+    })
+}
+
+fn parsed<T: std::str::FromStr>(what: &'static str, text: String) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Unreadable { what, value: text })
+}

@@ -1,0 +1,208 @@
+//! The suite on SQLite, and what only a file can do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::suite::store_suite;
+
+async fn open() -> (TempDir, Arc<dyn Store>) {
+    let (dir, path) = file();
+    (dir, Arc::new(SqliteStore::open(&path).await.unwrap()))
+}
+
+fn file() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.db");
+    (dir, path)
+}
+
+fn change(expected: Option<Revision>) -> NewRevision {
+    NewRevision {
+        tenant: TenantId::default_tenant(),
+        expected,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        author: String::new(),
+        reason: String::new(),
+        summary: String::new(),
+        submitted: String::new(),
+        resolved: bytes::Bytes::from_static(b"x"),
+    }
+}
+
+store_suite!(open);
+
+#[tokio::test]
+async fn a_store_that_is_opened_again_is_the_same() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    let (id, heads) = (store.id().to_owned(), store.heads_since(0).await.unwrap());
+    store.close().await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.id(), id);
+    assert_eq!(store.heads_since(0).await.unwrap(), heads);
+}
+
+#[tokio::test]
+async fn a_store_that_was_never_closed_has_everything_that_was_kept() {
+    let (dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    // What a killed process leaves behind: the file and its log, never put together.
+    let copy = dir.path().join("copy.db");
+    for suffix in ["", "-wal"] {
+        let with_suffix = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        std::fs::copy(with_suffix(&path), with_suffix(&copy)).unwrap();
+    }
+    let copied = SqliteStore::open(&copy).await.unwrap();
+    let heads = copied.heads_since(0).await.unwrap();
+    assert_eq!(heads, store.heads_since(0).await.unwrap());
+    assert_eq!(heads.heads.len(), 1);
+}
+
+#[tokio::test]
+async fn two_stores_have_different_ids() {
+    let ((_one_dir, one), (_two_dir, two)) = (open().await, open().await);
+    assert_ne!(one.id(), two.id());
+}
+
+#[tokio::test]
+async fn a_change_that_fails_at_its_last_statement_leaves_nothing() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    let before = store.heads_since(0).await.unwrap();
+    sqlx::query(
+        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk full'); END",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let error = store.write(change(Some(Revision(1)))).await.unwrap_err();
+    assert!(matches!(
+        error,
+        WriteError::Store(StoreError::Database { .. })
+    ));
+    assert_eq!(store.heads_since(0).await.unwrap(), before);
+    let tenant = TenantId::default_tenant();
+    assert_eq!(store.revisions(&tenant, None, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn every_change_has_its_row_in_the_audit_trail() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    let removal = NewRemoval {
+        tenant: TenantId::default_tenant(),
+        expected: Revision(1),
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        author: "ada".to_owned(),
+        reason: "left".to_owned(),
+    };
+    store.remove(removal).await.unwrap();
+    let rows: Vec<(i64, String, i64)> =
+        sqlx::query_as("SELECT sequence, action, revision FROM audit ORDER BY sequence")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    assert_eq!(rows, [(1, "apply".into(), 1), (2, "remove".into(), 1)]);
+}
+
+#[tokio::test]
+async fn revisions_and_the_audit_trail_cannot_be_rewritten() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    for statement in [
+        "UPDATE revisions SET author = 'eve'",
+        "DELETE FROM revisions",
+        "UPDATE audit SET author = 'eve'",
+        "DELETE FROM audit",
+    ] {
+        let outcome = sqlx::query(statement).execute(&store.pool).await;
+        let error = outcome.expect_err(statement).to_string();
+        assert!(error.contains("immutable"), "{statement}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_there_is_not_writable() {
+    let (dir, _) = file();
+    let path = dir.path().join("missing/gateway.db");
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(error.to_string().contains("missing/gateway.db"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_corrupt_and_left_as_it_is() {
+    let (_dir, path) = file();
+    let text = "this is a shopping list\n".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_corrupt() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut expected = None;
+    for _ in 0..50 {
+        expected = Some(store.write(change(expected)).await.unwrap());
+    }
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Everything behind the first page, which holds the schema.
+    for byte in bytes.iter_mut().skip(4096) {
+        *byte = 0x5a;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_both_versions() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (7, 'later', 1, x'00', 0)",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    store.close().await;
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            OpenError::NewerSchema {
+                found: 7,
+                known: 1,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
