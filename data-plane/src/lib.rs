@@ -1,1 +1,140 @@
-//! MCP listener, sessions, request pipeline and upstream servers.
+//! The data plane: serves MCP clients by the configuration that the control plane pushes.
+
+mod access;
+mod body;
+mod config;
+mod detach;
+mod endpoint;
+mod error;
+mod gateway;
+mod mcp_http;
+mod operations;
+mod pipeline;
+mod request;
+mod server;
+mod session;
+mod snapshot;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Channel;
+use tracing::warn;
+
+use config::{Compiler, Follower};
+use gateway::Gateway;
+use session::Sessions;
+
+pub use access::Access;
+pub use config::Permits;
+pub use gateway::Limits;
+pub use session::{KeyError, SessionKeys};
+pub use upstream::Commands;
+
+/// What a data plane is and may do; a setting of its process, never of what is pushed.
+#[derive(Debug)]
+pub struct Options {
+    /// The replica's name towards the control plane.
+    pub replica: String,
+    /// What configurations may ask of this process.
+    pub permits: Permits,
+    /// The keys that legacy session ids are sealed with.
+    pub session_keys: SessionKeys,
+    /// Under which host names the listener answers.
+    pub access: Access,
+    /// Bounds for every request.
+    pub limits: Limits,
+}
+
+/// A replica of the data plane.
+#[derive(Debug)]
+pub struct DataPlane {
+    gateway: Arc<Gateway>,
+    in_sync: watch::Receiver<bool>,
+    stop: CancellationToken,
+    following: TaskTracker,
+}
+
+impl DataPlane {
+    /// Starts to follow the control plane at the other end of `channel`.
+    pub fn start(options: Options, channel: Channel) -> Self {
+        let tasks = TaskTracker::new();
+        let gateway = Arc::new(Gateway {
+            tenants: snapshot::Tenants::default(),
+            sessions: Sessions::new(options.session_keys),
+            access: options.access,
+            limits: options.limits,
+            audit: pipeline::AuditGate::default(),
+            connections: TaskTracker::new(),
+            tasks: tasks.clone(),
+        });
+        let (in_sync_sender, in_sync) = watch::channel(false);
+        let follower = Follower {
+            replica: options.replica,
+            gateway: Arc::clone(&gateway),
+            compiler: Compiler {
+                permits: options.permits,
+                tasks,
+            },
+            in_sync: in_sync_sender,
+        };
+        let stop = CancellationToken::new();
+        let following = TaskTracker::new();
+        drop(following.spawn(follower.run(channel, stop.clone())));
+        Self {
+            gateway,
+            in_sync,
+            stop,
+            following,
+        }
+    }
+
+    /// Serves MCP clients until [`shut_down`](Self::shut_down).
+    pub async fn serve(&self, listener: TcpListener) {
+        server::serve(Arc::clone(&self.gateway), listener, self.stop.clone()).await;
+    }
+
+    /// Serves the operations endpoints until [`shut_down`](Self::shut_down).
+    pub async fn serve_operations(&self, listener: TcpListener) {
+        let in_sync = self.in_sync.clone();
+        operations::serve(
+            Arc::clone(&self.gateway),
+            in_sync,
+            listener,
+            self.stop.clone(),
+        )
+        .await;
+    }
+
+    /// Stops taking connections, lets requests under way finish for as long as `grace`, then ends
+    /// servers and their children.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.stop.cancel();
+        self.following.close();
+        self.following.wait().await;
+        self.gateway.connections.close();
+        if tokio::time::timeout(grace, self.gateway.connections.wait())
+            .await
+            .is_err()
+        {
+            warn!("requests that were still under way are given up");
+        }
+        // Servers end when nothing holds them any more: neither a snapshot nor a request.
+        self.gateway.tenants.clear();
+        self.gateway.tasks.close();
+        if tokio::time::timeout(SERVERS_GRACE, self.gateway.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!("servers that did not end in time are given up");
+        }
+    }
+}
+
+/// How long servers may take to end: their input is closed, then SIGTERM, then SIGKILL.
+const SERVERS_GRACE: Duration = Duration::from_secs(6);

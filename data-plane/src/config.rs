@@ -1,0 +1,8 @@
+//! Where the configuration comes from: the stream from the control plane, compiled and swapped in.
+
+mod compile;
+mod follow;
+
+pub(crate) use compile::Compiler;
+pub use compile::Permits;
+pub(crate) use follow::Follower;

@@ -1,0 +1,120 @@
+//! Turns a document into a snapshot: whole, or not at all. What a document leaves as it was keeps
+//! running.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway_core::ServerName;
+use gateway_core::config::{TenantConfig, Violation};
+use gateway_mcp::client::Connector;
+use gateway_plugins::{Registry, SecretResolver};
+use tokio_util::task::TaskTracker;
+
+use crate::snapshot::{Origin, Snapshot};
+use crate::upstream::{Commands, Target, Upstream};
+
+/// What a configuration may ask of this process. A setting of the process: no configuration that
+/// is pushed can extend it.
+#[derive(Debug)]
+pub struct Permits {
+    /// Builds plugins, as the process's role demands.
+    pub registry: Registry,
+    /// Finds the secrets that configurations refer to.
+    pub secrets: SecretResolver,
+    /// The one way out to servers and plugins.
+    pub connector: Connector,
+    /// Which programs may be started.
+    pub commands: Commands,
+    /// The largest message that is taken from a server.
+    pub max_message_bytes: usize,
+}
+
+impl Permits {
+    /// Everything for which a document would be refused; empty when it can be put in force.
+    /// Starts nothing and touches no network.
+    pub fn check(&self, config: &TenantConfig) -> Vec<Violation> {
+        let mut violations = self.targets(config).err().unwrap_or_default();
+        violations.extend(self.registry.check(&config.plugins));
+        violations
+    }
+
+    fn targets(
+        &self,
+        config: &TenantConfig,
+    ) -> Result<BTreeMap<ServerName, Target>, Vec<Violation>> {
+        let mut violations = gateway_core::config::check(config);
+        violations.extend(config.profiles.keys().map(|name| {
+            Violation::new(
+                format!("profiles.{name}"),
+                "this version does not serve profiles",
+            )
+        }));
+        let mut targets = BTreeMap::new();
+        for (name, server) in &config.servers {
+            match Target::of(self, &config.tenant, name, server) {
+                Ok(target) => drop(targets.insert(name.clone(), target)),
+                Err(found) => violations.extend(found),
+            }
+        }
+        if violations.is_empty() {
+            Ok(targets)
+        } else {
+            Err(violations)
+        }
+    }
+}
+
+/// Compiles documents within what this process permits.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    pub(crate) permits: Permits,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Compiler {
+    /// The snapshot of a document, next to the one that is in force. Nothing is started before
+    /// everything is known to be sound.
+    pub(crate) fn compile(
+        &self,
+        config: TenantConfig,
+        origin: Origin,
+        previous: Option<&Snapshot>,
+    ) -> Result<Snapshot, Vec<Violation>> {
+        let targets = self.permits.targets(&config);
+        let registry = &self.permits.registry;
+        let plugins = match previous {
+            Some(previous) => {
+                let kept = (&previous.config.plugins, &previous.plugins);
+                registry.rebuild(&config.tenant, &config.plugins, kept)
+            }
+            None => registry.build(&config.tenant, &config.plugins),
+        };
+        let (targets, plugins) = match (targets, plugins) {
+            (Ok(targets), Ok(plugins)) => (targets, plugins),
+            (targets, plugins) => {
+                let mut violations = targets.err().unwrap_or_default();
+                violations.extend(plugins.err().unwrap_or_default());
+                return Err(violations);
+            }
+        };
+        let servers = targets
+            .into_iter()
+            .map(|(name, target)| (name, self.start_or_keep(target, previous)))
+            .collect();
+        Ok(Snapshot {
+            tenant: config.tenant.clone(),
+            origin,
+            config,
+            plugins,
+            servers,
+        })
+    }
+
+    fn start_or_keep(&self, target: Target, previous: Option<&Snapshot>) -> Arc<Upstream> {
+        let running = previous.and_then(|previous| previous.servers.get(target.name()));
+        match running {
+            Some(running) if running.target().is_same(&target) => Arc::clone(running),
+            _ => Arc::new(Upstream::start(target, &self.tasks)),
+        }
+    }
+}

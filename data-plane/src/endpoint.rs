@@ -1,0 +1,92 @@
+//! Which view of which tenant a URL path names.
+
+use gateway_core::{ProfileName, ServerName, TenantId};
+
+/// What a client has connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) tenant: TenantId,
+    pub(crate) view: View,
+}
+
+/// What of the tenant it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Every server.
+    All,
+    /// One server, nothing renamed.
+    Server(ServerName),
+    /// A profile.
+    Profile(ProfileName),
+}
+
+impl Endpoint {
+    /// `/mcp`, `/s/SERVER/mcp`, `/p/PROFILE/mcp`, and each of them below `/t/TENANT`.
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let (tenant, rest) = match path.strip_prefix("/t/") {
+            Some(rest) => {
+                let (tenant, _) = rest.split_once('/')?;
+                (tenant.parse().ok()?, rest.strip_prefix(tenant)?)
+            }
+            None => (TenantId::default_tenant(), path),
+        };
+        let rest = rest.strip_suffix("/mcp")?;
+        let view = match rest.strip_prefix('/') {
+            None if rest.is_empty() => View::All,
+            None => return None,
+            Some(view) => match view.split_once('/')? {
+                ("s", server) => View::Server(server.parse().ok()?),
+                ("p", profile) => View::Profile(profile.parse().ok()?),
+                _ => return None,
+            },
+        };
+        Some(Self { tenant, view })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(path: &str) -> Option<(String, View)> {
+        Endpoint::parse(path).map(|endpoint| (endpoint.tenant.to_string(), endpoint.view))
+    }
+
+    #[test]
+    fn names_tenants_servers_and_profiles() {
+        let server = View::Server("files".parse().unwrap());
+        let profile = View::Profile("dev".parse().unwrap());
+        assert_eq!(view("/mcp"), Some(("default".into(), View::All)));
+        assert_eq!(
+            view("/s/files/mcp"),
+            Some(("default".into(), server.clone()))
+        );
+        assert_eq!(view("/p/dev/mcp"), Some(("default".into(), profile)));
+        assert_eq!(view("/t/acme/mcp"), Some(("acme".into(), View::All)));
+        assert_eq!(view("/t/acme/s/files/mcp"), Some(("acme".into(), server)));
+    }
+
+    #[test]
+    fn everything_else_is_nothing() {
+        for path in [
+            "/",
+            "",
+            "mcp",
+            "/mcp/",
+            "/mcp2",
+            "//mcp",
+            "/s/mcp",
+            "/s//mcp",
+            "/s/a/b/mcp",
+            "/s/A/mcp",
+            "/x/a/mcp",
+            "/t/acme",
+            "/t//mcp",
+            "/t/../mcp",
+            "/t/a%2fb/mcp",
+            "/s/a/mcp/mcp",
+        ] {
+            assert_eq!(view(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What every request needs, in one place.
+
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::pipeline::AuditGate;
+use crate::session::Sessions;
+use crate::snapshot::Tenants;
+
+/// Bounds that hold for every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest message that is taken, from clients and from servers.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send a message.
+    pub body_timeout: Duration,
+    /// How long a request may take in all, unless its server has a `timeout` of its own.
+    pub request_timeout: Duration,
+    /// How long one plugin call may take, unless the plugin has a `timeout` of its own.
+    pub plugin_timeout: Duration,
+    /// How long a list waits for a server that starts or hangs.
+    pub list_patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 16 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(300),
+            plugin_timeout: Duration::from_secs(5),
+            list_patience: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The data plane's shared state.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) tenants: Tenants,
+    pub(crate) sessions: Sessions,
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
+    pub(crate) audit: AuditGate,
+    /// Client connections; drained first.
+    pub(crate) connections: TaskTracker,
+    /// Everything that outlives a request: servers, requests whose client is gone, audit events.
+    pub(crate) tasks: TaskTracker,
+}

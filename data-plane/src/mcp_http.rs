@@ -1,0 +1,283 @@
+//! Streamable HTTP, server side: a POST becomes a message for the pipeline, and its reply a
+//! response. Both eras share one endpoint.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_core::{Deadline, RequestId};
+use gateway_mcp::header::MCP_SESSION_ID;
+use gateway_mcp::message::{Kind, Message};
+use gateway_mcp::params::Params;
+use gateway_mcp::version::Era;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tracing::{Instrument as _, debug_span};
+
+use crate::Gateway;
+use crate::body::ReplyBody;
+use crate::endpoint::Endpoint;
+use crate::error::{Failure, Reason};
+use crate::pipeline::{self, Reply};
+use crate::request::{ClientRequest, era_of, find_session, read_dialect};
+use crate::server::text;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Answers one HTTP request to an MCP endpoint.
+pub(crate) async fn answer(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    request: hyper::Request<Incoming>,
+) -> Response<ReplyBody> {
+    match *request.method() {
+        Method::POST => post(gateway, endpoint, request).await,
+        Method::DELETE => delete(gateway, &endpoint, request.headers()).await,
+        _ => {
+            let mut response = text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "send MCP messages by POST\n",
+            );
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+            response
+        }
+    }
+}
+
+async fn post(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    request: hyper::Request<Incoming>,
+) -> Response<ReplyBody> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers;
+    if let Some(refusal) = refuse_media_types(&headers) {
+        return refusal;
+    }
+    let deadline = Deadline::after(gateway.limits.request_timeout);
+    let message = match read_message(gateway, body, deadline).await {
+        Ok(message) => message,
+        Err(failure) => return failed(&failure, None, Era::Legacy),
+    };
+    match message.kind() {
+        Kind::Request => answer_request(gateway, endpoint, headers, message, deadline).await,
+        Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message),
+        Kind::Response => accept_response(gateway, &endpoint, &headers, &message),
+    }
+}
+
+async fn answer_request(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    message: Message,
+    deadline: Deadline,
+) -> Response<ReplyBody> {
+    let rpc_id = message.id().map(str::to_owned);
+    let read = Params::of(&message)
+        .map_err(Failure::from)
+        .and_then(|params| {
+            let dialect = read_dialect(&endpoint, &headers, &message, &params, &gateway.sessions);
+            Ok((dialect?, params))
+        });
+    let (dialect, params) = match read {
+        Ok(read) => read,
+        Err(failure) => {
+            return failed(
+                &failure,
+                rpc_id.as_deref(),
+                era_of(&headers, &message, None),
+            );
+        }
+    };
+    let era = dialect.era();
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
+    let span =
+        debug_span!("request", id = %id, tenant.id = %endpoint.tenant, method = message.method());
+    let request = ClientRequest {
+        id,
+        endpoint,
+        headers,
+        message,
+        params,
+        dialect,
+        deadline,
+    };
+    match pipeline::answer(gateway, request).instrument(span).await {
+        Ok(reply) => respond(reply),
+        Err(failure) => failed(&failure, rpc_id.as_deref(), era),
+    }
+}
+
+/// Takes a notification. None of those that clients send means anything to the gateway yet but
+/// that the client is there, so a well-formed one of a live session is accepted.
+fn accept_notification(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Response<ReplyBody> {
+    let params = match Params::of(message) {
+        Ok(params) => params,
+        Err(error) => return failed(&error.into(), None, Era::Legacy),
+    };
+    match read_dialect(endpoint, headers, message, &params, &gateway.sessions) {
+        Ok(_) => accepted(),
+        Err(failure) => failed(&failure, None, Era::Legacy),
+    }
+}
+
+/// Takes the answer to a question. The gateway asks legacy clients nothing, so there is nothing
+/// that it could answer; modern clients must not send any.
+fn accept_response(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Response<ReplyBody> {
+    let read = match era_of(headers, message, None) {
+        Era::Modern => Err(Failure::new(
+            Reason::Malformed,
+            "a client must not send responses",
+        )),
+        Era::Legacy => find_session(endpoint, headers, &gateway.sessions),
+    };
+    read.map_or_else(
+        |failure| failed(&failure, None, Era::Legacy),
+        |_| accepted(),
+    )
+}
+
+/// Ends a legacy session.
+async fn delete(
+    gateway: &Arc<Gateway>,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+) -> Response<ReplyBody> {
+    if !headers.contains_key(MCP_SESSION_ID) {
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "there is no session to end\n",
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    match pipeline::end_session(gateway, endpoint, headers).await {
+        Ok(()) => {
+            let mut response = Response::new(ReplyBody::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        }
+        Err(failure) => failed(&failure, None, Era::Legacy),
+    }
+}
+
+/// A browser can send other media types across origins without asking; JSON it cannot.
+fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
+    let value = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let content = value(CONTENT_TYPE)
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default();
+    if !content.trim().eq_ignore_ascii_case("application/json") {
+        let refusal = "Content-Type must be application/json\n";
+        return Some(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
+    }
+    let acceptable = [
+        "application/json",
+        "text/event-stream",
+        "*/*",
+        "application/*",
+        "text/*",
+    ];
+    let accepts = value(ACCEPT).unwrap_or("*/*").to_ascii_lowercase();
+    if !acceptable.iter().any(|media| accepts.contains(media)) {
+        let refusal = "Accept must list application/json and text/event-stream\n";
+        return Some(text(StatusCode::NOT_ACCEPTABLE, refusal));
+    }
+    None
+}
+
+async fn read_message(
+    gateway: &Gateway,
+    body: Incoming,
+    deadline: Deadline,
+) -> Result<Message, Failure> {
+    let limit = gateway.limits.max_body_bytes;
+    let until = deadline.within(gateway.limits.body_timeout).instant();
+    let read = tokio::time::timeout_at(until.into(), Limited::new(body, limit).collect());
+    let collected = match read.await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the message is larger than {limit} bytes");
+            return Err(Failure::new(Reason::TooLarge, message));
+        }
+        Ok(Err(error)) => {
+            return Err(Failure::new(Reason::Malformed, "the body ended early").caused_by(error));
+        }
+        Err(_) => {
+            return Err(Failure::new(
+                Reason::Malformed,
+                "the body did not arrive in time",
+            ));
+        }
+    };
+    Ok(Message::scan(collected)?)
+}
+
+fn respond(reply: Reply) -> Response<ReplyBody> {
+    match reply {
+        Reply::Whole(bytes) => json(StatusCode::OK, bytes),
+        Reply::Opened { body, session_id } => {
+            let mut response = json(StatusCode::OK, body);
+            if let Ok(id) = HeaderValue::try_from(session_id) {
+                response.headers_mut().insert(MCP_SESSION_ID, id);
+            }
+            response
+        }
+        Reply::WithStatus(status, bytes) => json(status, bytes),
+        Reply::Events(events) => {
+            let mut response = Response::new(ReplyBody::Events(events));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, EVENTS);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // Tells nginx and its like not to hold events back.
+            headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            response
+        }
+    }
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn accepted() -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+fn failed(failure: &Failure, id: Option<&str>, era: Era) -> Response<ReplyBody> {
+    let status = failure.reason().status(era);
+    let mut response = json(status, failure.to_message(id));
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}

@@ -1,0 +1,77 @@
+//! Step 4: whether the caller may do it.
+
+use gateway_core::plugin::{Action, Decision, ItemKind};
+use gateway_mcp::list::ListKind;
+
+use super::authenticate::{Authenticated, within};
+use super::list::Offered;
+use super::route::Routed;
+use crate::error::{Failure, Reason};
+
+/// A request that the policy allows.
+pub(crate) struct Authorized {
+    pub(super) routed: Routed,
+}
+
+/// Asks the policy about a call.
+pub(super) async fn authorize(routed: Routed) -> Result<Authorized, Failure> {
+    let action = Action {
+        server: routed.server.name(),
+        method: "tools/call",
+        kind: ItemKind::Tool,
+        name: &routed.tool,
+    };
+    let decisions = decide(&routed.caller, std::slice::from_ref(&action)).await?;
+    match decisions.into_iter().next() {
+        Some(Decision::Allow) => Ok(Authorized { routed }),
+        Some(Decision::Deny { reason }) => {
+            let message = format!("not allowed: {reason}");
+            Err(Failure::new(Reason::Denied, message))
+        }
+        None => Err(undecided()),
+    }
+}
+
+/// Keeps what the caller may see of what the servers offer. What a policy does not answer for is
+/// not shown.
+pub(super) async fn visible(
+    caller: &Authenticated,
+    offered: Vec<Offered>,
+) -> Result<Vec<Offered>, Failure> {
+    let actions: Vec<_> = offered
+        .iter()
+        .map(|tool| Action {
+            server: tool.server.name(),
+            method: ListKind::Tools.method(),
+            kind: ItemKind::Tool,
+            name: tool.item.name(),
+        })
+        .collect();
+    let decisions = decide(caller, &actions).await?;
+    let decided = offered.into_iter().zip(decisions);
+    Ok(decided
+        .filter(|(_, decision)| decision.is_allowed())
+        .map(|(tool, _)| tool)
+        .collect())
+}
+
+async fn decide(caller: &Authenticated, actions: &[Action<'_>]) -> Result<Vec<Decision>, Failure> {
+    // Of several evaluators the most patient one sets the bound for all of them together.
+    let configured = &caller.snapshot.config.plugins.policy_evaluator;
+    let context = caller.context_for(configured.iter().max_by_key(|plugin| plugin.timeout));
+    let policy = &caller.snapshot.plugins.policy_evaluator;
+    let asked = policy.check_access(&context, &caller.principal, actions);
+    let decisions = within(context.deadline, "the policy", asked).await??;
+    if decisions.len() == actions.len() {
+        Ok(decisions)
+    } else {
+        Err(undecided())
+    }
+}
+
+fn undecided() -> Failure {
+    Failure::new(
+        Reason::Unavailable,
+        "the policy did not decide about everything it was asked",
+    )
+}

@@ -1,0 +1,232 @@
+//! Step 7: to the server and back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use gateway_core::Deadline;
+use gateway_core::plugin::AuditOutcome;
+use gateway_mcp::bridge::{self, Unbridgeable};
+use gateway_mcp::client::{ClientError, Exchange};
+use gateway_mcp::json::Fields;
+use gateway_mcp::message::{Kind, Message};
+use gateway_mcp::sse;
+use gateway_mcp::version::Era;
+use http::StatusCode;
+
+use super::Reply;
+use super::audit::Reserved;
+use super::route::Routed;
+use crate::error::{Failure, Reason};
+use crate::request::ClientRequest;
+use crate::upstream::{SessionKey, Upstream, UpstreamError};
+
+/// What came back for a call.
+pub(crate) enum Answer {
+    /// The response came first: it is sent as it is.
+    Whole { reply: Reply, outcome: AuditOutcome },
+    /// Other messages came first: everything is forwarded as it comes.
+    Events(Pin<Box<dyn Stream<Item = Event> + Send>>),
+}
+
+/// One message of a stream, encoded for the client.
+pub(crate) struct Event {
+    pub(super) bytes: Bytes,
+    /// Set on the last one, the response.
+    pub(super) outcome: Option<AuditOutcome>,
+}
+
+/// Sends the call and waits for the first message that comes back.
+pub(super) async fn forward(
+    reserved: Reserved,
+    request: &ClientRequest,
+) -> Result<Answer, Failure> {
+    let equipped = reserved.equipped;
+    let Routed { caller, server, .. } = equipped.authorized.routed;
+    let deadline = server.timeout().map_or(request.deadline, Deadline::after);
+    let key = SessionKey::of(&caller.principal.user_id, &request.dialect);
+    // From here on only the server is needed: what a new revision removes may end meanwhile.
+    drop(caller);
+    let sent = server
+        .send(&key, &equipped.message, equipped.headers, deadline)
+        .await;
+    let (exchange, server_era) = sent.map_err(|error| failure(error, server.name().as_str()))?;
+    let mut incoming = Incoming {
+        exchange,
+        server,
+        server_era,
+        client_era: request.dialect.era(),
+        deadline,
+    };
+    loop {
+        let status = incoming.exchange.status();
+        match incoming.next().await? {
+            Received::Response(message) => {
+                return Ok(whole(&message, status, request.dialect.era()));
+            }
+            Received::Notification(message) => {
+                return Ok(Answer::Events(Box::pin(events(incoming, message, request))));
+            }
+            Received::Nothing => {}
+        }
+    }
+}
+
+/// The way back from one server to one client.
+struct Incoming {
+    exchange: Exchange,
+    /// Held, so that it does not end before the exchange.
+    server: Arc<Upstream>,
+    server_era: Era,
+    client_era: Era,
+    deadline: Deadline,
+}
+
+enum Received {
+    Response(Message),
+    Notification(Message),
+    /// A message that does not go on.
+    Nothing,
+}
+
+impl Incoming {
+    /// The next message, carried over to the client's era.
+    async fn next(&mut self) -> Result<Received, Failure> {
+        let next = tokio::time::timeout_at(self.deadline.instant().into(), self.exchange.next());
+        let late = || {
+            let message = format!("server `{}` did not answer in time", self.server.name());
+            Failure::new(Reason::DeadlineExceeded, message)
+        };
+        let message = match next.await.map_err(|_| late())? {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(failure(error.into(), self.server.name().as_str())),
+            None => {
+                let message = format!("server `{}` ended its answer early", self.server.name());
+                return Err(Failure::new(Reason::AnswerUnusable, message));
+            }
+        };
+        match message.kind() {
+            Kind::Response => self.carry_over(message).map(Received::Response),
+            Kind::Notification if self.goes_on(&message) => Ok(Received::Notification(message)),
+            Kind::Notification | Kind::Request => Ok(Received::Nothing),
+        }
+    }
+
+    /// Within one era everything goes on; across eras what both have.
+    fn goes_on(&self, notification: &Message) -> bool {
+        self.server_era == self.client_era
+            || notification.method() == Some("notifications/progress")
+    }
+
+    fn carry_over(&self, response: Message) -> Result<Message, Failure> {
+        let carried = match (self.server_era, self.client_era) {
+            (Era::Legacy, Era::Modern) => bridge::result_to_modern(&response, "tools/call"),
+            (Era::Modern, Era::Legacy) => bridge::result_to_legacy(&response),
+            _ => return Ok(response),
+        };
+        carried.map_err(|error| {
+            let reason = match &error {
+                Unbridgeable::ResultType { .. } => Reason::NotBridgeable,
+                Unbridgeable::Scan(_) | Unbridgeable::Edit(_) => Reason::AnswerUnusable,
+            };
+            Failure::new(reason, format!("server `{}`: {error}", self.server.name()))
+                .caused_by(error)
+        })
+    }
+}
+
+fn whole(response: &Message, status: Option<StatusCode>, era: Era) -> Answer {
+    let outcome = outcome_of(response);
+    let bytes = response.bytes().clone();
+    // Modern servers say some errors by status as well; it is part of the answer.
+    let reply = match status {
+        Some(status) if era == Era::Modern && response.error().is_some() => {
+            Reply::WithStatus(status, bytes)
+        }
+        _ => Reply::Whole(bytes),
+    };
+    Answer::Whole { reply, outcome }
+}
+
+/// Everything from the first notification to the response. A server that fails on the way ends
+/// the stream with an error response.
+fn events(
+    incoming: Incoming,
+    first: Message,
+    request: &ClientRequest,
+) -> impl Stream<Item = Event> + Send + use<> {
+    let id = request.message.id().map(str::to_owned);
+    let start = (Some(incoming), Some(first), id);
+    futures_util::stream::unfold(start, |(mut incoming, mut first, id)| async move {
+        if let Some(message) = first.take() {
+            let event = Event {
+                bytes: sse::encode_event(message.bytes(), None),
+                outcome: None,
+            };
+            return Some((event, (incoming, None, id)));
+        }
+        let mut source = incoming.take()?;
+        loop {
+            let (bytes, outcome) = match source.next().await {
+                Ok(Received::Nothing) => continue,
+                Ok(Received::Notification(message)) => (message.into_bytes(), None),
+                Ok(Received::Response(message)) => {
+                    let outcome = outcome_of(&message);
+                    (message.into_bytes(), Some(outcome))
+                }
+                Err(failure) => (
+                    failure.to_message(id.as_deref()),
+                    Some(failure.reason().outcome()),
+                ),
+            };
+            let event = Event {
+                bytes: sse::encode_event(&bytes, None),
+                outcome,
+            };
+            let rest = outcome.is_none().then_some(source);
+            return Some((event, (rest, None, id)));
+        }
+    })
+}
+
+fn outcome_of(response: &Message) -> AuditOutcome {
+    let Some(range) = response.result_range() else {
+        return AuditOutcome::Error;
+    };
+    let bytes = response.bytes();
+    let fields = Fields::scan(bytes, range).ok();
+    let flag = fields
+        .and_then(|fields| fields.get("isError"))
+        .and_then(|range| bytes.get(range));
+    if flag == Some(b"true") {
+        AuditOutcome::ToolError
+    } else {
+        AuditOutcome::Ok
+    }
+}
+
+/// What a client is told of a server that did not answer.
+fn failure(error: UpstreamError, server: &str) -> Failure {
+    let (reason, message) = match &error {
+        UpstreamError::Down { reason } => (
+            Reason::Unavailable,
+            format!("server `{server}` is not available: {reason}"),
+        ),
+        UpstreamError::Bridge(error) => (Reason::NotBridgeable, error.to_string()),
+        UpstreamError::Client(error) if error.is_deadline() => (
+            Reason::DeadlineExceeded,
+            format!("server `{server}` did not answer in time"),
+        ),
+        UpstreamError::Client(
+            error @ (ClientError::Unreadable { .. } | ClientError::TooLarge { .. }),
+        ) => (
+            Reason::AnswerUnusable,
+            format!("server `{server}`: {error}"),
+        ),
+        UpstreamError::Client(error) => {
+            (Reason::Unavailable, format!("server `{server}`: {error}"))
+        }
+    };
+    Failure::new(reason, message).caused_by(error)
+}

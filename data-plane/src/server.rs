@@ -1,0 +1,99 @@
+//! The listener: accepts connections, checks Host and Origin, and hands requests to MCP.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::Gateway;
+use crate::body::ReplyBody;
+use crate::endpoint::Endpoint;
+use crate::mcp_http;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long to wait before accepting again when the system has run out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until told to stop; connections then finish what they have begun.
+pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = serve_connection(Arc::clone(&gateway), stream, stop.clone());
+                drop(gateway.connections.spawn(connection));
+            }
+            Err(error) => {
+                debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: CancellationToken) {
+    // Answers are small and complete: waiting to fill a packet only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY was not set");
+    }
+    let service = service_fn(move |request| {
+        let gateway = Arc::clone(&gateway);
+        async move { Ok::<_, Infallible>(answer(&gateway, request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(error = &*error, "a connection ended early");
+    }
+}
+
+async fn answer(gateway: &Arc<Gateway>, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
+    if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
+        debug!(%refusal, "a request was refused");
+        return text(StatusCode::FORBIDDEN, refusal.to_string());
+    }
+    match Endpoint::parse(request.uri().path()) {
+        Some(endpoint) => mcp_http::answer(gateway, endpoint, request).await,
+        None => text(
+            StatusCode::NOT_FOUND,
+            "nothing answers here; MCP is at /mcp and, for one server, at /s/SERVER/mcp\n",
+        ),
+    }
+}
+
+/// A plain-text response, for what is not MCP.
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(text.into()));
+    *response.status_mut() = status;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, plain);
+    response
+}

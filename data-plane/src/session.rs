@@ -1,0 +1,248 @@
+//! Legacy sessions: the session id is a sealed token that holds the session itself, so that a
+//! replica needs no memory of it and a restarted gateway goes on with its clients' sessions.
+
+mod keys;
+
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway_core::{TenantId, UserId};
+use gateway_mcp::version::Version;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use keys::{KeyError, SessionKeys};
+
+/// How long a session may last. Long, because clients keep sessions open for days; the end is
+/// there so that what is remembered of ended sessions is bounded.
+const LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// How many ended sessions are remembered until they would have expired.
+const MAX_TOMBSTONES: u64 = 1_000_000;
+
+/// The format of the sealed token.
+const FORMAT: u8 = 1;
+
+/// Identifies one session while it lasts.
+pub(crate) type SessionId = uuid::Uuid;
+
+/// What a client declared that it can be asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Callbacks {
+    #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sampling: bool,
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) elicitation: bool,
+    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) roots: bool,
+}
+
+/// One legacy session, as its token holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) user: UserId,
+    pub(crate) version: Version,
+    pub(crate) callbacks: Callbacks,
+}
+
+/// The sealed content; short names, because it travels with every request.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    i: SessionId,
+    u: UserId,
+    v: String,
+    c: Callbacks,
+    /// Seconds since 1970.
+    x: i64,
+}
+
+/// Seals and opens session ids, and remembers which sessions were ended.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    keys: SessionKeys,
+    ended: moka::sync::Cache<SessionId, ()>,
+}
+
+impl Sessions {
+    pub(crate) fn new(keys: SessionKeys) -> Self {
+        let ended = moka::sync::Cache::builder()
+            .max_capacity(MAX_TOMBSTONES)
+            .time_to_live(LIFETIME)
+            .build();
+        Self { keys, ended }
+    }
+
+    /// A new session and its id, which only gateways with the same key can read. `None` when the
+    /// system's source of randomness fails.
+    pub(crate) fn begin(
+        &self,
+        tenant: &TenantId,
+        user: UserId,
+        version: Version,
+        callbacks: Callbacks,
+    ) -> Option<(Session, String)> {
+        let session = Session {
+            id: SessionId::new_v4(),
+            user,
+            version,
+            callbacks,
+        };
+        let token = self.seal(tenant, &session)?;
+        Some((session, token))
+    }
+
+    fn seal(&self, tenant: &TenantId, session: &Session) -> Option<String> {
+        let expires = Timestamp::now()
+            .as_second()
+            .saturating_add_unsigned(LIFETIME.as_secs());
+        let claims = Claims {
+            i: session.id,
+            u: session.user.clone(),
+            v: session.version.as_str().to_owned(),
+            c: session.callbacks,
+            x: expires,
+        };
+        let key = self.keys.current();
+        let mut sealed = serde_json::to_vec(&claims).ok()?;
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key.for_tenant(tenant)?).ok()?;
+        let bound = Aad::from(associated_data(key.id(), tenant));
+        let nonce = cipher.seal_in_place_append_tag(bound, &mut sealed).ok()?;
+        let mut token = vec![FORMAT];
+        token.extend_from_slice(&key.id());
+        token.extend_from_slice(nonce.as_ref());
+        token.extend_from_slice(&sealed);
+        Some(URL_SAFE_NO_PAD.encode(token))
+    }
+
+    /// The session of an id. `None` for everything that is not a live session of this tenant:
+    /// forged, of another tenant, expired, ended.
+    pub(crate) fn find(&self, tenant: &TenantId, id: &str) -> Option<Session> {
+        let token = URL_SAFE_NO_PAD.decode(id).ok()?;
+        let (format, rest) = token.split_first()?;
+        let (key_id, rest) = rest.split_first_chunk::<{ keys::ID_LEN }>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        if *format != FORMAT {
+            return None;
+        }
+        let key = self.keys.by_id(*key_id)?;
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key.for_tenant(tenant)?).ok()?;
+        let bound = Aad::from(associated_data(*key_id, tenant));
+        let mut sealed = sealed.to_vec();
+        let opened = cipher
+            .open_in_place(Nonce::from(nonce), bound, &mut sealed)
+            .ok()?;
+        let claims: Claims = serde_json::from_slice(opened).ok()?;
+        if claims.x <= Timestamp::now().as_second() || self.ended.contains_key(&claims.i) {
+            return None;
+        }
+        let version = Version::parse(&claims.v)?;
+        Some(Session {
+            id: claims.i,
+            user: claims.u,
+            version,
+            callbacks: claims.c,
+        })
+    }
+
+    /// Ends a session: its id opens nothing any more.
+    pub(crate) fn end(&self, session: &Session) {
+        self.ended.insert(session.id, ());
+    }
+}
+
+fn associated_data(key_id: [u8; keys::ID_LEN], tenant: &TenantId) -> Vec<u8> {
+    [
+        b"mcp session ",
+        key_id.as_slice(),
+        tenant.as_str().as_bytes(),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(sessions: &Sessions, tenant: &str) -> (Session, String) {
+        let user = "ada".parse().unwrap();
+        let callbacks = Callbacks {
+            roots: true,
+            ..Callbacks::default()
+        };
+        sessions
+            .begin(
+                &tenant.parse().unwrap(),
+                user,
+                Version::V2025_11_25,
+                callbacks,
+            )
+            .unwrap()
+    }
+
+    fn find(sessions: &Sessions, tenant: &str, token: &str) -> Option<Session> {
+        sessions.find(&tenant.parse().unwrap(), token)
+    }
+
+    #[test]
+    fn an_id_holds_its_session() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let (session, token) = begin(&sessions, "acme");
+        assert_eq!(find(&sessions, "acme", &token), Some(session));
+        assert!(
+            token.bytes().all(|b| (0x21..=0x7e).contains(&b)),
+            "visible ASCII only"
+        );
+    }
+
+    #[test]
+    fn another_tenant_finds_nothing() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let (_, token) = begin(&sessions, "acme");
+        assert_eq!(find(&sessions, "rival", &token), None);
+    }
+
+    #[test]
+    fn an_id_of_another_key_is_unknown() {
+        let (_, token) = begin(&Sessions::new(SessionKeys::random().unwrap()), "acme");
+        assert_eq!(
+            find(
+                &Sessions::new(SessionKeys::random().unwrap()),
+                "acme",
+                &token
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn an_ended_session_is_unknown() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let (session, token) = begin(&sessions, "acme");
+        sessions.end(&session);
+        assert_eq!(find(&sessions, "acme", &token), None);
+    }
+
+    #[test]
+    fn no_byte_of_an_id_can_be_changed() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let (_, token) = begin(&sessions, "acme");
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        for index in 0..bytes.len() {
+            let mut forged = bytes.clone();
+            forged[index] ^= 1;
+            assert_eq!(
+                find(&sessions, "acme", &URL_SAFE_NO_PAD.encode(forged)),
+                None,
+                "{index}"
+            );
+        }
+        assert_eq!(find(&sessions, "acme", ""), None);
+        assert_eq!(
+            find(&sessions, "acme", token.split_at(token.len() / 2).0),
+            None
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! The root keys under which session ids are sealed, and the file that holds them.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gateway_core::TenantId;
+
+pub(super) const ID_LEN: usize = 4;
+const KEY_LEN: usize = 32;
+
+/// One root key.
+#[derive(Clone)]
+pub(super) struct RootKey {
+    id: [u8; ID_LEN],
+    secret: [u8; KEY_LEN],
+}
+
+/// The root keys: the first seals, all open.
+#[derive(Clone)]
+pub struct SessionKeys {
+    first: RootKey,
+    older: Vec<RootKey>,
+}
+
+/// A key file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("the session key file {} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The file holds something else.
+    #[error("line {line} of the session key file {} is no key: a line is ID:KEY, 4 and 32 bytes in base64", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+    /// Others can read the file.
+    #[error("the session key file {} can be read by others: chmod 600 it", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system gives no random bytes.
+    #[error("the system's source of randomness failed")]
+    Randomness,
+}
+
+impl RootKey {
+    fn random() -> Result<Self, KeyError> {
+        let mut key = Self {
+            id: [0; ID_LEN],
+            secret: [0; KEY_LEN],
+        };
+        rand::fill(&mut key.id).map_err(|_| KeyError::Randomness)?;
+        rand::fill(&mut key.secret).map_err(|_| KeyError::Randomness)?;
+        Ok(key)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (id, secret) = line.split_once(':')?;
+        let id = STANDARD.decode(id).ok()?.try_into().ok()?;
+        let secret = STANDARD.decode(secret).ok()?.try_into().ok()?;
+        Some(Self { id, secret })
+    }
+
+    pub(super) fn id(&self) -> [u8; ID_LEN] {
+        self.id
+    }
+
+    /// A key of the tenant's own (HKDF, RFC 5869), so that no tenant's id opens as another's.
+    pub(super) fn for_tenant(&self, tenant: &TenantId) -> Option<[u8; KEY_LEN]> {
+        struct Length;
+        impl KeyType for Length {
+            fn len(&self) -> usize {
+                KEY_LEN
+            }
+        }
+        let root = Salt::new(HKDF_SHA256, b"mcp-gateway session").extract(&self.secret);
+        let mut key = [0; KEY_LEN];
+        root.expand(&[tenant.as_str().as_bytes()], Length)
+            .ok()?
+            .fill(&mut key)
+            .ok()?;
+        Some(key)
+    }
+}
+
+impl SessionKeys {
+    /// A key that nobody else has and that ends with the process.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self {
+            first: RootKey::random()?,
+            older: Vec::new(),
+        })
+    }
+
+    /// Reads the keys of a file; makes the file, readable by its owner only, where there is none.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let failed = |cause| KeyError::File {
+            path: path.to_owned(),
+            cause,
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                check_mode(path)?;
+                Self::parse(&text, path)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let keys = Self::random()?;
+                keys.write_new(path).map_err(failed)?;
+                Ok(keys)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, KeyError> {
+        let mut keys = Vec::new();
+        for (index, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+        {
+            let bad = || KeyError::Content {
+                path: path.to_owned(),
+                line: index + 1,
+            };
+            keys.push(RootKey::parse(line.trim()).ok_or_else(bad)?);
+        }
+        let mut keys = keys.into_iter();
+        let none = || KeyError::Content {
+            path: path.to_owned(),
+            line: 1,
+        };
+        Ok(Self {
+            first: keys.next().ok_or_else(none)?,
+            older: keys.collect(),
+        })
+    }
+
+    fn write_new(&self, path: &Path) -> io::Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        writeln!(
+            file,
+            "{}:{}",
+            STANDARD.encode(self.first.id),
+            STANDARD.encode(self.first.secret)
+        )?;
+        file.sync_all()
+    }
+
+    pub(super) fn current(&self) -> &RootKey {
+        &self.first
+    }
+
+    pub(super) fn by_id(&self, id: [u8; ID_LEN]) -> Option<&RootKey> {
+        std::iter::once(&self.first)
+            .chain(&self.older)
+            .find(|key| key.id == id)
+    }
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path) -> Result<(), KeyError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let failed = |cause| KeyError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    let mode = std::fs::metadata(path)
+        .map_err(failed)?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(KeyError::Readable {
+            path: path.to_owned(),
+        })
+    }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path) -> Result<(), KeyError> {
+    Ok(())
+}
+
+impl std::fmt::Debug for SessionKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionKeys")
+            .field("keys", &(1 + self.older.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.key");
+        let made = SessionKeys::load_or_create(&path).unwrap();
+        let read = SessionKeys::load_or_create(&path).unwrap();
+        assert_eq!(made.first.secret, read.first.secret);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.key");
+        SessionKeys::load_or_create(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(
+            SessionKeys::load_or_create(&path),
+            Err(KeyError::Readable { .. })
+        ));
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.key");
+        SessionKeys::load_or_create(&path).unwrap();
+        let good = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{good}nonsense\n")).unwrap();
+        let error = SessionKeys::load_or_create(&path).unwrap_err();
+        assert!(
+            matches!(error, KeyError::Content { line: 2, .. }),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! Keeps one server connected: connects, notices that it is gone, waits, connects again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::Deadline;
+use gateway_mcp::client::{ClientError, ClosedReason, Peer};
+use gateway_mcp::version::Version;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::UpstreamError;
+use super::target::Target;
+
+/// The pause before the first new attempt; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A request cuts a pause short, but never so that attempts follow each other faster than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A server that ran this long was well: the next pause is a short one again.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// How long a request waits for a server that is being connected to.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is known of a server now.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// Being connected to since then.
+    Starting(Instant),
+    /// There.
+    Ready(Connection),
+    /// Not there; to be tried again.
+    Down(Outage),
+}
+
+/// A server that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) peer: Arc<Peer>,
+    /// Cancelled by whoever notices that this connection, and no later one, is of no use.
+    lost: CancellationToken,
+}
+
+/// Why a server is not there.
+#[derive(Debug, Clone)]
+pub(super) struct Outage {
+    pub(super) reason: Arc<str>,
+    /// Counts the attempts, to tell an old outage from a new one.
+    attempt: u64,
+}
+
+/// The view of a server's state that requests have.
+#[derive(Debug, Clone)]
+pub(super) struct Links {
+    state: watch::Receiver<Link>,
+    wanted: Arc<Notify>,
+}
+
+impl Links {
+    pub(super) fn now(&self) -> Link {
+        self.state.borrow().clone()
+    }
+
+    /// Waits for the server to be there. Asking for one that is down makes it be tried at once.
+    pub(super) async fn ready(&self, deadline: Deadline) -> Result<Arc<Peer>, UpstreamError> {
+        let mut state = self.state.clone();
+        let until = deadline.within(REQUEST_PATIENCE).instant();
+        let mut tried = None;
+        loop {
+            let link = state.borrow_and_update().clone();
+            let waits_for = match link {
+                Link::Ready(connection) => return Ok(connection.peer),
+                Link::Down(outage) if tried.is_some_and(|tried| outage.attempt > tried) => {
+                    return Err(UpstreamError::Down {
+                        reason: outage.reason,
+                    });
+                }
+                Link::Down(outage) => {
+                    tried.get_or_insert(outage.attempt);
+                    self.wanted.notify_one();
+                    outage.reason
+                }
+                Link::Starting(_) => {
+                    tried.get_or_insert(0);
+                    "it has not started yet".into()
+                }
+            };
+            match tokio::time::timeout_at(until.into(), state.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    return Err(UpstreamError::Down {
+                        reason: "it was removed".into(),
+                    });
+                }
+                Err(_) => return Err(UpstreamError::Down { reason: waits_for }),
+            }
+        }
+    }
+
+    /// Waits for the server, but only while it is within `patience` of its start.
+    pub(super) async fn ready_soon(&self, patience: Duration) -> Option<Arc<Peer>> {
+        let mut state = self.state.clone();
+        loop {
+            let link = state.borrow_and_update().clone();
+            let until = match link {
+                Link::Ready(connection) => return Some(connection.peer),
+                Link::Starting(since) => since + patience,
+                Link::Down(_) => {
+                    self.wanted.notify_one();
+                    return None;
+                }
+            };
+            tokio::time::timeout_at(until, state.changed())
+                .await
+                .ok()?
+                .ok()?;
+        }
+    }
+
+    /// Says that a connection is of no use any more. Only the one in use counts: many requests
+    /// notice the same loss.
+    pub(super) fn give_up(&self, peer: &Arc<Peer>) {
+        if let Link::Ready(current) = &*self.state.borrow()
+            && Arc::ptr_eq(&current.peer, peer)
+        {
+            current.lost.cancel();
+        }
+    }
+}
+
+/// How a connection came to its end.
+enum End {
+    Stopped,
+    Lost,
+    Exited(String),
+}
+
+/// The task that keeps one server connected until it is told to stop.
+pub(super) struct Supervisor {
+    target: Arc<Target>,
+    state: watch::Sender<Link>,
+    wanted: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    pub(super) fn new(target: Arc<Target>, stop: CancellationToken) -> (Self, Links) {
+        let (state, receiver) = watch::channel(Link::Starting(Instant::now()));
+        let wanted = Arc::new(Notify::new());
+        let links = Links {
+            state: receiver,
+            wanted: Arc::clone(&wanted),
+        };
+        (
+            Self {
+                target,
+                state,
+                wanted,
+                stop,
+            },
+            links,
+        )
+    }
+
+    pub(super) async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let began = Instant::now();
+            let deadline = Deadline::after(self.target.patience());
+            let connecting = self.target.connect(None, Version::LATEST_LEGACY, deadline);
+            let connected = tokio::select! {
+                () = self.stop.cancelled() => return,
+                connected = connecting => connected,
+            };
+            let reason = match connected {
+                Ok(peer) => match self.hold(Arc::new(peer)).await {
+                    End::Stopped => return,
+                    // The next attempt follows at once, unless losses follow each other fast.
+                    End::Lost => {
+                        self.state.send_replace(Link::Starting(Instant::now()));
+                        tokio::time::sleep_until(began + SHORTEST_PAUSE).await;
+                        continue;
+                    }
+                    End::Exited(reason) => reason,
+                },
+                Err(error) => describe(&error),
+            };
+            if began.elapsed() >= STABLE {
+                pause = FIRST_PAUSE;
+            }
+            self.report_outage(reason.into(), attempt, pause);
+            if !self.pause(began, pause).await {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Holds a connection until it is lost.
+    async fn hold(&self, peer: Arc<Peer>) -> End {
+        let version = peer.hello().version.as_str();
+        info!(server = %self.target.name, version, "server is ready");
+        let lost = CancellationToken::new();
+        let connection = Connection {
+            peer: Arc::clone(&peer),
+            lost: lost.clone(),
+        };
+        self.state.send_replace(Link::Ready(connection));
+        tokio::select! {
+            () = self.stop.cancelled() => {
+                peer.close().await;
+                End::Stopped
+            }
+            reason = peer.closed() => End::Exited(match reason {
+                ClosedReason::Exited(Some(status)) => format!("its process ended ({status})"),
+                ClosedReason::Exited(None) | ClosedReason::Ended => "its process ended".to_owned(),
+            }),
+            () = lost.cancelled() => {
+                info!(server = %self.target.name, "the connection was lost; connecting anew");
+                End::Lost
+            }
+        }
+    }
+
+    fn report_outage(&self, reason: Arc<str>, attempt: u64, pause: Duration) {
+        let server = &self.target.name;
+        let known = matches!(&*self.state.borrow(), Link::Down(outage) if outage.reason == reason);
+        if known {
+            debug!(%server, %reason, ?pause, "server is still not available");
+        } else {
+            warn!(%server, %reason, "server is not available; it is tried again");
+        }
+        self.state
+            .send_replace(Link::Down(Outage { reason, attempt }));
+    }
+
+    /// Waits before the next attempt; a request that wants the server cuts it short. `false` when
+    /// told to stop.
+    async fn pause(&self, began: Instant, pause: Duration) -> bool {
+        let now = Instant::now();
+        let shortest = (began + SHORTEST_PAUSE).max(now);
+        let wanted = async {
+            self.wanted.notified().await;
+            tokio::time::sleep_until(shortest).await;
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+            () = wanted => true,
+        }
+    }
+}
+
+/// The error with its causes, on one line.
+fn describe(error: &ClientError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

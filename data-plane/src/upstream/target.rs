@@ -1,0 +1,289 @@
+//! Where a server is and how it is reached: a server's configuration with its secrets resolved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::config::{RemoteAuth, ServerConfig, ServerSpec, Setting, Violation};
+use gateway_core::{Deadline, ExposeSecret as _, ServerName, TenantId};
+use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, Peer};
+use gateway_mcp::version::{Era, Version};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::Permits;
+
+/// What the gateway says of itself to servers, as JSON.
+pub(super) const CLIENT_INFO: &str = concat!(
+    r#"{"name":"mcp-gateway","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}"#
+);
+
+/// How long a server may take to introduce itself. A command may have to be downloaded first.
+const HTTP_PATIENCE: Duration = Duration::from_secs(15);
+const COMMAND_PATIENCE: Duration = Duration::from_secs(180);
+
+/// Which programs the configuration may start. It is a setting of the process: no configuration
+/// that is pushed can extend it.
+#[derive(Debug, Clone)]
+pub enum Commands {
+    /// Every program: the configuration is the user's own.
+    Any,
+    /// These, by the exact text of `command`.
+    Only(Vec<String>),
+}
+
+/// A server that can be connected to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(super) name: ServerName,
+    pub(super) config: ServerConfig,
+    /// The endpoint, or `stdio:NAME`.
+    pub(super) url: String,
+    transport: Transport,
+    /// What secrets resolved to, to notice a change. Never printed.
+    secrets: SecretValues,
+}
+
+enum Transport {
+    Http(Arc<HttpEndpoint>),
+    Command(ChildCommand),
+}
+
+#[derive(PartialEq, Eq)]
+struct SecretValues(Vec<(String, String)>);
+
+impl Target {
+    /// Checks and resolves one server. Touches no network and starts nothing.
+    pub(crate) fn of(
+        permits: &Permits,
+        tenant: &TenantId,
+        name: &ServerName,
+        config: &ServerConfig,
+    ) -> Result<Target, Vec<Violation>> {
+        let path = format!("servers.{name}");
+        match &config.spec {
+            ServerSpec::Remote {
+                endpoint,
+                headers,
+                auth,
+            } => {
+                let mut settings: Vec<(String, &Setting)> = headers
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value))
+                    .collect();
+                let bearer = auth
+                    .as_ref()
+                    .map(|RemoteAuth::Bearer(secret)| Setting::Secret(secret.clone()));
+                if let Some(bearer) = &bearer {
+                    settings.push((AUTHORIZATION.to_string(), bearer));
+                }
+                let values = resolve(permits, tenant, &format!("{path}.headers"), settings)?;
+                let headers = header_map(&values, bearer.is_some()).map_err(|name| {
+                    vec![Violation::new(
+                        format!("{path}.headers.{name}"),
+                        "its value cannot stand in a header",
+                    )]
+                })?;
+                let url = with_default_path(endpoint);
+                let limit = permits.max_message_bytes;
+                let endpoint = HttpEndpoint::new(&url, &permits.connector, headers, limit)
+                    .map_err(|error| {
+                        vec![Violation::new(
+                            format!("{path}.endpoint"),
+                            error.to_string(),
+                        )]
+                    })?;
+                Ok(Target {
+                    name: name.clone(),
+                    config: config.clone(),
+                    url: endpoint.name().to_string(),
+                    transport: Transport::Http(Arc::new(endpoint)),
+                    secrets: SecretValues(values),
+                })
+            }
+            ServerSpec::Command {
+                command,
+                args,
+                env,
+                cwd,
+            } => {
+                check_command(&permits.commands, &path, command)?;
+                let settings = env
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value))
+                    .collect();
+                let values = resolve(permits, tenant, &format!("{path}.env"), settings)?;
+                let mut child = ChildCommand::new(name.as_str(), command);
+                child.args.clone_from(args);
+                child.env.clone_from(&values);
+                child.cwd.clone_from(cwd);
+                child.max_line_bytes = permits.max_message_bytes;
+                Ok(Target {
+                    name: name.clone(),
+                    config: config.clone(),
+                    url: format!("stdio:{name}"),
+                    transport: Transport::Command(child),
+                    secrets: SecretValues(values),
+                })
+            }
+            other => Err(vec![Violation::new(
+                format!("{path}.type"),
+                not_built(other),
+            )]),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &ServerName {
+        &self.name
+    }
+
+    /// Whether a connection made for `self` serves `other` as well.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.config == other.config && self.secrets == other.secrets
+    }
+
+    /// Connects or starts it, and learns its era unless that is known.
+    pub(super) async fn connect(
+        &self,
+        era: Option<Era>,
+        version: Version,
+        deadline: Deadline,
+    ) -> Result<Peer, ClientError> {
+        let legacy = if version.era() == Era::Legacy {
+            version
+        } else {
+            Version::LATEST_LEGACY
+        };
+        let hello = ClientHello {
+            name: "mcp-gateway".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: "{}".to_owned(),
+            legacy_version: legacy,
+        };
+        match &self.transport {
+            Transport::Http(endpoint) => {
+                Peer::connect_http(Arc::clone(endpoint), hello, era, deadline).await
+            }
+            Transport::Command(command) => Peer::spawn(command.clone(), hello, era, deadline).await,
+        }
+    }
+
+    /// How long a first connection may take.
+    pub(super) fn patience(&self) -> Duration {
+        match self.transport {
+            Transport::Http(_) => HTTP_PATIENCE,
+            Transport::Command(_) => COMMAND_PATIENCE,
+        }
+    }
+}
+
+fn check_command(commands: &Commands, path: &str, command: &str) -> Result<(), Vec<Violation>> {
+    match commands {
+        Commands::Any => Ok(()),
+        Commands::Only(allowed) if allowed.iter().any(|program| program == command) => Ok(()),
+        Commands::Only(_) => Err(vec![Violation::new(
+            format!("{path}.command"),
+            format!(
+                "this data plane does not start `{command}`: its operator may allow it with --allow-command"
+            ),
+        )]),
+    }
+}
+
+fn resolve(
+    permits: &Permits,
+    tenant: &TenantId,
+    path: &str,
+    settings: Vec<(String, &Setting)>,
+) -> Result<Vec<(String, String)>, Vec<Violation>> {
+    let mut values = Vec::new();
+    let mut violations = Vec::new();
+    for (key, setting) in settings {
+        match permits
+            .secrets
+            .resolve(tenant, &format!("{path}.{key}"), setting)
+        {
+            Ok(value) => values.push((key, value.expose_secret().to_owned())),
+            Err(violation) => violations.push(violation),
+        }
+    }
+    if violations.is_empty() {
+        Ok(values)
+    } else {
+        Err(violations)
+    }
+}
+
+/// A URL without a path means `/mcp`.
+fn with_default_path(endpoint: &str) -> String {
+    let has_path = endpoint
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains(['/', '?']));
+    if has_path {
+        endpoint.to_owned()
+    } else {
+        format!("{endpoint}/mcp")
+    }
+}
+
+fn header_map(values: &[(String, String)], has_bearer: bool) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (key, value) in values {
+        let name = HeaderName::try_from(key.as_str()).map_err(|_| key.clone())?;
+        let text = if has_bearer && name == AUTHORIZATION {
+            format!("Bearer {value}")
+        } else {
+            value.clone()
+        };
+        let mut value = HeaderValue::try_from(text).map_err(|_| key.clone())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn not_built(spec: &ServerSpec) -> &'static str {
+    match spec {
+        ServerSpec::Image { .. } => {
+            "a server in a container needs a container engine, which this version does not drive: start it yourself and use type `remote`, or use type `command`"
+        }
+        ServerSpec::Catalog { .. } => {
+            "this version does not read catalogs: use type `remote` or `command`"
+        }
+        ServerSpec::Registry { .. } => {
+            "this version does not read the community registry: use type `remote` or `command`"
+        }
+        ServerSpec::Sidecar { .. } => {
+            "this version has no sidecars: use type `remote` with the sidecar's address"
+        }
+        ServerSpec::Remote { .. } | ServerSpec::Command { .. } => "",
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http(_) => "Http",
+            Self::Command(_) => "Command",
+        })
+    }
+}
+
+impl std::fmt::Debug for SecretValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretValues")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_default_path;
+
+    #[test]
+    fn a_url_without_a_path_means_mcp() {
+        assert_eq!(with_default_path("http://a:1"), "http://a:1/mcp");
+        assert_eq!(with_default_path("http://a:1/"), "http://a:1/");
+        assert_eq!(with_default_path("https://a/x?y"), "https://a/x?y");
+    }
+}
