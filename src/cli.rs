@@ -1,0 +1,67 @@
+//! The commands and their flags. Every flag is also an environment variable.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Failure;
+use crate::logging;
+
+/// An MCP gateway with a plugin architecture: many MCP servers behind one endpoint.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-gateway", version, arg_required_else_help = true)]
+struct Cli {
+    /// What to log: error, warn, info, debug, trace, or directives such as
+    /// `info,gateway_data_plane=debug`.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_LOG",
+        default_value = "info",
+        global = true,
+        value_name = "FILTER"
+    )]
+    log: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the whole gateway in this process, by one configuration file.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Desktop(crate::desktop::DesktopArgs),
+    /// Checks configuration files as `desktop` would, and says where they are wrong.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Validate(crate::validate::ValidateArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::start(&cli.log) {
+        return Failure::invalid(error.to_string()).report();
+    }
+    let done = match cli.command {
+        #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+        Command::Desktop(args) => crate::desktop::run(args),
+        #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+        Command::Validate(args) => crate::validate::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

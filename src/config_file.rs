@@ -1,0 +1,182 @@
+//! The configuration file: found, read, checked, and watched for edits.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gateway_core::config::{ConfigError, TenantConfig, Violation, load_yaml};
+use gateway_data_plane::Permits;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+/// Editors write in several steps; an edit is taken when the file has been quiet for this long.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// Not every file system reports changes, so the file is also looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(700);
+
+/// The file's name where no other is given.
+const DEFAULT_NAME: &str = "gateway.yaml";
+
+/// A configuration file, wherever it is.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+}
+
+/// A file's text as it was read, and the configuration in it.
+#[derive(Debug)]
+pub(crate) struct Document {
+    file: ConfigFile,
+    pub(crate) text: String,
+    pub(crate) config: TenantConfig,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    path: PathBuf,
+    what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.what)
+    }
+}
+
+impl ConfigFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// `./gateway.yaml` if it is there, else the one of the user's configuration folder.
+    pub(crate) fn default_path(config_home: Option<PathBuf>) -> PathBuf {
+        let here = PathBuf::from(DEFAULT_NAME);
+        match config_home {
+            Some(home) if !here.exists() => home.join("mcp-gateway").join(DEFAULT_NAME),
+            _ => here,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn read(&self) -> Result<Document, Vec<Problem>> {
+        let text = std::fs::read_to_string(&self.path).map_err(|error| {
+            vec![Problem {
+                path: self.path.clone(),
+                what: format!(" {}", unreadable(&error)),
+            }]
+        })?;
+        match load_yaml(&text) {
+            Ok(config) => Ok(Document {
+                file: self.clone(),
+                text,
+                config,
+            }),
+            Err(error) => Err(self.problems(error)),
+        }
+    }
+
+    fn problems(&self, error: ConfigError) -> Vec<Problem> {
+        let path = || self.path.clone();
+        let problems = error.problems.into_iter();
+        problems
+            .map(|problem| Problem {
+                path: path(),
+                what: problem.to_string(),
+            })
+            .collect()
+    }
+
+    /// Watches the file. A message comes after every edit, and only then.
+    pub(crate) fn watch(&self) -> anyhow::Result<Watch> {
+        let (tell, changes) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |_| {
+            // Full means that a message is waiting already.
+            tell.try_send(()).ok();
+        })
+        .context("file changes cannot be watched")?;
+        // The folder, because editors replace the file instead of writing to it.
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        watcher
+            .watch(folder, RecursiveMode::NonRecursive)
+            .with_context(|| format!("{} cannot be watched", folder.display()))?;
+        Ok(Watch {
+            file: self.clone(),
+            seen: std::fs::read(&self.path).ok(),
+            changes,
+            _watcher: watcher,
+        })
+    }
+}
+
+impl Document {
+    /// Checks the document against what this process permits.
+    pub(crate) fn check(self, permits: &Permits) -> Result<Self, Vec<Problem>> {
+        let violations = permits.check(&self.config);
+        if violations.is_empty() {
+            Ok(self)
+        } else {
+            Err(self.locate(violations))
+        }
+    }
+
+    /// Gives violations their places in the file.
+    pub(crate) fn locate(&self, violations: Vec<Violation>) -> Vec<Problem> {
+        self.file
+            .problems(ConfigError::locate(&self.text, violations))
+    }
+}
+
+/// Tells of edits.
+pub(crate) struct Watch {
+    file: ConfigFile,
+    seen: Option<Vec<u8>>,
+    changes: mpsc::Receiver<()>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Waits for the file's content to be another one, and to be left alone for a moment.
+    ///
+    /// Loses nothing when it is dropped before it is done.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            // The poll stands in where no notification comes; a closed channel leaves the poll.
+            let told = tokio::time::timeout(LOOK_AGAIN, self.changes.recv()).await;
+            if matches!(told, Ok(None)) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+            // A file that is gone is being replaced, or will be missed at the next start.
+            let Ok(now) = std::fs::read(&self.file.path) else {
+                continue;
+            };
+            if self.seen.as_ref() != Some(&now) {
+                self.seen = Some(now);
+                return;
+            }
+        }
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "there is no such file: name one with --config, or copy deploy/examples/desktop.yaml"
+                .to_owned()
+        }
+        _ => format!("the file cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The data directory: one process at a time, readable by its owner only.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// A data directory that this process has for itself until it ends.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Holds the lock; the system releases it however the process ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing, and takes it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        create(path).with_context(|| {
+            format!(
+                "the data directory {} cannot be made: name another with --data-dir",
+                path.display()
+            )
+        })?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(lock.read_to_string(&mut holder));
+                bail!(
+                    "the data directory {} is in use by another mcp-gateway (process {}): stop it, or name another with --data-dir",
+                    path.display(),
+                    holder.trim()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error)
+                    .with_context(|| format!("{} cannot be locked", lock_path.display()));
+            }
+        }
+        // For people only: the lock itself is what counts.
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// A file of the directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+#[cfg(unix)]
+fn create(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(not(unix))]
+fn create(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_in_use_is_refused_with_who_uses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let held = DataDir::open(&path).unwrap();
+        let error = DataDir::open(&path).unwrap_err().to_string();
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        drop(held);
+        DataDir::open(&path).unwrap();
+    }
+}

@@ -1,0 +1,42 @@
+//! How a command ends: what it prints on standard error, and its exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It could not be done: exit code 1.
+    Failed(anyhow::Error),
+    /// What was given is wrong: exit code 2. One message for each thing that is wrong.
+    Invalid(Vec<String>),
+}
+
+impl Failure {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(vec![message.into()])
+    }
+
+    /// Prints the messages, each behind `error:`, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut out = std::io::stderr().lock();
+        // Nobody is left to tell where standard error is closed.
+        let mut print = |message: &str| drop(writeln!(out, "error: {message}"));
+        match self {
+            Self::Failed(error) => {
+                print(&format!("{error:#}"));
+                ExitCode::from(1)
+            }
+            Self::Invalid(messages) => {
+                messages.iter().for_each(|message| print(message));
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
