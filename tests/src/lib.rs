@@ -1,1 +1,23 @@
-//! Test harness, fixture servers and benchmarks.
+//! Test harness: the gateway as a process, official clients and servers, a raw client, and a fixture server.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an index into a JSON value gives null where there is nothing, and only tests use this crate"
+)]
+
+pub mod clients;
+pub mod fixture;
+pub mod gateway;
+pub mod log;
+pub mod processes;
+pub mod raw;
+pub mod servers;
+pub mod session;
+pub mod setup;
+pub mod wait;
+pub mod workspace;
+
+pub use gateway::{Exit, Gateway};
+pub use session::{Era, Session};
+pub use setup::Setup;
+pub use workspace::Workspace;

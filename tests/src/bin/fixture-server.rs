@@ -1,0 +1,42 @@
+//! The fixture as a process: on standard input and output, or at an address that it prints on standard error.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Parser;
+use gateway_tests::fixture::{Fixture, HttpFixture, Options, serve_stdio};
+use tokio::io::AsyncWriteExt as _;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Serve Streamable HTTP at this address.
+    #[arg(long, conflicts_with = "stdio", required_unless_present = "stdio")]
+    listen: Option<SocketAddr>,
+    /// Serve one client on standard input and output.
+    #[arg(long)]
+    stdio: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let served = runtime.block_on(serve());
+    // Reading standard input cannot be interrupted, and must not keep the process.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.listen {
+        None => serve_stdio(Arc::new(Fixture::new(arguments.options))).await,
+        Some(address) => {
+            let server = HttpFixture::start_at(address, arguments.options).await?;
+            let line = format!("listening on {}\n", server.url());
+            tokio::io::stderr().write_all(line.as_bytes()).await?;
+            server.stopped().await;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! An MCP server of our own for the tests: both eras, both transports, and every misbehaviour that a test wants.
+
+mod admission;
+mod http;
+mod message;
+mod serve;
+mod stdio;
+mod tools;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::{Args, ValueEnum};
+use tokio::sync::{Mutex, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use http::HttpFixture;
+pub use stdio::serve_stdio;
+
+/// The legacy version that the fixture negotiates.
+pub const LEGACY_VERSION: &str = "2025-11-25";
+/// The modern version that the fixture serves.
+pub const MODERN_VERSION: &str = "2026-07-28";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Eras {
+    Legacy,
+    Modern,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AnswerForm {
+    Json,
+    Sse,
+}
+
+/// The request that is never answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hang {
+    /// `initialize` and `server/discover`.
+    Initialize,
+    List,
+    Call,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// What the server says it is called.
+    #[arg(long, default_value = "fixture")]
+    pub name: String,
+    #[arg(long, value_enum, default_value_t = Eras::Both)]
+    pub era: Eras,
+    /// How many numbered tools are listed after the named ones.
+    #[arg(long, default_value_t = 0)]
+    pub tools: usize,
+    #[arg(long, default_value_t = 50)]
+    pub page_size: usize,
+    /// The second page's cursor is the empty string, which is a valid cursor.
+    #[arg(long)]
+    pub empty_cursor: bool,
+    /// Over HTTP only.
+    #[arg(long, value_enum, default_value_t = AnswerForm::Json)]
+    pub answer: AnswerForm,
+    /// Whether legacy clients over HTTP get a session id, which they must then send.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub sessions: bool,
+    #[arg(long, value_enum)]
+    pub hang: Option<Hang>,
+    /// Answers this many calls, and exits at the next one without answering it.
+    #[arg(long)]
+    pub exit_after_calls: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "fixture".to_owned(),
+            era: Eras::Both,
+            tools: 0,
+            page_size: 50,
+            empty_cursor: false,
+            answer: AnswerForm::Json,
+            sessions: false,
+            hang: None,
+            exit_after_calls: None,
+        }
+    }
+}
+
+/// One server's state, shared by its connections.
+#[derive(Debug)]
+pub struct Fixture {
+    options: Options,
+    sessions: Mutex<HashSet<String>>,
+    hang: watch::Sender<Option<Hang>>,
+    gate: watch::Sender<bool>,
+    /// The raw ids of requests that a client takes back.
+    cancellations: broadcast::Sender<String>,
+    counters: Counters,
+    exit: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    initializations: AtomicU64,
+    lists: AtomicU64,
+    calls: AtomicU64,
+    waiting: AtomicU64,
+    cancelled: AtomicU64,
+}
+
+impl Fixture {
+    pub fn new(options: Options) -> Self {
+        Self {
+            hang: watch::Sender::new(options.hang),
+            options,
+            sessions: Mutex::default(),
+            gate: watch::Sender::new(false),
+            cancellations: broadcast::Sender::new(64),
+            counters: Counters::default(),
+            exit: CancellationToken::new(),
+        }
+    }
+
+    /// Forgets every legacy session, as a server does that was restarted.
+    pub async fn forget_sessions(&self) {
+        self.sessions.lock().await.clear();
+    }
+
+    /// From now on, what hung before is answered, and this is not.
+    pub fn hang(&self, hang: Option<Hang>) {
+        self.hang.send_replace(hang);
+    }
+
+    /// Lets every call of the tool `wait` return, now and later.
+    pub fn open_gate(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// How many sessions or stateless clients were greeted: `initialize` and `server/discover`.
+    pub fn initializations(&self) -> u64 {
+        self.counters.initializations.load(Ordering::SeqCst)
+    }
+
+    pub fn lists(&self) -> u64 {
+        self.counters.lists.load(Ordering::SeqCst)
+    }
+
+    /// How many calls were begun.
+    pub fn calls(&self) -> u64 {
+        self.counters.calls.load(Ordering::SeqCst)
+    }
+
+    /// How many calls of the tool `wait` are in flight.
+    pub fn waiting(&self) -> u64 {
+        self.counters.waiting.load(Ordering::SeqCst)
+    }
+
+    /// How many calls ended because the client went away or said so.
+    pub fn cancelled(&self) -> u64 {
+        self.counters.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Completes when the server has reached the call at which it exits.
+    pub async fn exited(&self) {
+        self.exit.cancelled().await;
+    }
+
+    async fn hold(&self, request: Hang) {
+        let mut hang = self.hang.subscribe();
+        // The sender lives in `self`, so this ends only with the value that it waits for.
+        drop(hang.wait_for(|hang| *hang != Some(request)).await);
+    }
+}

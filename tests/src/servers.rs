@@ -1,0 +1,116 @@
+//! The official servers behind the gateway, and how a configuration names servers.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::clients::{node_package, python_program};
+use crate::wait;
+
+/// `server-everything` over Streamable HTTP: legacy, with session ids, in a process that can be killed.
+#[derive(Debug)]
+pub struct Everything {
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Everything {
+    pub async fn start() -> anyhow::Result<Self> {
+        // The server cannot say which free port it took, so one is chosen for it.
+        Self::start_at(unused_address()?).await
+    }
+
+    pub async fn start_at(address: SocketAddr) -> anyhow::Result<Self> {
+        let script = node_package("@modelcontextprotocol/server-everything")?.join("dist/index.js");
+        let mut child = Command::new("node")
+            .arg(script)
+            .arg("streamableHttp")
+            .env("PORT", address.port().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting server-everything")?;
+        wait::until("server-everything to listen", || async {
+            TcpStream::connect(address).await.is_ok()
+        })
+        .await?;
+        ensure!(
+            child.try_wait()?.is_none(),
+            "another program listens on {address}"
+        );
+        Ok(Self { address, child })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// Ends it without notice and frees the port.
+    pub async fn kill(mut self) -> anyhow::Result<SocketAddr> {
+        self.child.kill().await?;
+        Ok(self.address)
+    }
+}
+
+/// An address of the loopback interface at which nothing listens.
+pub fn unused_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?)
+}
+
+/// A configuration with these servers; JSON is YAML too.
+pub fn configuration(servers: &[(&str, Value)]) -> String {
+    let servers: serde_json::Map<String, Value> = servers
+        .iter()
+        .map(|(name, server)| ((*name).to_owned(), server.clone()))
+        .collect();
+    format!("servers: {}\n", json!(servers))
+}
+
+pub fn remote(url: &str) -> Value {
+    json!({ "type": "remote", "endpoint": url })
+}
+
+pub fn command(program: &Path, arguments: &[&str]) -> Value {
+    json!({ "type": "command", "command": program, "args": arguments })
+}
+
+/// A server that says nothing, and that nothing but SIGKILL ends; it has a child of its own.
+pub fn stubborn() -> Value {
+    let script = "trap '' TERM INT HUP; while :; do sleep 1000; done";
+    command(Path::new("sh"), &["-c", script])
+}
+
+/// `server-filesystem` on one folder: stdio, legacy.
+pub fn filesystem(folder: &Path) -> anyhow::Result<Value> {
+    let script = node_package("@modelcontextprotocol/server-filesystem")?.join("dist/index.js");
+    let arguments = [script, folder.to_owned()];
+    Ok(json!({ "type": "command", "command": "node", "args": arguments }))
+}
+
+/// `mcp-server-time`: stdio, both eras.
+pub fn time() -> anyhow::Result<Value> {
+    let program = python_program("mcp-server-time")?;
+    Ok(command(&program, &["--local-timezone", "UTC"]))
+}
+
+/// The fixture on stdio; `arguments` are those of `fixture::Options`. Cargo puts every binary into one folder, so
+/// the gateway's path tells where it is.
+pub fn fixture_on_stdio(gateway: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+    let program: PathBuf = Path::new(gateway).with_file_name("fixture-server");
+    ensure!(
+        program.exists(),
+        "{} is missing: run cargo build --package gateway-tests first",
+        program.display()
+    );
+    let mut all = vec!["--stdio"];
+    all.extend_from_slice(arguments);
+    Ok(command(&program, &all))
+}

@@ -1,0 +1,197 @@
+//! A well-behaved client of either era on top of the raw one, for tests that are about something else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, ensure};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::raw::{Answer, RawClient};
+
+const LEGACY_VERSION: &str = "2025-11-25";
+const MODERN_VERSION: &str = "2026-07-28";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    Legacy,
+    Modern,
+}
+
+impl Era {
+    pub const BOTH: [Self; 2] = [Self::Legacy, Self::Modern];
+}
+
+#[derive(Debug)]
+pub struct Session {
+    era: Era,
+    client: RawClient,
+    url: String,
+    /// The legacy session id, where the server gave one.
+    id: Option<String>,
+    next_request: AtomicU64,
+}
+
+impl Session {
+    /// Legacy: `initialize` and `notifications/initialized`. Modern: nothing, since nothing is needed.
+    pub async fn open(era: Era, url: &str) -> anyhow::Result<Self> {
+        let mut session = Self {
+            era,
+            client: RawClient::default(),
+            url: url.to_owned(),
+            id: None,
+            next_request: AtomicU64::new(1),
+        };
+        if era == Era::Legacy {
+            session.initialize().await?;
+        }
+        Ok(session)
+    }
+
+    async fn initialize(&mut self) -> anyhow::Result<()> {
+        let answer = self
+            .client
+            .post(&self.url, &[], initialize_message(LEGACY_VERSION))
+            .await?;
+        let result = answer.result()?;
+        ensure!(
+            result["protocolVersion"] == LEGACY_VERSION,
+            "the server negotiated {result}"
+        );
+        self.id = answer.header("mcp-session-id").map(str::to_owned);
+        let accepted = self.notify("notifications/initialized").await?;
+        ensure!(
+            accepted.status == StatusCode::ACCEPTED,
+            "initialized: {}",
+            accepted.text()
+        );
+        Ok(())
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Sends a legacy notification without parameters.
+    pub async fn notify(&self, method: &str) -> anyhow::Result<Answer> {
+        let message = json!({ "jsonrpc": "2.0", "method": method });
+        self.client
+            .post(&self.url, &self.legacy_headers(), message.to_string())
+            .await
+    }
+
+    /// `params` is an object; in the modern era its `_meta` gets what every request carries.
+    pub async fn request(&self, method: &str, params: Value) -> anyhow::Result<Answer> {
+        let id = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let name = params
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let mut message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        if self.era == Era::Legacy {
+            return self
+                .client
+                .post(&self.url, &self.legacy_headers(), message.to_string())
+                .await;
+        }
+        let mut meta = modern_meta();
+        if let (Some(meta), Some(own)) = (
+            meta.as_object_mut(),
+            message["params"]["_meta"].take().as_object_mut(),
+        ) {
+            meta.append(own);
+        }
+        message["params"]["_meta"] = meta;
+        let mut headers = vec![
+            ("mcp-protocol-version", MODERN_VERSION),
+            ("mcp-method", method),
+        ];
+        if !name.is_empty() {
+            headers.push(("mcp-name", &name));
+        }
+        self.client
+            .post(&self.url, &headers, message.to_string())
+            .await
+    }
+
+    pub async fn call(&self, tool: &str, arguments: Value) -> anyhow::Result<Answer> {
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
+    }
+
+    /// The text of a call's first content, for calls that must succeed.
+    pub async fn call_text(&self, tool: &str, arguments: Value) -> anyhow::Result<String> {
+        let result = self.call(tool, arguments).await?.result()?;
+        ensure!(result["isError"] != true, "{tool} failed: {result}");
+        let text = result["content"][0]["text"].as_str().map(str::to_owned);
+        text.with_context(|| format!("{tool} answered without text: {result}"))
+    }
+
+    /// The names of every page in the order in which they came.
+    pub async fn tool_names(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut params = json!({});
+        loop {
+            let result = self.request("tools/list", params).await?.result()?;
+            let tools = result["tools"].as_array().context("a page without tools")?;
+            names.extend(
+                tools
+                    .iter()
+                    .filter_map(|tool| tool["name"].as_str())
+                    .map(str::to_owned),
+            );
+            match result.get("nextCursor") {
+                None => return Ok(names),
+                Some(cursor) => params = json!({ "cursor": cursor }),
+            }
+        }
+    }
+
+    /// Ends a legacy session.
+    pub async fn delete(&self) -> anyhow::Result<Answer> {
+        self.client
+            .send(Method::DELETE, &self.url, &self.legacy_headers(), "")
+            .await
+    }
+
+    fn legacy_headers(&self) -> Vec<(&str, &str)> {
+        let mut headers = vec![("mcp-protocol-version", LEGACY_VERSION)];
+        headers.extend(self.id.as_deref().map(|id| ("mcp-session-id", id)));
+        headers
+    }
+}
+
+/// What every modern request carries.
+pub fn modern_meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
+        "io.modelcontextprotocol/clientInfo": { "name": "gateway-tests", "version": "1.0.0" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    })
+}
+
+/// How a legacy client opens that asks for this version and can do nothing of its own.
+pub fn initialize_message(version: &str) -> String {
+    json!({
+        "jsonrpc": "2.0",
+        "id": "open",
+        "method": "initialize",
+        "params": {
+            "protocolVersion": version,
+            "capabilities": {},
+            "clientInfo": { "name": "gateway-tests", "version": "1.0.0" },
+        },
+    })
+    .to_string()
+}
+
+/// A modern request with the id 1; `params` is an object, and gets its `_meta` unless it has one.
+pub fn modern_message(method: &str, mut params: Value) -> String {
+    if let Some(params) = params.as_object_mut() {
+        params.entry("_meta").or_insert_with(modern_meta);
+    }
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string()
+}
