@@ -2,6 +2,7 @@
 //! every revision that leaves it unchanged.
 
 mod catalog;
+mod environment;
 mod supervisor;
 mod target;
 

@@ -59,7 +59,8 @@ pub enum ServerSpec {
         command: String,
         /// Its arguments.
         args: Vec<String>,
-        /// Environment variables beside those that the gateway passes on.
+        /// Environment variables beside the few that every child inherits (`PATH`, `HOME`, locale,
+        /// proxies, settings of package runners; nothing that is named like a secret).
         env: BTreeMap<String, Setting>,
         /// The working directory; `None`: the gateway's own.
         cwd: Option<PathBuf>,

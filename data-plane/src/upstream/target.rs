@@ -10,6 +10,7 @@ use gateway_mcp::version::{Era, Version};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::environment;
 use crate::config::Permits;
 
 /// What the gateway says of itself to servers, as JSON.
@@ -116,7 +117,9 @@ impl Target {
                 let values = resolve(permits, tenant, &format!("{path}.env"), settings)?;
                 let mut child = ChildCommand::new(name.as_str(), command);
                 child.args.clone_from(args);
-                child.env.clone_from(&values);
+                child.clear_env = true;
+                child.env = environment::inherited();
+                child.env.extend(values.iter().cloned());
                 child.cwd.clone_from(cwd);
                 child.max_line_bytes = permits.max_message_bytes;
                 Ok(Target {

@@ -294,10 +294,10 @@ async fn log_stderr(stderr: impl AsyncRead + Unpin, label: Arc<str>) {
     read_lines(stderr, STDERR_LINE_BYTES, |line| match line {
         Ok(line) => {
             let line = excerpt(&line, STDERR_LINE_BYTES);
-            tracing::info!(target: "mcp_server", server = %label, "{line}");
+            tracing::info!(target: "mcp_server", server = %label, "stderr: {line}");
         }
         Err(limit) => {
-            tracing::info!(target: "mcp_server", server = %label, "(a line of more than {limit} bytes)");
+            tracing::info!(target: "mcp_server", server = %label, "stderr: (a line of more than {limit} bytes)");
         }
     })
     .await;
