@@ -106,6 +106,11 @@ impl ControlPlane {
         }
     }
 
+    /// The tenants that have a configuration, in the order of their names.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.hub.tenants()
+    }
+
     /// Waits until every connected replica, and at least one, has answered to a revision.
     ///
     /// # Errors

@@ -82,6 +82,12 @@ impl Hub {
         &self.store_id
     }
 
+    /// The tenants that have a configuration, in the order of their names.
+    pub(crate) fn tenants(&self) -> Vec<TenantId> {
+        let index = self.index.borrow();
+        index.position().revisions.keys().cloned().collect()
+    }
+
     /// Follows what is current.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Index>> {
         self.index.subscribe()

@@ -113,3 +113,17 @@ async fn a_change_whose_caller_went_away_is_pushed_all_the_same() {
     assert_eq!(replica.next().await.documents.len(), 1);
     plane.stop().await;
 }
+
+#[tokio::test]
+async fn a_removed_tenant_is_none_of_the_tenants_any_more() {
+    let plane = Plane::start().await;
+    plane.apply("zoo", "one").await;
+    plane.apply("acme", "one").await;
+    assert_eq!(
+        plane.control_plane.tenants(),
+        [tenant("acme"), tenant("zoo")]
+    );
+    plane.control_plane.remove(removal("zoo")).await.unwrap();
+    assert_eq!(plane.control_plane.tenants(), [tenant("acme")]);
+    plane.stop().await;
+}
