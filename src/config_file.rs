@@ -1,5 +1,6 @@
 //! The configuration file: found, read, checked, and watched for edits.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gateway_core::config::{ConfigError, TenantConfig, Violation, load_yaml};
 use gateway_data_plane::Permits;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 /// Editors write in several steps; an edit is taken when the file has been quiet for this long.
@@ -95,9 +97,12 @@ impl ConfigFile {
     /// Watches the file. A message comes after every edit, and only then.
     pub(crate) fn watch(&self) -> anyhow::Result<Watch> {
         let (tell, changes) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |_| {
-            // Full means that a message is waiting already.
-            tell.try_send(()).ok();
+        let name = self.path.file_name().map(ToOwned::to_owned);
+        let mut watcher = notify::recommended_watcher(move |event| {
+            if concerns(name.as_deref(), &event) {
+                // Full means that a message is waiting already.
+                tell.try_send(()).ok();
+            }
         })
         .context("file changes cannot be watched")?;
         // The folder, because editors replace the file instead of writing to it.
@@ -166,6 +171,21 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether an event of the folder may be an edit of the file: neither what happens to other files
+/// nor that somebody, such as this process, has read it.
+fn concerns(name: Option<&OsStr>, event: &notify::Result<Event>) -> bool {
+    let Ok(event) = event else {
+        // What was missed is not known.
+        return true;
+    };
+    let reading = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+        EventKind::Access(_) => true,
+        _ => false,
+    };
+    !reading && event.paths.iter().any(|path| path.file_name() == name)
 }
 
 fn unreadable(error: &std::io::Error) -> String {

@@ -1,31 +1,24 @@
 //! `mcp-gateway desktop`: both planes in one process, configured by one file.
 
+mod planes;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use gateway_control_plane::{ApplyError, Change, ControlPlane, Verdict, pipe};
-use gateway_core::{Deadline, Revision};
-use gateway_data_plane::{Access, Commands, DataPlane, Limits, Permits, SessionKeys};
+use gateway_data_plane::{Access, Commands, Limits, Permits};
 use gateway_mcp::client::{Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{error, info};
+use tracing::info;
 
-use crate::config_file::{ConfigFile, Document, Problem};
+use crate::config_file::{ConfigFile, Problem, Watch};
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
-
-/// How long a configuration may take to be in force.
-const APPLY_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long requests under way may take to finish at the end.
-const DRAIN: Duration = Duration::from_secs(5);
+use crate::signals::StopSignals;
+use planes::Planes;
 
 /// The flags of `desktop`.
 #[derive(Debug, Args)]
@@ -88,160 +81,71 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
         data_dir,
         allowed_host,
     } = args;
+    // Before anything runs that would have to be ended in good order.
+    let mut signals = StopSignals::listen()?;
     let file = ConfigFile::new(config.unwrap_or_else(default_config));
     // Before the first configuration is read, so that no edit falls in between.
-    let mut edits = file.watch()?;
-    let permits = permits()?;
+    let edits = file.watch()?;
+    let checks = permits()?;
     let document = file
         .read()
-        .and_then(|document| document.check(&permits))
+        .and_then(|document| document.check(&checks))
         .map_err(invalid)?;
-    let mcp = bind(listen, "--listen").await?;
-    let operations = bind(ops_listen, "--ops-listen").await?;
-    let data_dir = DataDir::open(&data_dir.map_or_else(default_data_dir, Ok)?)?;
-    let planes = Planes::start(&data_dir, permits, Access::new(allowed_host)).await?;
-    planes
-        .apply(document)
-        .await
-        .map_err(|refusal| match refusal {
-            Refusal::Invalid(problems) => invalid(problems),
-            Refusal::Failed(error) => Failure::Failed(error),
-        })?;
-    info!("operations on http://{}", address(&operations)?);
-    info!("listening on http://{}/mcp", address(&mcp)?);
-    let stopping = stop_signal()?;
-    tokio::pin!(stopping);
-    let serving = async {
-        tokio::join!(
-            planes.data.serve(mcp),
-            planes.data.serve_operations(operations)
-        )
+    let listeners = Listeners {
+        mcp: bind(listen, "--listen").await?,
+        operations: bind(ops_listen, "--ops-listen").await?,
     };
-    tokio::pin!(serving);
-    loop {
-        tokio::select! {
-            _ = &mut serving => break,
-            signal = &mut stopping => {
-                info!("stopping on {signal}");
-                break;
-            }
-            () = edits.changed() => planes.take_edit(&file).await,
+    let data_dir = DataDir::open(&data_dir.map_or_else(default_data_dir, Ok)?)?;
+    let access = Access::new(allowed_host);
+    let (planes, revision) = Planes::start(&data_dir, permits()?, access, &document).await?;
+    let work = async {
+        planes.in_force(&document, revision).await?;
+        let following = follow(&planes, &file, edits, &checks);
+        Box::pin(listeners.serve(&planes, following)).await
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        signal = signals.next() => {
+            info!("stopping on {signal}");
+            Ok(())
         }
-    }
+    };
     // A second signal ends the process at once.
     tokio::select! {
-        () = planes.shut_down() => Ok(()),
-        signal = stop_signal()? => Err(Failure::Failed(anyhow!("ended by a second {signal}"))),
+        () = planes.shut_down() => ended,
+        signal = signals.next() => Err(Failure::Failed(anyhow!("ended by a second {signal}"))),
     }
 }
 
-/// Both planes, and the pipe between them.
-struct Planes {
-    control: ControlPlane,
-    data: DataPlane,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+/// Takes the file's edits, one after the other, for as long as it is let.
+async fn follow(planes: &Planes, file: &ConfigFile, mut edits: Watch, permits: &Permits) {
+    loop {
+        edits.changed().await;
+        planes.take_edit(file, permits).await;
+    }
 }
 
-/// Why a document is not in force.
-enum Refusal {
-    Invalid(Vec<Problem>),
-    Failed(anyhow::Error),
+/// Bound before anything is started, so that a port in use is known at once.
+struct Listeners {
+    mcp: TcpListener,
+    operations: TcpListener,
 }
 
-impl Planes {
-    async fn start(
-        data_dir: &DataDir,
-        permits: Permits,
-        access: Access,
-    ) -> Result<Self, anyhow::Error> {
-        let session_keys = SessionKeys::load_or_create(&data_dir.file("session.key"))?;
-        let checks = Registry::new(Role::Desktop);
-        let control = ControlPlane::open(gateway_control_plane::Options {
-            database: data_dir.file("gateway.db"),
-            check_plugins: Arc::new(move |plugins| checks.check(plugins)),
-        })
-        .await?;
-        let (incoming, channel) = pipe::pipe();
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (serving, stopping) = (control.clone(), stop.clone());
-        drop(tasks.spawn(async move {
-            if let Err(error) = serving.serve(incoming, stopping).await {
-                error!(%error, "the control plane ended");
-            }
-        }));
-        let options = gateway_data_plane::Options {
-            replica: "desktop".to_owned(),
-            permits,
-            session_keys,
-            access,
-            limits: Limits::default(),
-        };
-        Ok(Self {
-            control,
-            data: DataPlane::start(options, channel),
-            stop,
-            tasks,
-        })
-    }
-
-    /// Applies a document and waits until it is in force, or refused.
-    async fn apply(&self, document: Document) -> Result<Revision, Refusal> {
-        let failed = |error: anyhow::Error| Refusal::Failed(error);
-        let tenant = document.config.tenant.clone();
-        let change = Change {
-            config: document.config.clone(),
-            submitted: document.text.clone(),
-            author: "desktop".to_owned(),
-            reason: "the configuration file".to_owned(),
-        };
-        let applied = self
-            .control
-            .apply(change)
-            .await
-            .map_err(|error| match error {
-                ApplyError::Invalid(violations) => Refusal::Invalid(document.locate(violations)),
-                error => failed(error.into()),
-            })?;
-        let deadline = Deadline::after(APPLY_PATIENCE);
-        let verdict = self
-            .control
-            .verdict(&tenant, applied.revision, deadline)
-            .await;
-        match verdict.map_err(|error| failed(error.into()))? {
-            Verdict::InForce => Ok(applied.revision),
-            Verdict::Refused(violations) => Err(Refusal::Invalid(document.locate(violations))),
-            Verdict::Superseded => Err(failed(anyhow!("another configuration came first"))),
-        }
-    }
-
-    /// Puts an edit of the file in force. One that cannot be leaves everything as it is.
-    async fn take_edit(&self, file: &ConfigFile) {
-        let refusal = match file.read() {
-            Ok(document) => match self.apply(document).await {
-                Ok(_) => return,
-                Err(refusal) => refusal,
-            },
-            Err(problems) => Refusal::Invalid(problems),
-        };
-        match refusal {
-            Refusal::Invalid(problems) => {
-                for problem in problems {
-                    error!("configuration refused: {problem}");
-                }
-            }
-            Refusal::Failed(error) => error!("configuration refused: {error:#}"),
-        }
-        info!("the last good configuration stays in force");
-    }
-
-    async fn shut_down(&self) {
-        self.data.shut_down(DRAIN).await;
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.control.close().await;
-        info!("stopped");
+impl Listeners {
+    /// Serves clients and operators while `following` goes on beside it.
+    async fn serve(
+        self,
+        planes: &Planes,
+        following: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        info!("operations on http://{}", address(&self.operations)?);
+        info!("listening on http://{}/mcp", address(&self.mcp)?);
+        tokio::join!(
+            planes.data.serve(self.mcp),
+            planes.data.serve_operations(self.operations),
+            following,
+        );
+        Ok(())
     }
 }
 
@@ -300,28 +204,4 @@ fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
             .filter(|p| p.is_absolute())
     };
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
-}
-
-#[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = &'static str>, anyhow::Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = &'static str>, anyhow::Error> {
-    Ok(async {
-        // Where Ctrl-C cannot be listened for, the process ends by other means.
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
-            Err(_) => std::future::pending().await,
-        }
-    })
 }

@@ -11,4 +11,6 @@ mod desktop;
 mod exit;
 mod logging;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod signals;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod validate;

@@ -175,6 +175,21 @@ impl Failure {
     }
 }
 
+/// An error with its causes, on one line. What an error repeats of its cause is said once.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let further = error.to_string();
+        if !text.contains(&further) {
+            text.push_str(": ");
+            text.push_str(&further);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl From<ScanError> for Failure {
     fn from(error: ScanError) -> Self {
         let reason = if error.code() == code::INVALID_PARAMS {
@@ -232,6 +247,18 @@ mod tests {
                 "{kind}"
             );
         }
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let inner = PluginError::with_cause(ErrorKind::Unavailable, "cannot connect", refused);
+        let outer =
+            Failure::new(Reason::Unavailable, "server `x`: cannot connect").caused_by(inner);
+        assert_eq!(
+            with_causes(&outer),
+            "server `x`: cannot connect: connection refused"
+        );
     }
 
     #[test]

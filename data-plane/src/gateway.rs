@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::pipeline::AuditGate;
 use crate::session::Sessions;
 use crate::snapshot::Tenants;
 
@@ -43,9 +43,10 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
-    pub(crate) audit: AuditGate,
-    /// Client connections; drained first.
-    pub(crate) connections: TaskTracker,
-    /// Everything that outlives a request: servers, requests whose client is gone, audit events.
+    /// Client connections, and requests whose client is gone; drained first.
+    pub(crate) requests: TaskTracker,
+    /// Cancelled when what is still under way then is given up.
+    pub(crate) giving_up: CancellationToken,
+    /// Everything that outlives a request: servers, their sessions, audit events.
     pub(crate) tasks: TaskTracker,
 }

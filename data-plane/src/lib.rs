@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
@@ -69,8 +70,8 @@ impl DataPlane {
             sessions: Sessions::new(options.session_keys),
             access: options.access,
             limits: options.limits,
-            audit: pipeline::AuditGate::default(),
-            connections: TaskTracker::new(),
+            requests: TaskTracker::new(),
+            giving_up: CancellationToken::new(),
             tasks: tasks.clone(),
         });
         let (in_sync_sender, in_sync) = watch::channel(false);
@@ -117,24 +118,26 @@ impl DataPlane {
         self.stop.cancel();
         self.following.close();
         self.following.wait().await;
-        self.gateway.connections.close();
-        if tokio::time::timeout(grace, self.gateway.connections.wait())
-            .await
-            .is_err()
-        {
-            warn!("requests that were still under way are given up");
+        let requests = &self.gateway.requests;
+        requests.close();
+        if timeout(grace, requests.wait()).await.is_err() {
+            warn!("requests that are still under way are given up");
+            self.gateway.giving_up.cancel();
+            // They only have to say so. A client that reads nothing is not waited for.
+            timeout(GIVING_UP, requests.wait()).await.ok();
         }
         // Servers end when nothing holds them any more: neither a snapshot nor a request.
         self.gateway.tenants.clear();
         self.gateway.tasks.close();
-        if tokio::time::timeout(SERVERS_GRACE, self.gateway.tasks.wait())
-            .await
-            .is_err()
-        {
+        let ended = timeout(SERVERS_GRACE, self.gateway.tasks.wait());
+        if ended.await.is_err() {
             warn!("servers that did not end in time are given up");
         }
     }
 }
+
+/// How long requests that are given up may take to answer so.
+const GIVING_UP: Duration = Duration::from_secs(1);
 
 /// How long servers may take to end: their input is closed, then SIGTERM, then SIGKILL.
 const SERVERS_GRACE: Duration = Duration::from_secs(6);

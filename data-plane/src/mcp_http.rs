@@ -2,6 +2,7 @@
 //! response. Both eras share one endpoint.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_core::{Deadline, RequestId};
@@ -12,7 +13,7 @@ use gateway_mcp::version::Era;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tracing::{Instrument as _, debug_span};
 
 use crate::Gateway;
@@ -20,12 +21,15 @@ use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
 use crate::pipeline::{self, Reply};
-use crate::request::{ClientRequest, era_of, find_session, read_dialect};
+use crate::request::{ClientRequest, check_notification, era_of, find_session, read_dialect};
 use crate::server::text;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// How long the rest of a body is let pass that is too large.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers one HTTP request to an MCP endpoint.
 pub(crate) async fn answer(
@@ -79,6 +83,7 @@ async fn answer_request(
     deadline: Deadline,
 ) -> Response<ReplyBody> {
     let rpc_id = message.id().map(str::to_owned);
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
     let read = Params::of(&message)
         .map_err(Failure::from)
         .and_then(|params| {
@@ -88,15 +93,13 @@ async fn answer_request(
     let (dialect, params) = match read {
         Ok(read) => read,
         Err(failure) => {
-            return failed(
-                &failure,
-                rpc_id.as_deref(),
-                era_of(&headers, &message, None),
-            );
+            let method = message.method().unwrap_or_default();
+            pipeline::record_refusal(gateway, &endpoint, &id, method, &failure).await;
+            let era = era_of(&headers, &message, None);
+            return failed(&failure, rpc_id.as_deref(), era);
         }
     };
     let era = dialect.era();
-    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
     let span =
         debug_span!("request", id = %id, tenant.id = %endpoint.tenant, method = message.method());
     let request = ClientRequest {
@@ -122,12 +125,8 @@ fn accept_notification(
     headers: &HeaderMap,
     message: &Message,
 ) -> Response<ReplyBody> {
-    let params = match Params::of(message) {
-        Ok(params) => params,
-        Err(error) => return failed(&error.into(), None, Era::Legacy),
-    };
-    match read_dialect(endpoint, headers, message, &params, &gateway.sessions) {
-        Ok(_) => accepted(),
+    match check_notification(endpoint, headers, message, &gateway.sessions) {
+        Ok(()) => accepted(),
         Err(failure) => failed(&failure, None, Era::Legacy),
     }
 }
@@ -200,8 +199,11 @@ fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
         "application/*",
         "text/*",
     ];
-    let accepts = value(ACCEPT).unwrap_or("*/*").to_ascii_lowercase();
-    if !acceptable.iter().any(|media| accepts.contains(media)) {
+    let accepts = |value: &HeaderValue| {
+        let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        acceptable.iter().any(|media| value.contains(media))
+    };
+    if headers.contains_key(ACCEPT) && !headers.get_all(ACCEPT).iter().any(accepts) {
         let refusal = "Accept must list application/json and text/event-stream\n";
         return Some(text(StatusCode::NOT_ACCEPTABLE, refusal));
     }
@@ -210,29 +212,45 @@ fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
 
 async fn read_message(
     gateway: &Gateway,
-    body: Incoming,
+    mut body: Incoming,
     deadline: Deadline,
 ) -> Result<Message, Failure> {
     let limit = gateway.limits.max_body_bytes;
     let until = deadline.within(gateway.limits.body_timeout).instant();
-    let read = tokio::time::timeout_at(until.into(), Limited::new(body, limit).collect());
-    let collected = match read.await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the message is larger than {limit} bytes");
-            return Err(Failure::new(Reason::TooLarge, message));
-        }
+    if body.size_hint().lower() > limit as u64 {
+        return Err(refuse_size(body, limit).await);
+    }
+    let read = Limited::new(&mut body, limit).collect();
+    match tokio::time::timeout_at(until.into(), read).await {
+        Ok(Ok(collected)) => Ok(Message::scan(collected.to_bytes())?),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(refuse_size(body, limit).await),
         Ok(Err(error)) => {
-            return Err(Failure::new(Reason::Malformed, "the body ended early").caused_by(error));
+            Err(Failure::new(Reason::Malformed, "the body ended early").caused_by(error))
         }
-        Err(_) => {
-            return Err(Failure::new(
-                Reason::Malformed,
-                "the body did not arrive in time",
-            ));
+        Err(_) => Err(Failure::new(
+            Reason::Malformed,
+            "the body did not arrive in time",
+        )),
+    }
+}
+
+/// Refuses a body, of which it lets some more pass: many clients read the answer only when they
+/// have sent everything.
+async fn refuse_size(mut body: Incoming, limit: usize) -> Failure {
+    let passing = async {
+        let mut left = limit;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(size) {
+                Some(rest) => left = rest,
+                None => return,
+            }
         }
     };
-    Ok(Message::scan(collected)?)
+    // Whether it came to its end or not, the refusal is the same.
+    drop(tokio::time::timeout(DISCARD_TIMEOUT, passing).await);
+    let message = format!("the message is larger than {limit} bytes");
+    Failure::new(Reason::TooLarge, message)
 }
 
 fn respond(reply: Reply) -> Response<ReplyBody> {

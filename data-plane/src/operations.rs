@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
-use crate::server::text;
+use crate::server::{ACCEPT_PAUSE, text};
 
 /// Serves until told to stop.
 pub(crate) async fn serve(
@@ -29,10 +29,16 @@ pub(crate) async fn serve(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        if let Ok((stream, _)) = accepted {
-            let connection =
-                serve_connection(Arc::clone(&gateway), in_sync.clone(), stream, stop.clone());
-            drop(gateway.tasks.spawn(connection));
+        match accepted {
+            Ok((stream, _)) => {
+                let connection =
+                    serve_connection(Arc::clone(&gateway), in_sync.clone(), stream, stop.clone());
+                drop(gateway.tasks.spawn(connection));
+            }
+            Err(error) => {
+                debug!(%error, "an operations connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
@@ -68,7 +74,7 @@ fn answer(
     request: &hyper::Request<Incoming>,
 ) -> Response<ReplyBody> {
     if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
-        return text(StatusCode::FORBIDDEN, refusal.to_string());
+        return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),

@@ -6,7 +6,7 @@ use gateway_mcp::message::Message;
 use gateway_mcp::meta::RequestMeta;
 use gateway_mcp::params::Params;
 use gateway_mcp::version::{Era, Version};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
@@ -126,21 +126,48 @@ fn read_modern(
     }
 }
 
-/// The session that a legacy message names; another tenant's is as unknown as a forged one.
+/// Checks a notification as far as its era asks for anything. In the modern era only requests
+/// have to say everything themselves.
+pub(crate) fn check_notification(
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    message: &Message,
+    sessions: &Sessions,
+) -> Result<(), Failure> {
+    let params = Params::of(message)?;
+    let meta = params.meta_range().map(|_| params.meta()).transpose()?;
+    if era_of(headers, message, meta.as_ref()) == Era::Legacy {
+        return find_session(endpoint, headers, sessions).map(drop);
+    }
+    let meta = meta.unwrap_or_default();
+    if meta.protocol_version().is_some() {
+        header::check_request(headers, message, &params, &meta)
+            .map_err(|error| Failure::new(Reason::HeaderMismatch, error.to_string()))?;
+    }
+    let named = single(headers, &MCP_PROTOCOL_VERSION)?.map(text_of);
+    let named = named.as_deref().or(meta.protocol_version());
+    let version = named.and_then(Version::parse);
+    if version.is_some_and(|version| version.is_served() && version.era() == Era::Modern) {
+        Ok(())
+    } else {
+        Err(Failure::unsupported_version(named.unwrap_or_default()))
+    }
+}
+
+/// The session that a legacy message names; another tenant's is as unknown as a forged one. What
+/// was negotiated in it stands, whichever of the served versions the header names.
 pub(crate) fn find_session(
     endpoint: &Endpoint,
     headers: &HeaderMap,
     sessions: &Sessions,
 ) -> Result<Session, Failure> {
-    if let Some(version) = headers.get(MCP_PROTOCOL_VERSION) {
+    if let Some(version) = single(headers, &MCP_PROTOCOL_VERSION)? {
         let known = version.to_str().ok().and_then(Version::parse);
         if !known.is_some_and(|version| version.is_served() && version.era() == Era::Legacy) {
-            return Err(Failure::unsupported_version(&String::from_utf8_lossy(
-                version.as_bytes(),
-            )));
+            return Err(Failure::unsupported_version(&text_of(version)));
         }
     }
-    let Some(id) = headers.get(MCP_SESSION_ID) else {
+    let Some(id) = single(headers, &MCP_SESSION_ID)? else {
         return Err(Failure::new(
             Reason::SessionMissing,
             "the Mcp-Session-Id header is missing: send initialize first",
@@ -151,6 +178,24 @@ pub(crate) fn find_session(
         .ok()
         .and_then(|id| sessions.find(&endpoint.tenant, id));
     session.ok_or_else(unknown_session)
+}
+
+/// A header that says one thing. Of several, whoever stands in between may have read another one.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() {
+        let message = format!("the {name} header appears more than once");
+        return Err(Failure::new(Reason::Malformed, message));
+    }
+    Ok(value)
+}
+
+fn text_of(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// What a client is told of a session that is not, or not its own.

@@ -22,7 +22,7 @@ use crate::mcp_http;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long to wait before accepting again when the system has run out of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop; connections then finish what they have begun.
 pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken) {
@@ -34,7 +34,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Ca
         match accepted {
             Ok((stream, _)) => {
                 let connection = serve_connection(Arc::clone(&gateway), stream, stop.clone());
-                drop(gateway.connections.spawn(connection));
+                drop(gateway.requests.spawn(connection));
             }
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
@@ -76,7 +76,7 @@ async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: Cancel
 async fn answer(gateway: &Arc<Gateway>, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
     if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
         debug!(%refusal, "a request was refused");
-        return text(StatusCode::FORBIDDEN, refusal.to_string());
+        return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
     match Endpoint::parse(request.uri().path()) {
         Some(endpoint) => mcp_http::answer(gateway, endpoint, request).await,

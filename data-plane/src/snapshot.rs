@@ -9,6 +9,7 @@ use gateway_core::plugin::Plugins;
 use gateway_core::{Revision, ServerName, TenantId};
 
 use crate::endpoint::View;
+use crate::pipeline::AuditGate;
 use crate::upstream::Upstream;
 
 /// One tenant's configuration, compiled. A request takes it once and holds it to its end, so that
@@ -19,6 +20,8 @@ pub(crate) struct Snapshot {
     pub(crate) origin: Origin,
     pub(crate) config: TenantConfig,
     pub(crate) plugins: Plugins,
+    /// Belongs to the audit sink, and stays for as long as that does.
+    pub(crate) audit: AuditGate,
     pub(crate) servers: BTreeMap<ServerName, Arc<Upstream>>,
 }
 
@@ -104,3 +107,8 @@ impl Tenants {
         self.by_id.store(Arc::default());
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

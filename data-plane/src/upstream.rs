@@ -3,67 +3,35 @@
 
 mod catalog;
 mod environment;
+mod private;
 mod supervisor;
 mod target;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::config::{CredentialsMode, Isolation};
-use gateway_core::{Deadline, ServerName, UserId};
+use gateway_core::{Deadline, ServerName};
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
 use gateway_mcp::list::Item;
 use gateway_mcp::message::Message;
-use gateway_mcp::version::{Era, Version};
+use gateway_mcp::version::Era;
 use http::HeaderMap;
-use moka::future::Cache;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::request::Dialect;
-use crate::session::{Callbacks, SessionId};
+use crate::error::with_causes;
+use crate::session::SessionId;
 use catalog::Catalog;
+use private::PrivatePeers;
 use supervisor::{Link, Links, Supervisor};
 
+pub(crate) use private::SessionKey;
 pub use target::Commands;
 pub(crate) use target::Target;
-
-/// How many private sessions or children one server may have; the longest unused one ends first.
-const MAX_PRIVATE_PEERS: u64 = 1_000;
-
-/// How long a private session or child is kept unused.
-const PRIVATE_IDLE: Duration = Duration::from_secs(30 * 60);
-
-/// Who a connection to a server is for. Only what is equal in all of it may share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SessionKey {
-    user: UserId,
-    /// The client's session; `None` for a modern client, which has none.
-    session: Option<SessionId>,
-    version: Version,
-    /// What the server may ask for. Nothing yet: the gateway declares no capability to servers.
-    callbacks: Callbacks,
-}
-
-impl SessionKey {
-    pub(crate) fn of(user: &UserId, dialect: &Dialect) -> Self {
-        Self {
-            user: user.clone(),
-            session: dialect.session().map(|session| session.id),
-            version: dialect.version(),
-            callbacks: Callbacks::default(),
-        }
-    }
-
-    fn per_user(&self) -> Self {
-        Self {
-            session: None,
-            ..self.clone()
-        }
-    }
-}
 
 /// Why nothing was sent, or nothing usable came back.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +52,7 @@ pub(crate) enum UpstreamError {
 pub(crate) struct Upstream {
     target: Arc<Target>,
     links: Links,
-    private: Cache<SessionKey, Arc<Peer>>,
+    private: Arc<PrivatePeers>,
     catalog: Catalog,
     tasks: TaskTracker,
     _stop: DropGuard,
@@ -104,11 +72,9 @@ impl Upstream {
         let stop = CancellationToken::new();
         let (supervisor, links) = Supervisor::new(Arc::clone(&target), stop.clone());
         drop(tasks.spawn(supervisor.run()));
-        let private = Cache::builder()
-            .max_capacity(MAX_PRIVATE_PEERS)
-            .time_to_idle(PRIVATE_IDLE)
-            .build();
-        let catalog = Catalog::default();
+        let private = Arc::new(PrivatePeers::default());
+        drop(tasks.spawn(Arc::clone(&private).tend(stop.clone())));
+        let catalog = Catalog::new(stop.clone());
         let _stop = stop.drop_guard();
         Self {
             target,
@@ -190,16 +156,16 @@ impl Upstream {
                 .await
             {
                 Ok(exchange) => return Ok((exchange, era)),
-                Err(error) if error.is_before_send() && may_retry => {
+                Err(error) => {
+                    if !needs_new_connection(&error) {
+                        return Err(error.into());
+                    }
+                    self.give_up(lease);
+                    if !error.is_before_send() || !may_retry {
+                        return Err(error.into());
+                    }
                     debug!(server = %self.target.name, %error, "connecting anew");
                     may_retry = false;
-                    self.give_up(lease).await;
-                }
-                Err(error) => {
-                    if error.is_before_send() || error.is_peer_lost() {
-                        self.give_up(lease).await;
-                    }
-                    return Err(error.into());
                 }
             }
         }
@@ -207,11 +173,8 @@ impl Upstream {
 
     /// Ends what belongs to a client session that has ended.
     pub(crate) fn end_sessions_of(&self, session: SessionId) {
-        let of_session = |key: &SessionKey| key.session == Some(session);
-        let keys = self.private.iter().map(|(key, _)| key);
-        for key in keys.filter(|key| of_session(key)) {
-            let private = self.private.clone();
-            drop(self.tasks.spawn(async move { end(&private, &key).await }));
+        for peer in self.private.take_session(session) {
+            drop(self.tasks.spawn(async move { peer.close().await }));
         }
     }
 
@@ -223,24 +186,19 @@ impl Upstream {
                 key: None,
             });
         };
-        // The era is known from the shared connection; many waiting for one key connect once.
+        // The era is known from the shared connection.
         let hello = shared.hello();
         let version = if key.version.era() == hello.era {
             key.version
         } else {
             hello.version
         };
-        let connected = self.private.try_get_with(key.clone(), async {
-            self.target
-                .connect(Some(hello.era), version, deadline)
-                .await
-                .map(Arc::new)
-        });
-        let peer = connected
-            .await
-            .map_err(|error: Arc<ClientError>| UpstreamError::Down {
-                reason: error.to_string().into(),
-            })?;
+        // On the heap, because it is large and seldom needed.
+        let connect = || Box::pin(self.target.connect(Some(hello.era), version, deadline));
+        let connected = self.private.get_or_connect(&key, connect).await;
+        let peer = connected.map_err(|error| UpstreamError::Down {
+            reason: with_causes(&error).into(),
+        })?;
         Ok(Lease {
             peer,
             key: Some(key),
@@ -258,18 +216,18 @@ impl Upstream {
         }
     }
 
-    async fn give_up(&self, lease: Lease) {
+    fn give_up(&self, lease: Lease) {
         match lease.key {
-            Some(key) => self.private.invalidate(&key).await,
+            Some(key) => self.private.give_up(&key, &lease.peer),
             None => self.links.give_up(&lease.peer),
         }
     }
 }
 
-async fn end(private: &Cache<SessionKey, Arc<Peer>>, key: &SessionKey) {
-    if let Some(peer) = private.remove(key).await {
-        peer.close().await;
-    }
+/// Whether the connection is at fault. A message that cannot be sent, or that waited too long for
+/// its turn, says nothing against a connection that others use as well.
+fn needs_new_connection(error: &ClientError) -> bool {
+    error.is_peer_lost() || matches!(error, ClientError::Unreachable { .. })
 }
 
 /// The message in the form of the server's era.

@@ -44,3 +44,15 @@ fn a_missing_file_says_what_to_do() {
         problems[0]
     );
 }
+
+#[tokio::test]
+async fn reading_a_file_is_no_reason_to_read_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, "tenant: a\n").unwrap();
+    let mut watch = ConfigFile::new(path.clone()).watch().unwrap();
+    std::fs::read(&path).unwrap();
+    std::fs::write(folder.path().join("other"), "x").unwrap();
+    let told = tokio::time::timeout(Duration::from_millis(300), watch.changes.recv()).await;
+    assert!(told.is_err(), "told of {told:?}");
+}

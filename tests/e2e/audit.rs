@@ -2,15 +2,17 @@
 
 use anyhow::Result;
 use gateway_tests::fixture::{HttpFixture, Options};
-use gateway_tests::servers::{configuration, remote, unused_address};
+use gateway_tests::servers::{DeadEndpoint, configuration, remote};
 use gateway_tests::{Era, Gateway, Session};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
-async fn gateway(server: &HttpFixture) -> Result<Gateway> {
-    let dead = format!("http://{}/mcp", unused_address()?);
-    let config = configuration(&[("dead", remote(&dead)), ("live", remote(&server.url()))]);
+async fn gateway(server: &HttpFixture, dead: &DeadEndpoint) -> Result<Gateway> {
+    let config = configuration(&[
+        ("dead", remote(&dead.url()?)),
+        ("live", remote(&server.url())),
+    ]);
     let gateway = Gateway::builder(BINARY).config(config).start().await?;
     gateway.wait_for_tool("/mcp", "live__echo").await?;
     Ok(gateway)
@@ -24,7 +26,8 @@ fn is_call_of(event: &Value, tool: &str) -> bool {
 #[tokio::test]
 async fn a_call_is_recorded_with_who_what_and_under_which_revision() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
-    let gateway = gateway(&server).await?;
+    let dead = DeadEndpoint::reserve()?;
+    let gateway = gateway(&server, &dead).await?;
     let in_force = gateway
         .wait_for_log(&["configuration in force", "revision="])
         .await?;
@@ -65,7 +68,8 @@ async fn a_call_is_recorded_with_who_what_and_under_which_revision() -> Result<(
 #[tokio::test]
 async fn what_is_refused_is_recorded() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
-    let gateway = gateway(&server).await?;
+    let dead = DeadEndpoint::reserve()?;
+    let gateway = gateway(&server, &dead).await?;
     let session = Session::open(Era::Modern, &gateway.url("/mcp")).await?;
     let refused = session.call("nobody__knows", json!({})).await?;
     assert_eq!(refused.error_code()?, -32602, "{}", refused.text());
@@ -82,7 +86,8 @@ async fn what_is_refused_is_recorded() -> Result<()> {
 #[tokio::test]
 async fn what_fails_is_recorded_with_who_failed() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
-    let gateway = gateway(&server).await?;
+    let dead = DeadEndpoint::reserve()?;
+    let gateway = gateway(&server, &dead).await?;
     let session = Session::open(Era::Legacy, &gateway.url("/mcp")).await?;
     session.call("live__fail", json!({})).await?;
     session.call("live__refuse", json!({})).await?;
@@ -107,7 +112,8 @@ async fn what_fails_is_recorded_with_who_failed() -> Result<()> {
 #[tokio::test]
 async fn a_call_is_recorded_before_its_answer_is_released() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
-    let gateway = gateway(&server).await?;
+    let dead = DeadEndpoint::reserve()?;
+    let gateway = gateway(&server, &dead).await?;
     let session = Session::open(Era::Legacy, &gateway.url("/mcp")).await?;
     for count in 1..=20 {
         session.call_text("live__slow", json!({ "ms": 0 })).await?;

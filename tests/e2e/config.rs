@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::gateway::run;
-use gateway_tests::servers::{self, configuration, remote};
+use gateway_tests::servers::{self, DeadEndpoint, configuration, remote};
 use gateway_tests::{Era, Gateway, Session, Workspace, wait};
 use serde_json::json;
 use tokio::time::Instant;
@@ -317,7 +317,8 @@ async fn a_command_that_is_not_there_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_named() -> Result<()> {
-    let endpoint = format!("http://{}/mcp", servers::unused_address()?);
+    let dead = DeadEndpoint::reserve()?;
+    let endpoint = dead.url()?;
     let gateway = Gateway::builder(BINARY).config(configuration(&[("ghost", remote(&endpoint))]));
     let gateway = gateway.start().await?;
     gateway.wait_for_log(&["ghost", &endpoint]).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gateway_tests::fixture::{Hang, HttpFixture, Options};
-use gateway_tests::servers::{self, Everything};
+use gateway_tests::servers::{self, DeadEndpoint, Everything};
 use gateway_tests::{Era, Gateway, Session, processes, wait};
 use serde_json::json;
 use tokio::time::Instant;
@@ -158,10 +158,10 @@ async fn servers_that_hang_or_are_not_there_delay_nobody() -> Result<()> {
         ..Options::default()
     };
     let hung = HttpFixture::start(hung).await?;
-    let dead = format!("http://{}/mcp", servers::unused_address()?);
+    let dead = DeadEndpoint::reserve()?;
     let began = Instant::now();
     let gateway = gateway(&[
-        ("dead", servers::remote(&dead)),
+        ("dead", servers::remote(&dead.url()?)),
         ("healthy", servers::remote(&healthy.url())),
         ("hung", servers::remote(&hung.url())),
         ("silent", servers::stubborn()),

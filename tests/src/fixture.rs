@@ -128,6 +128,11 @@ impl Fixture {
         self.sessions.lock().await.clear();
     }
 
+    /// How many legacy sessions are open.
+    pub async fn sessions(&self) -> usize {
+        self.sessions.lock().await.len()
+    }
+
     /// From now on, what hung before is answered, and this is not.
     pub fn hang(&self, hang: Option<Hang>) {
         self.hang.send_replace(hang);

@@ -92,6 +92,15 @@ impl Gateway {
         self.stderr.wait(parts).await
     }
 
+    /// Where the operations endpoints answer; `path` begins with a slash.
+    pub async fn operations_url(&self, path: &str) -> anyhow::Result<String> {
+        let line = self.stderr.wait(&["operations on http://"]).await?;
+        let (_, address) = line
+            .split_once("operations on ")
+            .context("the log says no address")?;
+        Ok(format!("{}{path}", address.trim()))
+    }
+
     /// The audit events so far; a line that is not JSON is a failure, since results must stay readable for programs.
     pub fn audit(&self) -> anyhow::Result<Vec<Value>> {
         let lines = self.stdout.lines();
@@ -138,6 +147,14 @@ impl Gateway {
 
     /// Asks it to end, as a service manager does, and makes sure that nothing which it started outlives it.
     pub async fn stop(mut self) -> anyhow::Result<Exit> {
+        self.signal(Signal::TERM)?;
+        self.wait_for_end().await
+    }
+
+    /// Asks it to end, and once more while it is at it.
+    pub async fn stop_at_once(mut self) -> anyhow::Result<Exit> {
+        self.signal(Signal::TERM)?;
+        self.stderr.wait(&["stopping on SIGTERM"]).await?;
         self.signal(Signal::TERM)?;
         self.wait_for_end().await
     }

@@ -6,6 +6,7 @@
 )]
 
 pub mod clients;
+pub mod conformance;
 pub mod fixture;
 pub mod gateway;
 pub mod log;

@@ -3,25 +3,35 @@
 use anyhow::bail;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::wait::PATIENCE;
 
 #[derive(Debug, Clone)]
 pub struct Log {
     lines: watch::Receiver<Vec<String>>,
+    reader: AbortHandle,
 }
 
 impl Log {
     /// Collects until the stream ends; the task ends with the stream.
     pub fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let (sender, lines) = watch::channel(Vec::new());
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             let mut reader = BufReader::new(stream).lines();
             while let Ok(Some(line)) = reader.next_line().await {
                 sender.send_modify(|lines| lines.push(line));
             }
         });
-        Self { lines }
+        Self {
+            lines,
+            reader: reader.abort_handle(),
+        }
+    }
+
+    /// Closes the stream, so that the process can write nothing more.
+    pub fn hang_up(&self) {
+        self.reader.abort();
     }
 
     pub fn lines(&self) -> Vec<String> {

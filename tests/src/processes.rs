@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable by which everything that a gateway starts is found again, whoever its parent is by then.
-pub const MARK: &str = "GATEWAY_TESTS_MARK";
+/// The variable by which everything that a gateway starts is found again, whoever its parent is by then. Its name
+/// begins as those do that children inherit.
+pub const MARK: &str = "XDG_GATEWAY_TESTS_MARK";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {

@@ -35,6 +35,15 @@ impl Default for RawClient {
 }
 
 impl RawClient {
+    /// One that speaks HTTP/2 without having been asked to.
+    pub fn http2() -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new())
+                .http2_only(true)
+                .build_http(),
+        }
+    }
+
     /// Sends the headers as they are, and nothing else but `Host` (unless given) and the length.
     pub async fn send(
         &self,

@@ -6,11 +6,11 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 
 use crate::clients::{node_package, python_program};
-use crate::wait;
+use crate::log::Log;
 
 /// `server-everything` over Streamable HTTP: legacy, with session ids, in a process that can be killed.
 #[derive(Debug)]
@@ -21,8 +21,14 @@ pub struct Everything {
 
 impl Everything {
     pub async fn start() -> anyhow::Result<Self> {
-        // The server cannot say which free port it took, so one is chosen for it.
-        Self::start_at(unused_address()?).await
+        loop {
+            // The server cannot take just any port, so a free one is chosen for it. Until it
+            // listens, somebody else may have it.
+            match Self::start_at(free_address()?).await {
+                Err(error) if error.to_string().contains("already in use") => {}
+                started => return started,
+            }
+        }
     }
 
     pub async fn start_at(address: SocketAddr) -> anyhow::Result<Self> {
@@ -33,18 +39,12 @@ impl Everything {
             .env("PORT", address.port().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("starting server-everything")?;
-        wait::until("server-everything to listen", || async {
-            TcpStream::connect(address).await.is_ok()
-        })
-        .await?;
-        ensure!(
-            child.try_wait()?.is_none(),
-            "another program listens on {address}"
-        );
+        let stderr = child.stderr.take().context("it has no standard error")?;
+        Log::collect(stderr).wait(&["listening on port"]).await?;
         Ok(Self { address, child })
     }
 
@@ -59,10 +59,28 @@ impl Everything {
     }
 }
 
-/// An address of the loopback interface at which nothing listens.
-pub fn unused_address() -> anyhow::Result<SocketAddr> {
+fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     Ok(listener.local_addr()?)
+}
+
+/// An endpoint that refuses every connection: its port is taken, so that no other test listens
+/// there, and nobody listens.
+#[derive(Debug)]
+pub struct DeadEndpoint {
+    socket: TcpSocket,
+}
+
+impl DeadEndpoint {
+    pub fn reserve() -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(Self { socket })
+    }
+
+    pub fn url(&self) -> anyhow::Result<String> {
+        Ok(format!("http://{}/mcp", self.socket.local_addr()?))
+    }
 }
 
 /// A configuration with these servers; JSON is YAML too.

@@ -101,11 +101,15 @@ impl Compiler {
             .into_iter()
             .map(|(name, target)| (name, self.start_or_keep(target, previous)))
             .collect();
+        let same_sink =
+            |previous: &&Snapshot| Arc::ptr_eq(&previous.plugins.audit_sink, &plugins.audit_sink);
+        let audit = previous.filter(same_sink).map(|kept| kept.audit.clone());
         Ok(Snapshot {
             tenant: config.tenant.clone(),
             origin,
             config,
             plugins,
+            audit: audit.unwrap_or_default(),
             servers,
         })
     }

@@ -14,11 +14,13 @@ use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::sse;
 use gateway_mcp::version::Era;
 use http::StatusCode;
+use tokio_util::sync::CancellationToken;
 
-use super::Reply;
 use super::audit::Reserved;
 use super::route::Routed;
-use crate::error::{Failure, Reason};
+use super::{Reply, stopping};
+use crate::Gateway;
+use crate::error::{Failure, Reason, with_causes};
 use crate::request::ClientRequest;
 use crate::upstream::{SessionKey, Upstream, UpstreamError};
 
@@ -35,10 +37,13 @@ pub(crate) struct Event {
     pub(super) bytes: Bytes,
     /// Set on the last one, the response.
     pub(super) outcome: Option<AuditOutcome>,
+    /// Why it is an error of the gateway's and not the server's response.
+    pub(super) reason: Option<String>,
 }
 
 /// Sends the call and waits for the first message that comes back.
 pub(super) async fn forward(
+    gateway: &Gateway,
     reserved: Reserved,
     request: &ClientRequest,
 ) -> Result<Answer, Failure> {
@@ -58,6 +63,7 @@ pub(super) async fn forward(
         server_era,
         client_era: request.dialect.era(),
         deadline,
+        giving_up: gateway.giving_up.clone(),
     };
     loop {
         let status = incoming.exchange.status();
@@ -81,6 +87,7 @@ struct Incoming {
     server_era: Era,
     client_era: Era,
     deadline: Deadline,
+    giving_up: CancellationToken,
 }
 
 enum Received {
@@ -94,11 +101,10 @@ impl Incoming {
     /// The next message, carried over to the client's era.
     async fn next(&mut self) -> Result<Received, Failure> {
         let next = tokio::time::timeout_at(self.deadline.instant().into(), self.exchange.next());
-        let late = || {
-            let message = format!("server `{}` did not answer in time", self.server.name());
-            Failure::new(Reason::DeadlineExceeded, message)
+        let Some(next) = self.giving_up.run_until_cancelled(next).await else {
+            return Err(stopping());
         };
-        let message = match next.await.map_err(|_| late())? {
+        let message = match next.map_err(|_| late(self.server.name().as_str()))? {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(failure(error.into(), self.server.name().as_str())),
             None => {
@@ -163,26 +169,29 @@ fn events(
             let event = Event {
                 bytes: sse::encode_event(message.bytes(), None),
                 outcome: None,
+                reason: None,
             };
             return Some((event, (incoming, None, id)));
         }
         let mut source = incoming.take()?;
         loop {
-            let (bytes, outcome) = match source.next().await {
+            let (bytes, outcome, reason) = match source.next().await {
                 Ok(Received::Nothing) => continue,
-                Ok(Received::Notification(message)) => (message.into_bytes(), None),
+                Ok(Received::Notification(message)) => (message.into_bytes(), None, None),
                 Ok(Received::Response(message)) => {
                     let outcome = outcome_of(&message);
-                    (message.into_bytes(), Some(outcome))
+                    (message.into_bytes(), Some(outcome), None)
                 }
                 Err(failure) => (
                     failure.to_message(id.as_deref()),
                     Some(failure.reason().outcome()),
+                    Some(with_causes(&failure)),
                 ),
             };
             let event = Event {
                 bytes: sse::encode_event(&bytes, None),
                 outcome,
+                reason,
             };
             let rest = outcome.is_none().then_some(source);
             return Some((event, (rest, None, id)));
@@ -206,6 +215,12 @@ fn outcome_of(response: &Message) -> AuditOutcome {
     }
 }
 
+/// What a client is told of a server that did not answer in time.
+fn late(server: &str) -> Failure {
+    let message = format!("server `{server}` did not answer in time");
+    Failure::new(Reason::DeadlineExceeded, message)
+}
+
 /// What a client is told of a server that did not answer.
 fn failure(error: UpstreamError, server: &str) -> Failure {
     let (reason, message) = match &error {
@@ -214,10 +229,7 @@ fn failure(error: UpstreamError, server: &str) -> Failure {
             format!("server `{server}` is not available: {reason}"),
         ),
         UpstreamError::Bridge(error) => (Reason::NotBridgeable, error.to_string()),
-        UpstreamError::Client(error) if error.is_deadline() => (
-            Reason::DeadlineExceeded,
-            format!("server `{server}` did not answer in time"),
-        ),
+        UpstreamError::Client(error) if error.is_deadline() => return late(server),
         UpstreamError::Client(
             error @ (ClientError::Unreadable { .. } | ClientError::TooLarge { .. }),
         ) => (

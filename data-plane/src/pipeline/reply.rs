@@ -5,6 +5,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::StatusCode;
+use tokio_util::task::TaskTracker;
+
+use crate::detach::DetachedStream;
 
 /// An answer to a client's request.
 pub(crate) enum Reply {
@@ -21,4 +24,14 @@ pub(crate) enum Reply {
     },
     /// Messages as server-sent events, encoded; the last is the response.
     Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Reply {
+    /// The same, but a stream goes on when nobody reads it any more.
+    pub(super) fn detached(self, tasks: &TaskTracker) -> Self {
+        match self {
+            Self::Events(events) => Self::Events(Box::pin(DetachedStream::new(events, tasks))),
+            reply => reply,
+        }
+    }
 }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
 use gateway_core::Deadline;
 use gateway_mcp::author;
 use gateway_mcp::bridge;
@@ -15,12 +13,15 @@ use gateway_mcp::list::{Item, ListKind, Page};
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::version::Era;
 use http::HeaderMap;
-use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::needs_new_connection;
 use super::supervisor::Links;
 use super::target::CLIENT_INFO;
+use super::turns::Turns;
+use crate::error::with_causes;
 
 /// How long a server may take for all its pages.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,33 +31,27 @@ const MAX_PAGES: usize = 1_000;
 const MAX_TOOLS: usize = 20_000;
 
 type Tools = Arc<Vec<Item>>;
-type Outcome = Result<Tools, Arc<str>>;
 
 /// What is known of a server's tools.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Catalog {
-    shared: Arc<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
+    /// `None`: they cannot be had.
+    turns: Turns<Option<Tools>>,
     /// The last complete list; what is shown while a server hangs.
-    last: ArcSwapOption<Vec<Item>>,
-    #[expect(
-        clippy::disallowed_types,
-        reason = "held for a few lines, never over an await"
-    )]
-    asking: std::sync::Mutex<Option<Asking>>,
-}
-
-/// A request for the list that is under way.
-#[derive(Debug, Clone)]
-struct Asking {
-    since: Instant,
-    outcome: Shared<BoxFuture<'static, Outcome>>,
+    last: Arc<ArcSwapOption<Vec<Item>>>,
+    /// Cancelled with the server.
+    stop: CancellationToken,
 }
 
 impl Catalog {
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self {
+            turns: Turns::default(),
+            last: Arc::default(),
+            stop,
+        }
+    }
+
     /// The tools, as the server says them now. A server that hangs is waited for at most
     /// `patience` once; while it goes on hanging, what it said last is shown at once.
     pub(super) async fn tools(
@@ -66,56 +61,29 @@ impl Catalog {
         patience: Duration,
     ) -> Option<Tools> {
         let peer = links.ready_soon(patience).await?;
-        let asking = self.join(&peer, links, tasks);
-        let until = asking.since + patience;
-        match tokio::time::timeout_at(until, asking.outcome).await {
-            Ok(outcome) => outcome.ok(),
+        let label = peer.name().to_owned();
+        let (links, last, stop) = (links.clone(), Arc::clone(&self.last), self.stop.clone());
+        let question = async move {
+            let asked = stop.run_until_cancelled(ask(&peer, &links)).await;
+            let tools = asked.flatten()?;
+            last.store(Some(Arc::clone(&tools)));
+            Some(tools)
+        };
+        let turn = self.turns.take(tasks, patience, question);
+        match tokio::time::timeout_at(turn.since + patience, turn.answer).await {
+            Ok(answer) => answer.flatten(),
             Err(_) => {
-                debug!(
-                    server = peer.name(),
-                    "the list of tools did not come in time"
-                );
-                self.shared.last.load_full()
+                debug!(server = label, "the list of tools did not come in time");
+                self.last.load_full()
             }
         }
     }
-
-    /// Joins a request that is under way, or starts one. It runs in a task, so that it comes to
-    /// its end even if nobody waits so long.
-    fn join(&self, peer: &Arc<Peer>, links: &Links, tasks: &TaskTracker) -> Asking {
-        let Ok(mut asking) = self.shared.asking.lock() else {
-            // A panic while the lock was held, which its few lines cannot cause.
-            return Asking {
-                since: Instant::now(),
-                outcome: lost().boxed().shared(),
-            };
-        };
-        if let Some(asking) = &*asking {
-            return asking.clone();
-        }
-        let (known, peer, links) = (Arc::clone(&self.shared), Arc::clone(peer), links.clone());
-        let task = tasks.spawn(async move { ask(&known, &peer, &links).await });
-        let outcome = async move {
-            task.await
-                .unwrap_or_else(|_| Err("the request ended".into()))
-        };
-        let begun = Asking {
-            since: Instant::now(),
-            outcome: outcome.boxed().shared(),
-        };
-        *asking = Some(begun.clone());
-        begun
-    }
 }
 
-async fn lost() -> Outcome {
-    Err("the list cannot be asked for".into())
-}
-
-async fn ask(known: &Known, peer: &Arc<Peer>, links: &Links) -> Outcome {
+async fn ask(peer: &Arc<Peer>, links: &Links) -> Option<Tools> {
     let mut asked = all_pages(peer).await;
     if let Err(AskError::Client(error)) = &asked
-        && (error.is_before_send() || error.is_peer_lost())
+        && needs_new_connection(error)
     {
         // Restarted, perhaps: connect anew and ask once more.
         links.give_up(peer);
@@ -123,17 +91,17 @@ async fn ask(known: &Known, peer: &Arc<Peer>, links: &Links) -> Outcome {
             asked = all_pages(&peer).await;
         }
     }
-    let outcome = asked.map(Arc::new).map_err(|error| {
-        warn!(server = peer.name(), %error, "the list of tools cannot be had");
-        Arc::from(error.to_string())
-    });
-    if let Ok(tools) = &outcome {
-        known.last.store(Some(Arc::clone(tools)));
+    match asked {
+        Ok(tools) => Some(Arc::new(tools)),
+        Err(error) => {
+            let error = with_causes(&error);
+            warn!(
+                server = peer.name(),
+                error, "the list of tools cannot be had"
+            );
+            None
+        }
     }
-    if let Ok(mut asking) = known.asking.lock() {
-        *asking = None;
-    }
-    outcome
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::Deadline;
-use gateway_mcp::client::{ClientError, ClosedReason, Peer};
+use gateway_mcp::client::{ClosedReason, Peer};
 use gateway_mcp::version::Version;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::UpstreamError;
 use super::target::Target;
+use crate::error::with_causes;
 
 /// The pause before the first new attempt; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -188,7 +189,7 @@ impl Supervisor {
                     }
                     End::Exited(reason) => reason,
                 },
-                Err(error) => describe(&error),
+                Err(error) => with_causes(&error),
             };
             if began.elapsed() >= STABLE {
                 pause = FIRST_PAUSE;
@@ -254,19 +255,4 @@ impl Supervisor {
             () = wanted => true,
         }
     }
-}
-
-/// The error with its causes, on one line.
-fn describe(error: &ClientError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -80,6 +80,7 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
+    use futures_util::future::poll_immediate;
     use gateway_core::{Deadline, RequestId, TenantId};
 
     use super::*;
@@ -102,12 +103,19 @@ mod tests {
         large
             .metadata
             .insert("padding".into(), "x".repeat(2 << 20).into());
-        for event in [large, audit_event("waiting")] {
-            let error = sink
-                .log_event(&context(Duration::from_millis(200)), &event)
-                .await;
-            assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
-        }
+        let patient = context(Duration::from_secs(60));
+        assert!(
+            poll_immediate(sink.log_event(&patient, &large))
+                .await
+                .is_none()
+        );
+        let error = sink
+            .log_event(
+                &context(Duration::from_millis(200)),
+                &audit_event("waiting"),
+            )
+            .await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
 
         let read = tokio::task::spawn_blocking(|| io::read_to_string(reader));
         sink.log_event(&context(Duration::from_secs(60)), &audit_event("after"))

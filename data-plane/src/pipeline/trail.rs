@@ -1,0 +1,250 @@
+//! What becomes known of a request on its way, for its audit event.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+
+use gateway_core::plugin::{AuditEvent, AuditOutcome, Plugins};
+use gateway_core::{Principal, RequestId, Revision, ServerName, TenantId};
+use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use super::AuditGate;
+use crate::error::{Failure, with_causes};
+use crate::snapshot::Snapshot;
+
+/// What is known of a request. Filled in by the steps as they learn it, and written exactly once,
+/// however the request ends.
+pub(crate) struct Trail {
+    known: Known,
+    /// Where the event goes; `None` until the tenant is known, who has no log before.
+    log: Option<Log>,
+    space: Option<OwnedSemaphorePermit>,
+    tasks: TaskTracker,
+    event: Progress,
+}
+
+/// How far the event has come.
+enum Progress {
+    /// The request is under way.
+    Open,
+    /// Its end is being written.
+    Writing(Arc<AuditEvent>),
+    /// It is written, or is nobody's business.
+    Done,
+}
+
+#[derive(Clone)]
+struct Log {
+    plugins: Plugins,
+    gate: AuditGate,
+}
+
+#[derive(Clone)]
+struct Known {
+    event_type: &'static str,
+    tenant: TenantId,
+    request: RequestId,
+    started: Instant,
+    revision: Option<Revision>,
+    user: Option<String>,
+    server: Option<ServerName>,
+    tool: Option<String>,
+    exposed_name: Option<String>,
+}
+
+impl Trail {
+    pub(super) fn begin(
+        method: &str,
+        tenant: &TenantId,
+        request: &RequestId,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let event_type = match method {
+            "tools/call" => "tool_call",
+            "tools/list" => "tool_list",
+            "initialize" => "session_start",
+            "server/discover" => "discover",
+            _ => "request",
+        };
+        Self {
+            known: Known {
+                event_type,
+                tenant: tenant.clone(),
+                request: request.clone(),
+                started: Instant::now(),
+                revision: None,
+                user: None,
+                server: None,
+                tool: None,
+                exposed_name: None,
+            },
+            log: None,
+            space: None,
+            tasks: tasks.clone(),
+            event: Progress::Open,
+        }
+    }
+
+    pub(super) fn in_force(&mut self, snapshot: &Snapshot) {
+        self.known.revision = Some(snapshot.origin.revision);
+        self.log = Some(Log {
+            plugins: snapshot.plugins.clone(),
+            gate: snapshot.audit.clone(),
+        });
+    }
+
+    pub(super) fn caller(&mut self, principal: &Principal) {
+        self.known.user = Some(principal.user_id.to_string());
+    }
+
+    /// The tool as the client names it.
+    pub(super) fn tool(&mut self, name: &str) {
+        self.known.tool = Some(name.to_owned());
+    }
+
+    /// The server that is meant, and its own name for the tool.
+    pub(super) fn route(&mut self, server: &ServerName, tool: &str) {
+        self.known.server = Some(server.clone());
+        let named = self.known.tool.replace(tool.to_owned());
+        self.known.exposed_name = named.filter(|name| name != tool);
+    }
+
+    /// Holds the event's space until it is written.
+    pub(super) fn hold(&mut self, space: OwnedSemaphorePermit) {
+        self.space = Some(space);
+    }
+
+    /// Writes the event of a request that was answered without a server.
+    pub(super) async fn finish(&mut self) {
+        self.close(AuditOutcome::Ok, None).await;
+    }
+
+    /// Leaves no event of a request that was answered.
+    pub(super) fn forget(&mut self) {
+        self.event = Progress::Done;
+    }
+
+    /// Writes the event of a request that ended in an error, and logs what the client is not told.
+    pub(super) async fn refuse(&mut self, failure: &Failure) {
+        let outcome = failure.reason().outcome();
+        let reason = with_causes(failure);
+        if outcome == AuditOutcome::Error {
+            let server = self.known.server.as_ref().map(ServerName::as_str);
+            warn!(request = %self.known.request, server, error = reason, "a request failed");
+        }
+        self.close(outcome, Some(reason)).await;
+    }
+
+    pub(super) async fn close(&mut self, outcome: AuditOutcome, reason: Option<String>) {
+        if !matches!(self.event, Progress::Open) {
+            return;
+        }
+        let Some(log) = self.log.clone() else {
+            self.event = Progress::Done;
+            return;
+        };
+        log.measure(&self.known, outcome);
+        let event = Arc::new(self.known.event(outcome, reason));
+        // A client that goes away now takes its request with it, but not the event.
+        self.event = Progress::Writing(Arc::clone(&event));
+        log.write(&self.known, &event).await;
+        self.event = Progress::Done;
+        self.space = None;
+    }
+
+    /// Hands the trail over to whoever will finish it.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            known: self.known.clone(),
+            log: self.log.take(),
+            space: self.space.take(),
+            tasks: self.tasks.clone(),
+            event: mem::replace(&mut self.event, Progress::Done),
+        }
+    }
+}
+
+impl Drop for Trail {
+    /// A request whose client went away is recorded as well.
+    fn drop(&mut self) {
+        let Some(log) = self.log.take() else { return };
+        let known = self.known.clone();
+        let event = match mem::replace(&mut self.event, Progress::Done) {
+            Progress::Done => return,
+            Progress::Writing(event) => event,
+            Progress::Open => {
+                let outcome = AuditOutcome::Error;
+                log.measure(&known, outcome);
+                let reason = "cancelled by the client".to_owned();
+                Arc::new(known.event(outcome, Some(reason)))
+            }
+        };
+        let space = self.space.take();
+        drop(self.tasks.spawn(async move {
+            log.write(&known, &event).await;
+            drop(space);
+        }));
+    }
+}
+
+impl Log {
+    async fn write(&self, known: &Known, event: &AuditEvent) {
+        let sink = self.plugins.audit_sink.as_ref();
+        let gate = &self.gate;
+        gate.write(sink, &known.tenant, &known.request, event).await;
+    }
+
+    fn measure(&self, known: &Known, outcome: AuditOutcome) {
+        let result = match outcome {
+            AuditOutcome::Ok => "ok",
+            AuditOutcome::ToolError => "tool_error",
+            AuditOutcome::Denied => "denied",
+            AuditOutcome::Error => "error",
+        };
+        let telemetry = &self.plugins.telemetry;
+        let labels = [("event_type", known.event_type), ("result", result)];
+        telemetry.record_counter("mcp_gateway_requests", 1, &labels);
+        telemetry.record_histogram(
+            "mcp_gateway_request_duration_seconds",
+            known.started.elapsed().as_secs_f64(),
+            &[("event_type", known.event_type)],
+        );
+    }
+}
+
+impl Known {
+    fn event(&self, result: AuditOutcome, reason: Option<String>) -> AuditEvent {
+        let mut metadata = BTreeMap::new();
+        let mut add = |key: &str, value: serde_json::Value| metadata.insert(key.to_owned(), value);
+        add("event_id", uuid::Uuid::now_v7().to_string().into());
+        add("request_id", self.request.as_str().into());
+        let duration = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        add("duration_ms", duration.into());
+        if let Some(revision) = self.revision {
+            add("revision", revision.0.into());
+        }
+        if let Some(name) = &self.exposed_name {
+            add("exposed_name", name.as_str().into());
+        }
+        if let Some(reason) = reason {
+            add("reason", reason.into());
+        }
+        AuditEvent {
+            timestamp: Timestamp::now(),
+            event_type: self.event_type.to_owned(),
+            tenant_id: Some(self.tenant.clone()),
+            user_id: self.user.clone(),
+            mcp_server: self.server.as_ref().map(ToString::to_string),
+            tool: self.tool.clone(),
+            result,
+            metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
