@@ -1,25 +1,33 @@
 //! The client of an MCP server, over HTTP and over a child process's standard streams.
 //!
 //! A [`Peer`] is one server whose era is known: [`Peer::request`] sends a message and returns the
-//! [`Exchange`] in which the answer arrives. Messages stay bytes; only ids are replaced on the way
-//! out, since callers choose theirs independently of each other, and put back on the way in.
+//! [`Exchange`] in which the answer arrives; [`Peer::events`] brings what belongs to no request.
+//! Messages stay bytes; only ids are replaced on the way out, since callers choose theirs
+//! independently of each other, and put back on the way in.
 
+mod abandon;
 mod answer;
+mod batch;
 mod callback;
 mod child;
 mod connector;
 mod endpoint;
 mod error;
+mod events;
 mod exchange;
 mod http;
+mod http_sse;
 mod identity;
 mod initialize;
 mod network;
+mod open;
 mod pending;
 mod probe;
 mod router;
 mod session;
+mod standing;
 mod stdio;
+mod stream;
 
 #[cfg(test)]
 mod testing;
@@ -30,19 +38,18 @@ use std::sync::Arc;
 use ::http::HeaderMap;
 use gateway_core::Deadline;
 use serde_json::value::RawValue;
-use tokio::sync::broadcast;
 
 pub use self::child::ChildCommand;
 pub use self::connector::{ConnectError, Connector};
 pub use self::endpoint::HttpEndpoint;
 pub use self::error::{BoxError, ClientError};
+pub use self::events::EventReceiver;
 pub use self::exchange::Exchange;
 pub use self::network::{Cidr, InvalidCidr, NetworkPolicy, NetworkRule};
 pub use self::stdio::ClosedReason;
 
 use self::http::{HttpLink, Terms};
-use self::probe::{Channel, greet};
-use self::session::Session;
+use self::http_sse::SseLink;
 use self::stdio::StdioLink;
 use crate::author;
 use crate::message::Message;
@@ -53,7 +60,8 @@ use crate::version::{Era, Version};
 pub struct ClientHello {
     pub name: String,
     pub version: String,
-    /// A JSON object.
+    /// A JSON object. What is declared here a legacy server may ask of the client; everything else
+    /// that it asks is refused in the client's place.
     pub capabilities: String,
     /// The version that a legacy server is asked for.
     pub legacy_version: Version,
@@ -96,81 +104,18 @@ impl fmt::Debug for ServerHello {
 pub struct Peer {
     hello: ServerHello,
     transport: Transport,
+    /// The `_meta` of modern requests that the peer makes by itself.
+    meta: Box<str>,
 }
 
 #[derive(Debug)]
 enum Transport {
     Http { link: HttpLink, terms: Terms },
+    Sse(Arc<SseLink>),
     Child(Arc<StdioLink>),
 }
 
 impl Peer {
-    /// Opens the conversation with an HTTP server; without `era` it is found out first.
-    pub async fn connect_http(
-        endpoint: Arc<HttpEndpoint>,
-        hello: ClientHello,
-        era: Option<Era>,
-        deadline: Deadline,
-    ) -> Result<Self, ClientError> {
-        let link = HttpLink::new(endpoint);
-        let greeting = greet(Channel::Http(&link), &hello, era, deadline).await?;
-        let hello = greeting.hello;
-        let terms = match hello.era {
-            Era::Modern => Terms::Modern(hello.version),
-            Era::Legacy => {
-                let endpoint = link.endpoint().clone();
-                let session = Session::open(endpoint, greeting.version, greeting.session_id);
-                let terms = Terms::Legacy(session);
-                link.notify(&terms, &initialized(), deadline).await?;
-                terms
-            }
-        };
-        Ok(Self {
-            hello,
-            transport: Transport::Http { link, terms },
-        })
-    }
-
-    /// Starts a command and opens the conversation with it; without `era` it is found out first.
-    ///
-    /// A child that ends when it is asked for its era is started once more as a legacy one.
-    pub async fn spawn(
-        command: ChildCommand,
-        hello: ClientHello,
-        era: Option<Era>,
-        deadline: Deadline,
-    ) -> Result<Self, ClientError> {
-        match Self::spawn_once(&command, &hello, era, deadline).await {
-            Err(ClientError::ServerExited { server, status }) if era.is_none() => {
-                tracing::debug!(%server, ?status, "the command ended on a modern request");
-                Self::spawn_once(&command, &hello, Some(Era::Legacy), deadline).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn spawn_once(
-        command: &ChildCommand,
-        hello: &ClientHello,
-        era: Option<Era>,
-        deadline: Deadline,
-    ) -> Result<Self, ClientError> {
-        let link = StdioLink::start(command)?;
-        let channel = Channel::Child {
-            link: &link,
-            probe_timeout: command.probe_timeout,
-        };
-        let hello = greet(channel, hello, era, deadline).await?.hello;
-        link.set_era(hello.era);
-        if hello.era == Era::Legacy {
-            link.notify(&initialized(), deadline).await?;
-        }
-        Ok(Self {
-            hello,
-            transport: Transport::Child(link),
-        })
-    }
-
     /// What the server said of itself.
     pub fn hello(&self) -> &ServerHello {
         &self.hello
@@ -180,6 +125,7 @@ impl Peer {
     pub fn name(&self) -> &str {
         match &self.transport {
             Transport::Http { link, .. } => link.endpoint().name(),
+            Transport::Sse(link) => link.name(),
             Transport::Child(link) => link.label(),
         }
     }
@@ -198,33 +144,85 @@ impl Peer {
             Transport::Http { link, terms } => {
                 link.request(terms, message, headers, deadline).await
             }
+            Transport::Sse(link) => link.request(message, headers, deadline).await,
             Transport::Child(link) => link.request(message, deadline).await,
         }
+    }
+
+    /// Subscribes to what a modern server has to tell; `filter` is a raw JSON object, the
+    /// `notifications` of the request.
+    ///
+    /// By `deadline` the server must have begun to answer; the exchange then stays open until the
+    /// server ends the subscription or the exchange is dropped. The acknowledgment comes first;
+    /// the end is a response, or `notifications/cancelled`, after which no response may follow.
+    /// Messages name the subscription by the id 0.
+    pub async fn listen(&self, filter: &str, deadline: Deadline) -> Result<Exchange, ClientError> {
+        const LISTEN: &str = "subscriptions/listen";
+        if self.hello.era == Era::Legacy {
+            return Err(ClientError::NotModern {
+                server: self.name().into(),
+                expected: Version::LATEST_MODERN.as_str(),
+                reason: format!("it has no {LISTEN}"),
+            });
+        }
+        let params = format!(r#"{{"_meta":{},"notifications":{filter}}}"#, self.meta);
+        let message = author::request("0", LISTEN, Some(&params));
+        let exchange = self.request(&message, HeaderMap::new(), deadline).await?;
+        Ok(exchange.without_deadline())
     }
 
     /// Sends a notification, and waits until the server, or the command's queue, has taken it.
     pub async fn notify(&self, message: &Message, deadline: Deadline) -> Result<(), ClientError> {
         match &self.transport {
             Transport::Http { link, terms } => link.notify(terms, message, deadline).await,
+            Transport::Sse(link) => link.notify(message, deadline).await,
             Transport::Child(link) => link.notify(message, deadline).await,
         }
     }
 
-    /// Completes when the peer can answer nothing more. An HTTP server can come back at any time,
-    /// so that this never completes for one.
-    pub async fn closed(&self) -> ClosedReason {
+    /// Sends the client's response to what a legacy server asked, under the server's own id, and
+    /// waits until the server, or the command's queue, has taken it.
+    pub async fn respond(&self, response: &Message, deadline: Deadline) -> Result<(), ClientError> {
+        self.notify(response, deadline).await
+    }
+
+    /// What the server says without its belonging to a request: notifications, and what a legacy
+    /// server asks of the client where it does not say on account of which request.
+    ///
+    /// A command's output and a stream of the HTTP+SSE transport are read in any case; a legacy
+    /// session's standing stream is opened by this call, kept open for as long as the server
+    /// offers it, and closed with the session or the receiver. Modern HTTP servers have none: see
+    /// [`Peer::listen`]. There is one receiver; nothing comes for those who call later.
+    pub fn events(&self) -> EventReceiver {
         match &self.transport {
-            Transport::Http { .. } => std::future::pending().await,
-            Transport::Child(link) => link.closed().await,
+            Transport::Http { terms, .. } => match terms.session() {
+                Some(session) => session.listen(),
+                None => EventReceiver::ended(),
+            },
+            Transport::Sse(link) => link.events(),
+            Transport::Child(link) => link.events(),
         }
     }
 
-    /// What a command says without its belonging to a request. A slow reader loses the oldest. An
-    /// HTTP server has no such channel: its receiver is closed from the start.
-    pub fn notifications(&self) -> broadcast::Receiver<Message> {
+    /// Completes when a legacy HTTP server turns out, on a stream that is open all the time, to
+    /// know the session no longer, so that the peer is of no more use. Never for other peers.
+    pub async fn session_lost(&self) {
         match &self.transport {
-            Transport::Http { .. } => broadcast::channel(1).1,
-            Transport::Child(link) => link.notifications(),
+            Transport::Http { terms, .. } => match terms.session() {
+                Some(session) => session.lost().await,
+                None => std::future::pending().await,
+            },
+            Transport::Sse(link) => link.ended().await,
+            Transport::Child(_) => std::future::pending().await,
+        }
+    }
+
+    /// Completes when a command can answer nothing more. Never for an HTTP server, which can come
+    /// back at any time; but see [`Peer::session_lost`].
+    pub async fn closed(&self) -> ClosedReason {
+        match &self.transport {
+            Transport::Http { .. } | Transport::Sse(_) => std::future::pending().await,
+            Transport::Child(link) => link.closed().await,
         }
     }
 
@@ -237,11 +235,8 @@ impl Peer {
                     session.close().await;
                 }
             }
+            Transport::Sse(link) => link.close().await,
             Transport::Child(link) => link.close().await,
         }
     }
-}
-
-fn initialized() -> Message {
-    author::notification("notifications/initialized", None)
 }

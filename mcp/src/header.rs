@@ -12,6 +12,10 @@ use crate::meta::RequestMeta;
 use crate::params::Params;
 use crate::version::Version;
 
+mod params;
+
+pub use params::{InvalidAnnotation, ParamError, check_params, param_headers, valid_annotations};
+
 pub const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -27,22 +31,27 @@ const SENTINEL_END: &str = "?=";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderMismatch {
     #[error("Header mismatch: the {header} header is missing")]
-    Missing { header: &'static str },
+    Missing { header: Cow<'static, str> },
     #[error("Header mismatch: the {header} header appears more than once")]
-    Repeated { header: &'static str },
+    Repeated { header: Cow<'static, str> },
     #[error("Header mismatch: the {header} header's value {problem}")]
     Malformed {
-        header: &'static str,
+        header: Cow<'static, str>,
         problem: ValueError,
     },
     #[error("Header mismatch: {header} header value '{value}' does not match body value '{body}'")]
     Differs {
-        header: &'static str,
+        header: Cow<'static, str>,
         value: String,
         body: String,
     },
     #[error("Header mismatch: {header} header value '{value}' has no counterpart in the body")]
-    Unmatched { header: &'static str, value: String },
+    Unmatched {
+        header: Cow<'static, str>,
+        value: String,
+    },
+    #[error("Header mismatch: what the {header} header repeats cannot be told from the body")]
+    Ambiguous { header: Cow<'static, str> },
 }
 
 impl HeaderMismatch {
@@ -177,41 +186,60 @@ impl Standard {
         name: &HeaderName,
         body: Option<&str>,
     ) -> Result<(), HeaderMismatch> {
-        let header = self.name;
-        let mut values = headers.get_all(name).iter();
-        let Some(value) = values.next() else {
+        let Some(value) = single_value(headers, name, self.name, self.encoded)? else {
             return if self.required {
-                Err(HeaderMismatch::Missing { header })
+                Err(HeaderMismatch::Missing {
+                    header: self.name.into(),
+                })
             } else {
                 Ok(())
             };
         };
-        // Readers differ in whether they take the first or the last of several.
-        if values.next().is_some() {
-            return Err(HeaderMismatch::Repeated { header });
-        }
-        let value = if self.encoded {
-            decode_value(value)
-        } else {
-            value
-                .to_str()
-                .map(Cow::Borrowed)
-                .map_err(|_| ValueError::Characters)
-        };
-        let value = value.map_err(|problem| HeaderMismatch::Malformed { header, problem })?;
         match body {
             Some(body) if body == value => Ok(()),
             Some(body) => Err(HeaderMismatch::Differs {
-                header,
+                header: self.name.into(),
                 value: value.into_owned(),
                 body: body.to_owned(),
             }),
             None => Err(HeaderMismatch::Unmatched {
-                header,
+                header: self.name.into(),
                 value: value.into_owned(),
             }),
         }
     }
+}
+
+/// The value of a header that there is at most one of, decoded if it may be `encoded`; `spelled`
+/// is its name in errors.
+fn single_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    spelled: impl Into<Cow<'static, str>>,
+    encoded: bool,
+) -> Result<Option<Cow<'a, str>>, HeaderMismatch> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    // Readers differ in whether they take the first or the last of several.
+    if values.next().is_some() {
+        return Err(HeaderMismatch::Repeated {
+            header: spelled.into(),
+        });
+    }
+    let value = if encoded {
+        decode_value(value)
+    } else {
+        let text = value.to_str().map(Cow::Borrowed);
+        text.map_err(|_| ValueError::Characters)
+    };
+    value
+        .map(Some)
+        .map_err(|problem| HeaderMismatch::Malformed {
+            header: spelled.into(),
+            problem,
+        })
 }
 
 /// Whether a value arrives unchanged when it is written into a header as it is.

@@ -1,5 +1,6 @@
 //! An HTTP server's answer to one request: a JSON body, or a stream of events.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::batch::read_messages;
 use super::endpoint::HttpEndpoint;
 use super::error::{ClientError, excerpt};
 use super::identity::Identity;
+use super::stream::{EventBody, EventStream, Resumption};
 use crate::message::{Message, ScanError};
-use crate::sse::SseDecoder;
 
 /// How long a stream may take to end after its response for its connection to be used again.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,22 +30,25 @@ const ERROR_TEXT_CHARS: usize = 300;
 /// The messages that answer a request, as far as they have come.
 #[derive(Debug)]
 pub(super) enum HttpAnswer {
-    Ready(Option<Message>),
+    Ready(VecDeque<Message>),
     Json(JsonBody),
-    Events(EventStream),
+    Events(Box<EventStream>),
 }
 
 impl HttpAnswer {
     /// Judges status and content type; reads the body only of an error status.
+    ///
+    /// With `resumption`, a stream that breaks off is opened again where it ended.
     pub(super) async fn open(
         endpoint: &HttpEndpoint,
         response: Response<Incoming>,
         identity: &Identity,
         in_session: bool,
+        resumption: Option<Resumption>,
     ) -> Result<Self, ClientError> {
         let (head, body) = response.into_parts();
         if head.status.is_success() {
-            return Self::of_success(endpoint, &head, body);
+            return Self::of_success(endpoint, &head, body, resumption);
         }
         let text = read_start(body, ERROR_BODY_BYTES.min(endpoint.max_message_bytes())).await;
         let error = Message::scan(text.clone())
@@ -59,7 +64,7 @@ impl HttpAnswer {
             Some(error)
                 if !is_about_credentials(head.status) && identity.is_answered_by(&error) =>
             {
-                Ok(Self::Ready(Some(error)))
+                Ok(Self::Ready(VecDeque::from([error])))
             }
             _ => Err(status_error(endpoint, head.status, &text)),
         }
@@ -69,6 +74,7 @@ impl HttpAnswer {
         endpoint: &HttpEndpoint,
         head: &Parts,
         body: Incoming,
+        resumption: Option<Resumption>,
     ) -> Result<Self, ClientError> {
         let limit = endpoint.max_message_bytes();
         let server = endpoint.name();
@@ -79,11 +85,10 @@ impl HttpAnswer {
             ));
         }
         match media_type(&head.headers).as_str() {
-            "text/event-stream" => Ok(Self::Events(EventStream {
-                body,
-                decoder: SseDecoder::new(limit),
-                limit,
-            })),
+            "text/event-stream" => {
+                let body = EventBody::new(endpoint, body);
+                Ok(Self::Events(Box::new(EventStream::new(body, resumption))))
+            }
             // Some small servers leave the type out; whether it is JSON shows soon enough.
             "application/json" | "" => {
                 if announced_length(&head.headers) > limit {
@@ -111,12 +116,15 @@ impl HttpAnswer {
     /// The next message. An end without a response is an error.
     pub(super) async fn next(&mut self, server: &Arc<str>) -> Result<Message, ClientError> {
         match self {
-            Self::Ready(message) => message
-                .take()
+            Self::Ready(messages) => messages
+                .pop_front()
                 .ok_or_else(|| unreadable(server, "it answers another request".to_owned())),
             Self::Json(body) => {
-                let message = body.read(server).await?;
-                *self = Self::Ready(None);
+                let text = body.read(server).await?;
+                let mut others = VecDeque::new();
+                let message = read_messages(text, &mut others)
+                    .map_err(|source| unreadable_message(server, source))?;
+                *self = Self::Ready(others);
                 Ok(message)
             }
             Self::Events(events) => events.next(server).await,
@@ -125,9 +133,10 @@ impl HttpAnswer {
 
     /// Gives the connection back after the response.
     pub(super) fn recycle(self) {
-        let Self::Events(EventStream { mut body, .. }) = self else {
+        let Self::Events(stream) = self else {
             return;
         };
+        let mut body = stream.into_body();
         // A stream that is dropped before its end takes its connection with it. Servers end it
         // right behind the response, in most cases in the same packet.
         if let Some(None) = body.frame().now_or_never() {
@@ -138,7 +147,7 @@ impl HttpAnswer {
     }
 }
 
-/// A body that is one message.
+/// A body that comes as a whole.
 #[derive(Debug)]
 pub(super) struct JsonBody {
     body: Incoming,
@@ -147,7 +156,7 @@ pub(super) struct JsonBody {
 }
 
 impl JsonBody {
-    async fn read(&mut self, server: &Arc<str>) -> Result<Message, ClientError> {
+    async fn read(&mut self, server: &Arc<str>) -> Result<Bytes, ClientError> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(|error| stream_lost(server, error))?;
             let Ok(data) = frame.into_data() else {
@@ -161,47 +170,7 @@ impl JsonBody {
             }
             self.read.extend_from_slice(&data);
         }
-        scan(server, self.read.split().freeze())
-    }
-}
-
-/// A body that is a stream of events, each of them a message.
-#[derive(Debug)]
-pub(super) struct EventStream {
-    body: Incoming,
-    decoder: SseDecoder,
-    limit: usize,
-}
-
-impl EventStream {
-    async fn next(&mut self, server: &Arc<str>) -> Result<Message, ClientError> {
-        loop {
-            while let Some(event) = self.decoder.next_event() {
-                let event = event.map_err(|_| ClientError::TooLarge {
-                    server: server.clone(),
-                    limit: self.limit,
-                })?;
-                let is_message = event.event.as_deref().is_none_or(|name| name == "message");
-                // An event without data only sets the id from which the stream could be resumed.
-                if is_message && !event.data.is_empty() {
-                    return scan(server, event.data);
-                }
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.decoder.push(data);
-                    }
-                }
-                Some(Err(error)) => return Err(stream_lost(server, error)),
-                None => {
-                    return Err(ClientError::StreamLost {
-                        server: server.clone(),
-                        source: None,
-                    });
-                }
-            }
-        }
+        Ok(self.read.split().freeze())
     }
 }
 
@@ -259,7 +228,8 @@ async fn read_start(mut body: Incoming, limit: usize) -> Bytes {
     text.freeze()
 }
 
-fn media_type(headers: &HeaderMap) -> String {
+/// The content type without its parameters, in lower case.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
     let value = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -279,12 +249,12 @@ fn announced_length(headers: &HeaderMap) -> usize {
     value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-fn scan(server: &Arc<str>, bytes: Bytes) -> Result<Message, ClientError> {
-    Message::scan(bytes).map_err(|source: ScanError| ClientError::Unreadable {
+pub(super) fn unreadable_message(server: &Arc<str>, source: ScanError) -> ClientError {
+    ClientError::Unreadable {
         server: server.clone(),
         reason: "it is not a message of the protocol".to_owned(),
         source: Some(source),
-    })
+    }
 }
 
 fn status_error(endpoint: &HttpEndpoint, status: StatusCode, text: &[u8]) -> ClientError {

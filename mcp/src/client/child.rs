@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -157,15 +156,6 @@ impl fmt::Debug for ChildCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ChildEnd {
     pub(super) status: Option<ExitStatus>,
-}
-
-impl ChildEnd {
-    pub(super) fn into_error(self, server: &Arc<str>) -> ClientError {
-        ClientError::ServerExited {
-            server: server.clone(),
-            status: self.status,
-        }
-    }
 }
 
 /// The child's standard streams.

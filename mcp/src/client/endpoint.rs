@@ -67,6 +67,24 @@ impl HttpEndpoint {
         }
     }
 
+    /// The same server at another address; in logs and errors it keeps its name.
+    pub(super) fn at(&self, url: Uri) -> Self {
+        Self {
+            url,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn url(&self) -> &Uri {
+        &self.url
+    }
+
+    /// What the address says beyond scheme, host and port.
+    pub(super) fn path_and_query(&self) -> &str {
+        let path_and_query = self.url.path_and_query();
+        path_and_query.map_or("/", |path| path.as_str())
+    }
+
     /// The address without its query, which may hold a secret.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -91,6 +109,20 @@ impl HttpEndpoint {
             ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
+        override_with(headers, protocol);
+        self.send(request).await
+    }
+
+    /// Asks for a stream of events; `extra` and `protocol` as in [`Self::post`].
+    pub(super) async fn get(
+        &self,
+        extra: &HeaderMap,
+        protocol: HeaderMap,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let mut request = self.request(Method::GET, Bytes::new());
+        let headers = request.headers_mut();
+        override_with(headers, extra.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         override_with(headers, protocol);
         self.send(request).await
     }

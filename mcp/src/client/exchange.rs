@@ -4,26 +4,30 @@ use std::fmt;
 use std::sync::Arc;
 
 use gateway_core::Deadline;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tokio::time::timeout;
 
+use super::abandon::Abandon;
 use super::answer::HttpAnswer;
-use super::callback;
 use super::error::ClientError;
 use super::identity::Identity;
 use super::pending::Arrivals;
-use super::session::Session;
-use super::stdio::StdioLink;
 use crate::message::{Kind, Message};
 
-/// What comes back for one request: notifications in order, then the response.
+/// What comes back for one request: notifications, and what the server asks of the client
+/// meanwhile, in order; then the response.
+///
+/// A server's question is a message of kind request under the server's own id; its answer goes to
+/// [`Peer::respond`](super::Peer::respond). Only questions that are known to belong to the request
+/// come here: those on its own stream over HTTP.
 ///
 /// Dropped before the response, it tells the server that nobody waits any more, in the way of the
 /// server's protocol version. It keeps the peer's child or session alive meanwhile.
 pub struct Exchange {
     server: Arc<str>,
     identity: Identity,
-    deadline: Deadline,
+    /// By when the response has to be there; `None`: the exchange stays open.
+    deadline: Option<Deadline>,
     status: Option<StatusCode>,
     session_id: Option<HeaderValue>,
     // Dropped before `abandon`: an open connection ends before the cancellation is sent.
@@ -34,8 +38,9 @@ pub struct Exchange {
 /// Where an exchange's messages come from.
 #[derive(Debug)]
 pub(super) enum Answers {
-    Http(Box<HttpAnswer>),
-    Child(Arrivals),
+    Http(HttpAnswer),
+    /// On a channel that all requests share.
+    Shared(Arrivals),
     Over,
 }
 
@@ -58,7 +63,7 @@ impl Exchange {
         Self {
             server,
             identity,
-            deadline,
+            deadline: Some(deadline),
             status: None,
             session_id: None,
             answers,
@@ -74,6 +79,27 @@ impl Exchange {
         }
     }
 
+    /// The same exchange without its deadline: it stays open until the server ends it or it is
+    /// dropped.
+    #[must_use]
+    pub fn without_deadline(self) -> Self {
+        Self {
+            deadline: None,
+            ..self
+        }
+    }
+
+    /// Tells the server that the client wants the request no longer. Does not wait.
+    ///
+    /// What still comes can be read, until the exchange is dropped, without its telling the server
+    /// again. An exchange over HTTP with a modern server ends at once: that is what tells it.
+    pub fn cancel(&mut self, reason: Option<&str>) {
+        match &mut self.abandon {
+            Some(abandon) => abandon.cancel(reason),
+            None => self.answers = Answers::Over,
+        }
+    }
+
     /// The status of an HTTP server's answer; `None` for a command.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
@@ -84,20 +110,17 @@ impl Exchange {
     /// Loses nothing when it is dropped before it is done.
     pub async fn next(&mut self) -> Option<Result<Message, ClientError>> {
         loop {
-            let arrival = timeout(self.deadline.remaining(), self.answers.next(&self.server)).await;
-            let message = match arrival {
-                Ok(arrival) => match arrival? {
-                    Ok(message) => message,
-                    Err(error) => {
+            let message = match self.arrival().await? {
+                Ok(message) => message,
+                Err(error) => {
+                    // A server that is late has to be told that nobody waits any more.
+                    if error.is_deadline() {
+                        self.answers = Answers::Over;
+                        self.abandon = None;
+                    } else {
                         self.finish();
-                        return Some(Err(error));
                     }
-                },
-                Err(_) => {
-                    self.answers = Answers::Over;
-                    self.abandon = None;
-                    let server = self.server.clone();
-                    return Some(Err(ClientError::DeadlineExceeded { server, sent: true }));
+                    return Some(Err(error));
                 }
             };
             match message.kind() {
@@ -113,9 +136,26 @@ impl Exchange {
                 Kind::Response => {
                     tracing::debug!(server = %self.server, "dropped a response to another request");
                 }
-                Kind::Request => self.answer(&message),
+                Kind::Request => {
+                    if let Some(question) = self.settle(message) {
+                        return Some(Ok(question));
+                    }
+                }
                 Kind::Notification => return Some(Ok(self.identity.restore(message))),
             }
+        }
+    }
+
+    async fn arrival(&mut self) -> Option<Result<Message, ClientError>> {
+        let Some(deadline) = self.deadline else {
+            return self.answers.next(&self.server).await;
+        };
+        match timeout(deadline.remaining(), self.answers.next(&self.server)).await {
+            Ok(arrival) => arrival,
+            Err(_) => Some(Err(ClientError::DeadlineExceeded {
+                server: self.server.clone(),
+                sent: true,
+            })),
         }
     }
 
@@ -123,7 +163,7 @@ impl Exchange {
     /// probe nor `initialize` may be cancelled.
     pub(super) async fn reply(mut self) -> Result<Reply, ClientError> {
         if let Some(abandon) = &mut self.abandon {
-            abandon.tell = false;
+            abandon.set_tell(false);
         }
         while let Some(arrival) = self.next().await {
             let message = arrival?;
@@ -141,31 +181,31 @@ impl Exchange {
         })
     }
 
-    /// Answers a request that the server makes on this exchange's stream.
-    fn answer(&self, request: &Message) {
-        let Some(Abandon {
-            path: Path::Session {
-                session, headers, ..
-            },
-            ..
-        }) = &self.abandon
-        else {
+    /// Answers a request that the server makes on this exchange's stream, or gives it back if the
+    /// client has to.
+    fn settle(&self, request: Message) -> Option<Message> {
+        let path = self.abandon.as_ref().and_then(Abandon::callbacks);
+        let Some((callbacks, errands, headers)) = path else {
             tracing::warn!(
                 server = %self.server,
                 method = request.method(),
                 "dropped a request of the server: there is no session that it could belong to"
             );
-            return;
+            return None;
         };
-        if let Some(answer) = callback::answer(request) {
-            session.send(answer, headers.clone());
+        match callbacks.answer(&request) {
+            Some(answer) => {
+                errands.send(answer, headers.clone());
+                None
+            }
+            None => Some(request),
         }
     }
 
     fn finish(&mut self) {
         self.answers = Answers::Over;
         if let Some(mut abandon) = self.abandon.take() {
-            abandon.tell = false;
+            abandon.set_tell(false);
         }
     }
 }
@@ -184,74 +224,14 @@ impl Answers {
     async fn next(&mut self, server: &Arc<str>) -> Option<Result<Message, ClientError>> {
         match self {
             Self::Http(answer) => Some(answer.next(server).await),
-            Self::Child(arrivals) => {
+            Self::Shared(arrivals) => {
                 let arrival = arrivals.next().await?;
-                Some(arrival.map_err(|end| end.into_error(server)))
+                Some(arrival.map_err(|end| end.interrupt(server)))
             }
             Self::Over => None,
         }
     }
 }
 
-/// Gives a request up when it is dropped.
-#[derive(Debug)]
-pub(super) struct Abandon {
-    path: Path,
-    /// Whether the server has to be told.
-    tell: bool,
-}
-
-#[derive(Debug)]
-enum Path {
-    Child {
-        link: Arc<StdioLink>,
-        wire: u64,
-    },
-    Session {
-        session: Arc<Session>,
-        headers: HeaderMap,
-        wire: u64,
-    },
-}
-
-impl Abandon {
-    /// For a request that is about to be sent to a child, which need not be told before that.
-    pub(super) fn child(link: Arc<StdioLink>, wire: u64) -> Self {
-        Self {
-            path: Path::Child { link, wire },
-            tell: false,
-        }
-    }
-
-    /// For a request in a session, whose cancellation carries the request's own `headers`.
-    pub(super) fn session(session: Arc<Session>, headers: HeaderMap, wire: u64) -> Self {
-        Self {
-            path: Path::Session {
-                session,
-                headers,
-                wire,
-            },
-            tell: true,
-        }
-    }
-
-    pub(super) fn set_tell(&mut self, tell: bool) {
-        self.tell = tell;
-    }
-}
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        match &mut self.path {
-            Path::Child { link, wire } => link.abandon(*wire, self.tell),
-            Path::Session {
-                session,
-                headers,
-                wire,
-            } if self.tell => {
-                session.cancel(*wire, std::mem::take(headers));
-            }
-            Path::Session { .. } => {}
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

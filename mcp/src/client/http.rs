@@ -7,12 +7,14 @@ use gateway_core::Deadline;
 use http::HeaderMap;
 use tokio::time::timeout;
 
+use super::abandon::Abandon;
 use super::answer::{HttpAnswer, refusal};
 use super::endpoint::HttpEndpoint;
 use super::error::ClientError;
-use super::exchange::{Abandon, Answers, Exchange};
+use super::exchange::{Answers, Exchange};
 use super::identity::Identity;
 use super::session::Session;
+use super::stream::Resumption;
 use crate::header::{MCP_SESSION_ID, standard_headers};
 use crate::message::{Message, ScanError};
 use crate::params::Params;
@@ -98,8 +100,14 @@ impl HttpLink {
                 .await?;
             let status = response.status();
             let session_id = response.headers().get(MCP_SESSION_ID).cloned();
-            let in_session = terms.have_session_id();
-            let answer = HttpAnswer::open(&self.endpoint, response, &identity, in_session).await?;
+            let answer = HttpAnswer::open(
+                &self.endpoint,
+                response,
+                &identity,
+                terms.have_session_id(),
+                self.resumption(terms, &headers),
+            )
+            .await?;
             Ok((status, session_id, answer))
         };
         let Ok(opened) = timeout(deadline.remaining(), opening).await else {
@@ -111,16 +119,13 @@ impl HttpLink {
             }
         })?;
         let name = self.endpoint.name().clone();
-        Ok(Exchange::new(
-            name,
-            identity,
-            deadline,
-            Answers::Http(Box::new(answer)),
-            abandon,
+        Ok(
+            Exchange::new(name, identity, deadline, Answers::Http(answer), abandon)
+                .with_head(status, session_id),
         )
-        .with_head(status, session_id))
     }
 
+    /// Sends a message that wants no response: a notification, or a response.
     pub(super) async fn notify(
         &self,
         terms: &Terms,
@@ -143,6 +148,15 @@ impl HttpLink {
             Ok(outcome) => outcome,
             Err(_) => Err(self.deadline_exceeded()),
         }
+    }
+
+    /// How a stream of events that breaks off is read on; modern ones are lost.
+    fn resumption(&self, terms: &Terms, headers: &HeaderMap) -> Option<Resumption> {
+        terms.session().map(|session| Resumption {
+            endpoint: self.endpoint.clone(),
+            extra: headers.clone(),
+            headers: session.headers().clone(),
+        })
     }
 
     fn unsendable(&self, source: ScanError) -> ClientError {

@@ -19,6 +19,8 @@ pub(super) struct Identity {
     wire_token: Box<str>,
     id: Box<str>,
     progress_token: Option<Box<str>>,
+    /// Whether everything that comes back names the request, the response included.
+    is_subscription: bool,
 }
 
 impl Identity {
@@ -48,6 +50,7 @@ impl Identity {
                 wire_token,
                 id: id.into(),
                 progress_token,
+                is_subscription: message.method() == Some("subscriptions/listen"),
             },
             outgoing,
         ))
@@ -65,6 +68,7 @@ impl Identity {
     /// Puts the caller's id and token back into what came for this request.
     pub(super) fn restore(&self, message: Message) -> Message {
         match message.kind() {
+            Kind::Response if self.is_subscription => self.restore_end(&message),
             Kind::Response => message.with_id(&self.id),
             Kind::Request => message,
             Kind::Notification => self.restore_subject(&message).unwrap_or(message),
@@ -73,7 +77,8 @@ impl Identity {
 
     fn restore_subject(&self, message: &Message) -> Option<Message> {
         let subject = Subject::of(message)?;
-        if subject.wire != self.wire {
+        // A server ends subscriptions; else it takes back a request of its own, by its own number.
+        if subject.wire != self.wire || (subject.is_cancellation && !self.is_subscription) {
             return None;
         }
         let own = match &self.progress_token {
@@ -85,6 +90,21 @@ impl Identity {
         splice.replace(subject.range, own.to_string());
         message.edited(splice).ok()
     }
+
+    /// Restores the id in the response that ends a subscription, which names it once more.
+    fn restore_end(&self, response: &Message) -> Message {
+        let mut splice = Splice::new(response.bytes());
+        let named = response.result_range().and_then(|result| {
+            let fields = Fields::scan(response.bytes(), result).ok()?;
+            let meta = Fields::scan(response.bytes(), fields.get("_meta")?).ok()?;
+            meta.get(SUBSCRIPTION_ID)
+        });
+        if let Some(range) = named.filter(|range| text_at(response, range) == self.wire_token) {
+            splice.replace(range, self.id.to_string());
+        }
+        let edited = response.edited(splice).ok();
+        edited.as_ref().unwrap_or(response).with_id(&self.id)
+    }
 }
 
 /// The request that a notification is about, and where its number stands.
@@ -92,15 +112,19 @@ pub(super) struct Subject {
     pub(super) wire: u64,
     range: Range<usize>,
     is_progress: bool,
+    /// Whether the server takes back what the number stands for: a subscription, or, in a legacy
+    /// session, a request of its own.
+    pub(super) is_cancellation: bool,
 }
 
 impl Subject {
     /// Finds the request that a server's notification names, if it names one by number.
     pub(super) fn of(message: &Message) -> Option<Self> {
         let is_progress = message.method() == Some("notifications/progress");
+        let is_cancellation = message.method() == Some("notifications/cancelled");
         let range = if is_progress {
             field_of_params(message, PROGRESS_TOKEN)
-        } else if message.method() == Some("notifications/cancelled") {
+        } else if is_cancellation {
             field_of_params(message, "requestId")
         } else {
             field_of_meta(message, SUBSCRIPTION_ID)
@@ -111,6 +135,7 @@ impl Subject {
             wire,
             range,
             is_progress,
+            is_cancellation,
         })
     }
 }
@@ -176,18 +201,30 @@ mod tests {
 
     #[test]
     fn restores_the_id_in_what_a_subscription_sends() {
-        let (identity, _) = Identity::assign(
-            &message(r#"{"jsonrpc":"2.0","id":"listen:0","method":"m"}"#),
-            3,
-        )
-        .unwrap();
-        let event = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":ID}}}"#;
-        let restored = identity.restore(message(&event.replace("ID", "3")));
-        assert_eq!(text(&restored), event.replace("ID", "\"listen:0\""));
-        let cancelled =
-            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":ID}}"#;
-        let restored = identity.restore(message(&cancelled.replace("ID", "3")));
-        assert_eq!(text(&restored), cancelled.replace("ID", "\"listen:0\""));
+        let listen = r#"{"jsonrpc":"2.0","id":"listen:0","method":"subscriptions/listen"}"#;
+        let (identity, _) = Identity::assign(&message(listen), 3).unwrap();
+        for text in [
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":ID}}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":ID}}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"result":{"_meta":{"io.modelcontextprotocol/subscriptionId":ID},"x":3}}"#,
+            r#"{"jsonrpc":"2.0","result":{"_meta":{"io.modelcontextprotocol/subscriptionId":ID}},"id":ID}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"result":{"_meta":{}}}"#,
+            r#"{"jsonrpc":"2.0","id":ID,"error":{"code":1,"message":""}}"#,
+        ] {
+            let restored = identity.restore(message(&text.replace("ID", "3")));
+            let expected = text.replace("ID", "\"listen:0\"");
+            assert_eq!(restored, message(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_what_a_server_takes_back_to_its_own_numbers() {
+        let call = message(r#"{"jsonrpc":"2.0","id":"c","method":"tools/call"}"#);
+        let (identity, _) = Identity::assign(&call, 3).unwrap();
+        let cancelled = message(
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#,
+        );
+        assert_eq!(identity.restore(cancelled.clone()), cancelled);
     }
 
     #[test]

@@ -1,20 +1,54 @@
 //! The requests that wait for an answer on a channel which they share.
 
 use std::collections::HashMap;
+use std::process::ExitStatus;
 #[expect(
     clippy::disallowed_types,
     reason = "short critical sections without an await"
 )]
 use std::sync::Mutex;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::ChildEnd;
+use super::error::ClientError;
 use crate::message::Message;
 
 /// Notifications that one request may have waiting; its caller falls behind if there are more.
 const WAITING_NOTIFICATIONS: usize = 256;
+
+/// Why a channel brings nothing more.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ChannelEnd {
+    /// The child has ended; the status is missing if it could not be waited for.
+    Exited(Option<ExitStatus>),
+    /// The stream of events has ended.
+    Closed,
+}
+
+impl ChannelEnd {
+    /// What this means to a request that was under way.
+    pub(super) fn interrupt(self, server: &Arc<str>) -> ClientError {
+        let server = server.clone();
+        match self {
+            Self::Exited(status) => ClientError::ServerExited { server, status },
+            Self::Closed => ClientError::StreamLost {
+                server,
+                source: None,
+            },
+        }
+    }
+
+    /// What this means to a request that was not sent any more.
+    pub(super) fn refuse(self, server: &Arc<str>) -> ClientError {
+        match self {
+            Self::Exited(_) => self.interrupt(server),
+            Self::Closed => ClientError::SessionLost {
+                endpoint: server.clone(),
+            },
+        }
+    }
+}
 
 /// The requests under way, by their number on the wire.
 #[derive(Debug, Default)]
@@ -30,26 +64,26 @@ pub(super) struct Pending {
 struct Table {
     requests: HashMap<u64, Waiter>,
     /// Set once, when nothing can be answered any more.
-    end: Option<ChildEnd>,
+    end: Option<ChannelEnd>,
 }
 
 /// The ends by which messages reach a waiting request.
 #[derive(Debug)]
 struct Waiter {
     notifications: mpsc::Sender<Message>,
-    response: oneshot::Sender<Result<Message, ChildEnd>>,
+    response: oneshot::Sender<Result<Message, ChannelEnd>>,
 }
 
 /// What arrives for one request: its notifications, then its response.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     notifications: mpsc::Receiver<Message>,
-    response: Option<oneshot::Receiver<Result<Message, ChildEnd>>>,
+    response: Option<oneshot::Receiver<Result<Message, ChannelEnd>>>,
 }
 
 impl Pending {
     /// Opens a place for the answer to request `wire`.
-    pub(super) fn insert(&self, wire: u64) -> Result<Arrivals, ChildEnd> {
+    pub(super) fn insert(&self, wire: u64) -> Result<Arrivals, ChannelEnd> {
         let mut table = self.lock();
         if let Some(end) = table.end {
             return Err(end);
@@ -103,7 +137,7 @@ impl Pending {
     }
 
     /// Ends all waiting, now and for requests to come.
-    pub(super) fn end(&self, end: ChildEnd) {
+    pub(super) fn end(&self, end: ChannelEnd) {
         let mut table = self.lock();
         table.end = Some(end);
         for (_, waiter) in table.requests.drain() {
@@ -118,14 +152,14 @@ impl Pending {
 
 impl Arrivals {
     /// The next message; `None` after the response. Loses nothing when dropped before it is done.
-    pub(super) async fn next(&mut self) -> Option<Result<Message, ChildEnd>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Message, ChannelEnd>> {
         // The sender goes when the request is answered, so every notification comes first.
         if let Some(notification) = self.notifications.recv().await {
             return Some(Ok(notification));
         }
         let response = self.response.as_mut()?.await;
         self.response = None;
-        Some(response.unwrap_or(Err(ChildEnd::default())))
+        Some(response.unwrap_or(Err(ChannelEnd::Closed)))
     }
 }
 
@@ -189,7 +223,7 @@ mod tests {
     async fn the_end_reaches_those_who_wait_and_those_who_come_later() {
         let pending = Pending::default();
         let mut arrivals = pending.insert(1).unwrap();
-        pending.end(ChildEnd::default());
+        pending.end(ChannelEnd::Closed);
         assert!(arrivals.next().await.unwrap().is_err());
         assert!(arrivals.next().await.is_none());
         assert!(pending.insert(2).is_err());

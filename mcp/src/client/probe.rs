@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::error::ClientError;
 use super::exchange::{Exchange, Reply};
 use super::http::{HttpLink, Terms};
+use super::http_sse::SseLink;
 use super::initialize::initialize;
 use super::stdio::StdioLink;
 use super::{ClientHello, ServerHello};
@@ -26,6 +27,8 @@ const DISCOVER: &str = "server/discover";
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Channel<'a> {
     Http(&'a HttpLink),
+    /// The transport itself says that it is a legacy one.
+    Sse(&'a Arc<SseLink>),
     Child {
         link: &'a Arc<StdioLink>,
         probe_timeout: Duration,
@@ -36,6 +39,7 @@ impl Channel<'_> {
     pub(super) fn server(&self) -> &Arc<str> {
         match self {
             Self::Http(link) => link.endpoint().name(),
+            Self::Sse(link) => link.name(),
             Self::Child { link, .. } => link.label(),
         }
     }
@@ -44,7 +48,7 @@ impl Channel<'_> {
     /// to be left.
     fn probe_deadline(&self, deadline: Deadline) -> Deadline {
         match self {
-            Self::Http(_) => deadline.within(deadline.remaining() / 2),
+            Self::Http(_) | Self::Sse(_) => deadline.within(deadline.remaining() / 2),
             Self::Child { probe_timeout, .. } => deadline.within(*probe_timeout),
         }
     }
@@ -61,6 +65,7 @@ impl Channel<'_> {
                 link.request(&terms, message, HeaderMap::new(), deadline)
                     .await?
             }
+            Self::Sse(link) => link.request(message, HeaderMap::new(), deadline).await?,
             Self::Child { link, .. } => link.request(message, deadline).await?,
         };
         exchange.reply().await
@@ -158,11 +163,7 @@ async fn discover(
     deadline: Deadline,
 ) -> Result<Finding, ClientError> {
     let version = Version::LATEST_MODERN;
-    let params = format!(
-        r#"{{"_meta":{{"{PROTOCOL_VERSION}":"{version}","{CLIENT_INFO}":{},"{CLIENT_CAPABILITIES}":{}}}}}"#,
-        client_info(hello),
-        hello.capabilities,
-    );
+    let params = format!(r#"{{"_meta":{}}}"#, request_meta(hello));
     let message = author::request("0", DISCOVER, Some(&params));
     let reply = match channel
         .ask(Terms::Modern(version), &message, deadline)
@@ -305,6 +306,16 @@ fn without_common_version(server: &Arc<str>, offered: Vec<String>) -> Result<Fin
         server: server.clone(),
         offered,
     })
+}
+
+/// The `_meta` of a modern request that the gateway makes on its own account.
+pub(super) fn request_meta(hello: &ClientHello) -> String {
+    format!(
+        r#"{{"{PROTOCOL_VERSION}":"{}","{CLIENT_INFO}":{},"{CLIENT_CAPABILITIES}":{}}}"#,
+        Version::LATEST_MODERN,
+        client_info(hello),
+        hello.capabilities,
+    )
 }
 
 /// The gateway's `clientInfo`.

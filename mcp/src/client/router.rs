@@ -1,69 +1,105 @@
-//! Where the messages go that a command server writes.
+//! Where the messages go that a server writes on a channel which all requests share.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{broadcast, mpsc, watch};
+use http::HeaderMap;
+use tokio::sync::{mpsc, watch};
 
-use super::callback;
+use super::batch::read_messages;
+use super::callback::{Callbacks, unheard};
 use super::error::excerpt;
+use super::events::EventSender;
 use super::identity::Subject;
 use super::pending::Pending;
+use super::session::Errands;
 use crate::lines::encode_line;
 use crate::message::{Kind, Message};
 use crate::version::Era;
 
-/// How many lines of stdout that are no messages are logged; a server that logs there does so
-/// with every request.
-const LOGGED_STRAY_LINES: u32 = 20;
+/// How many texts that are no messages are logged; a command that logs to stdout does so with
+/// every request.
+const LOGGED_STRAYS: u32 = 20;
 
-/// Brings what the child says to those whom it concerns.
+/// Brings what the server says to those whom it concerns.
 pub(super) struct Router {
     pub(super) label: Arc<str>,
     pub(super) pending: Arc<Pending>,
-    pub(super) lines: mpsc::Sender<Bytes>,
-    pub(super) notifications: broadcast::Sender<Message>,
+    pub(super) outlet: Outlet,
+    pub(super) events: EventSender,
+    pub(super) callbacks: Callbacks,
     pub(super) era: watch::Receiver<Option<Era>>,
-    /// How many lines were no messages.
-    pub(super) stray_lines: u32,
+    /// How many texts were no messages.
+    pub(super) strays: u32,
+}
+
+/// The way by which the gateway's own answers go.
+pub(super) enum Outlet {
+    Lines(mpsc::Sender<Bytes>),
+    Posts(Errands),
+}
+
+impl Outlet {
+    fn send(&self, answer: Message, label: &str) {
+        match self {
+            Self::Lines(lines) => {
+                if lines.try_send(encode_line(&answer)).is_err() {
+                    tracing::debug!(server = %label, "an answer was not sent: the queue is full");
+                }
+            }
+            Self::Posts(errands) => errands.send(answer, HeaderMap::new()),
+        }
+    }
 }
 
 impl Router {
-    /// Hands on one line of the child's output.
-    pub(super) fn route(&mut self, line: Bytes) {
-        let message = match Message::scan(line.clone()) {
-            Ok(message) => message,
-            Err(error) => return self.skip(&line, &error.to_string()),
+    /// Hands on one text of the server's.
+    pub(super) fn route(&mut self, text: Bytes) {
+        let mut others = VecDeque::new();
+        let mut next = match read_messages(text.clone(), &mut others) {
+            Ok(message) => Some(message),
+            Err(error) => return self.skip(&text, &error.to_string()),
         };
-        match message.kind() {
-            Kind::Response => {
-                let wire = message.id().and_then(|id| id.parse().ok());
-                let unclaimed = match wire {
-                    Some(wire) => self.pending.respond(wire, message).is_some(),
-                    None => true,
-                };
-                if unclaimed {
-                    tracing::debug!(server = %self.label, "dropped a response that nobody waits for");
-                }
+        while let Some(message) = next {
+            match message.kind() {
+                Kind::Response => self.respond(message),
+                Kind::Notification => self.notify(message),
+                Kind::Request => self.ask(message),
             }
-            Kind::Notification => self.notify(message),
-            Kind::Request => self.answer(&message),
+            next = others.pop_front();
         }
     }
 
-    fn notify(&self, message: Message) {
-        let unclaimed = match Subject::of(&message) {
-            Some(subject) => self.pending.notify(subject.wire, message),
-            None => Some(message),
+    fn respond(&self, response: Message) {
+        let wire = response.id().and_then(|id| id.parse().ok());
+        let unclaimed = match wire {
+            Some(wire) => self.pending.respond(wire, response).is_some(),
+            None => true,
         };
-        if let Some(message) = unclaimed {
-            // Nobody listening is no loss.
-            drop(self.notifications.send(message));
+        if unclaimed {
+            tracing::debug!(server = %self.label, "dropped a response that nobody waits for");
         }
     }
 
-    fn answer(&self, request: &Message) {
-        if *self.era.borrow() == Some(Era::Modern) {
+    fn notify(&self, notification: Message) {
+        // In a legacy session the server takes back requests of its own only, by its own numbers.
+        let subject = Subject::of(&notification)
+            .filter(|subject| !subject.is_cancellation || self.is_modern());
+        let unclaimed = match subject {
+            Some(subject) => self.pending.notify(subject.wire, notification),
+            None => Some(notification),
+        };
+        if let Some(notification) = unclaimed
+            && self.events.offer(notification).is_some()
+        {
+            tracing::debug!(server = %self.label, "dropped a notification that nobody took in time");
+        }
+    }
+
+    /// The wire does not say on whose behalf the server asks; that is for the peer's owner to know.
+    fn ask(&self, request: Message) {
+        if self.is_modern() {
             tracing::warn!(
                 server = %self.label,
                 method = request.method(),
@@ -71,23 +107,31 @@ impl Router {
             );
             return;
         }
-        let Some(answer) = callback::answer(request) else {
-            return;
+        let answer = match self.callbacks.answer(&request) {
+            Some(answer) => Some(answer),
+            None => self.events.offer(request).map(|request| unheard(&request)),
         };
-        if self.lines.try_send(encode_line(&answer)).is_err() {
-            tracing::debug!(server = %self.label, "an answer was not sent: the queue is full");
+        if let Some(answer) = answer {
+            self.outlet.send(answer, &self.label);
         }
     }
 
-    fn skip(&mut self, line: &Bytes, reason: &str) {
-        self.stray_lines = self.stray_lines.saturating_add(1);
-        if self.stray_lines > LOGGED_STRAY_LINES {
+    fn is_modern(&self) -> bool {
+        *self.era.borrow() == Some(Era::Modern)
+    }
+
+    fn skip(&mut self, text: &Bytes, reason: &str) {
+        self.strays = self.strays.saturating_add(1);
+        if self.strays > LOGGED_STRAYS {
             return;
         }
-        let line = excerpt(line, 200);
-        tracing::warn!(server = %self.label, reason, "skipped a line that is no message: {line}");
-        if self.stray_lines == LOGGED_STRAY_LINES {
-            tracing::warn!(server = %self.label, "further lines that are no messages are not logged");
+        let text = excerpt(text, 200);
+        tracing::warn!(server = %self.label, reason, "skipped what is no message: {text}");
+        if self.strays == LOGGED_STRAYS {
+            tracing::warn!(server = %self.label, "what else is no message is not logged");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A legacy session over HTTP: the headers that name it, and what is sent in it beside requests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -8,8 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::callback::Callbacks;
 use super::endpoint::HttpEndpoint;
-use super::stdio::cancelled;
+use super::events::{self, EventReceiver};
+use super::standing::Standing;
 use crate::header::{MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use crate::message::Message;
 
@@ -24,28 +27,31 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 /// this is dropped.
 #[derive(Debug)]
 pub(super) struct Session {
+    endpoint: Arc<HttpEndpoint>,
     headers: HeaderMap,
     has_id: bool,
-    errands: mpsc::Sender<Errand>,
+    callbacks: Callbacks,
+    errands: Errands,
+    is_listening: AtomicBool,
+    lost: CancellationToken,
     stop: CancellationToken,
-}
-
-/// A message that nobody waits for, with the headers of the request it belongs to.
-struct Errand {
-    message: Message,
-    headers: HeaderMap,
 }
 
 impl Session {
     /// Starts the task that runs the session's errands until the session is closed.
+    ///
+    /// `version` and `id` are what the transport repeats in headers, if it has such.
     pub(super) fn open(
         endpoint: Arc<HttpEndpoint>,
-        version: HeaderValue,
+        version: Option<HeaderValue>,
         id: Option<HeaderValue>,
+        callbacks: Callbacks,
     ) -> Arc<Self> {
         let has_id = id.is_some();
         let mut headers = HeaderMap::new();
-        headers.insert(MCP_PROTOCOL_VERSION, version);
+        if let Some(version) = version {
+            headers.insert(MCP_PROTOCOL_VERSION, version);
+        }
         if let Some(mut id) = id {
             id.set_sensitive(true);
             headers.insert(MCP_SESSION_ID, id);
@@ -53,16 +59,20 @@ impl Session {
         let (errands, waiting) = mpsc::channel(WAITING_ERRANDS);
         let stop = CancellationToken::new();
         tokio::spawn(run_errands(
-            endpoint,
+            endpoint.clone(),
             headers.clone(),
             has_id,
             waiting,
             stop.clone(),
         ));
         Arc::new(Self {
+            endpoint,
             headers,
             has_id,
-            errands,
+            callbacks,
+            errands: Errands(errands),
+            is_listening: AtomicBool::new(false),
+            lost: CancellationToken::new(),
             stop,
         })
     }
@@ -77,29 +87,69 @@ impl Session {
         self.has_id
     }
 
-    /// Tells the server that nobody waits for request `wire` any more. Does not block.
-    pub(super) fn cancel(&self, wire: u64, headers: HeaderMap) {
-        self.send(cancelled(wire), headers);
+    pub(super) fn callbacks(&self) -> Callbacks {
+        self.callbacks
     }
 
-    /// Sends a message that nobody waits for. Does not block; the message is dropped if too many
-    /// are waiting already.
-    pub(super) fn send(&self, message: Message, headers: HeaderMap) {
-        if self.errands.try_send(Errand { message, headers }).is_err() {
-            tracing::debug!("dropped a message to a legacy server: too many are waiting");
+    pub(super) fn errands(&self) -> &Errands {
+        &self.errands
+    }
+
+    /// Opens the session's standing stream, which ends with the session or when nobody listens
+    /// any more. There is one only: for later callers nothing comes.
+    pub(super) fn listen(&self) -> EventReceiver {
+        if self.is_listening.swap(true, Ordering::Relaxed) {
+            return EventReceiver::ended();
         }
+        let (sender, receiver) = events::channel();
+        let standing = Standing {
+            endpoint: self.endpoint.clone(),
+            headers: self.headers.clone(),
+            has_session_id: self.has_id,
+            callbacks: self.callbacks,
+            errands: self.errands.clone(),
+            events: sender,
+            lost: self.lost.clone(),
+        };
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(standing.run()));
+        receiver
+    }
+
+    /// Completes when the server turns out to know the session no longer.
+    pub(super) async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 
     /// Ends the session and waits until the server knows or cannot be told.
     pub(super) async fn close(&self) {
         self.stop.cancel();
-        self.errands.closed().await;
+        self.errands.0.closed().await;
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Takes messages that nobody waits for.
+#[derive(Debug, Clone)]
+pub(super) struct Errands(mpsc::Sender<Errand>);
+
+/// A message that nobody waits for, with the headers of the request it belongs to.
+#[derive(Debug)]
+struct Errand {
+    message: Message,
+    headers: HeaderMap,
+}
+
+impl Errands {
+    /// Sends a message. Does not block; the message is dropped if too many are waiting already.
+    pub(super) fn send(&self, message: Message, headers: HeaderMap) {
+        if self.0.try_send(Errand { message, headers }).is_err() {
+            tracing::debug!("dropped a message to a legacy server: too many are waiting");
+        }
     }
 }
 

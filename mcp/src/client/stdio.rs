@@ -8,26 +8,26 @@ use bytes::{Bytes, BytesMut};
 use gateway_core::Deadline;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdin;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::child::{ChildCommand, ChildEnd, Pipes, Process};
+use super::abandon::Abandon;
+use super::callback::Callbacks;
+use super::child::{ChildCommand, Pipes, Process};
 use super::error::{ClientError, excerpt};
-use super::exchange::{Abandon, Answers, Exchange};
+use super::events::{self, EventReceiver, EventSlot};
+use super::exchange::{Answers, Exchange};
 use super::identity::Identity;
-use super::pending::Pending;
-use super::router::Router;
-use crate::author;
+use super::pending::{ChannelEnd, Pending};
+use super::router::{Outlet, Router};
 use crate::lines::{LineDecoder, encode_line};
 use crate::message::Message;
 use crate::version::Era;
 
 /// Messages that wait for the child to read its input.
 const WAITING_LINES: usize = 64;
-/// Notifications that belong to no request and that a slow reader may fall behind by.
-const WAITING_NOTIFICATIONS: usize = 256;
 /// The longest line of stderr that is logged.
 const STDERR_LINE_BYTES: usize = 8 * 1024;
 /// How long the last output of a child that has ended is waited for.
@@ -49,7 +49,7 @@ pub(super) struct StdioLink {
     next_wire: AtomicU64,
     pending: Arc<Pending>,
     lines: mpsc::Sender<Bytes>,
-    notifications: broadcast::Sender<Message>,
+    events: EventSlot,
     era: watch::Sender<Option<Era>>,
     closed: watch::Receiver<Option<ClosedReason>>,
     stop: CancellationToken,
@@ -57,7 +57,12 @@ pub(super) struct StdioLink {
 
 impl StdioLink {
     /// Starts the command and the tasks that serve it, which end with the child.
-    pub(super) fn start(command: &ChildCommand) -> Result<Arc<Self>, ClientError> {
+    ///
+    /// `callbacks` are the server's requests that are not answered here.
+    pub(super) fn start(
+        command: &ChildCommand,
+        callbacks: Callbacks,
+    ) -> Result<Arc<Self>, ClientError> {
         let (
             process,
             Pipes {
@@ -68,7 +73,7 @@ impl StdioLink {
         ) = command.start()?;
         let label: Arc<str> = command.label.as_str().into();
         let (lines, waiting_lines) = mpsc::channel(WAITING_LINES);
-        let (notifications, _) = broadcast::channel(WAITING_NOTIFICATIONS);
+        let (event_sender, events) = events::kept_channel();
         let (closed_sender, closed) = watch::channel(None);
         let era = watch::Sender::new(None);
         let stop = CancellationToken::new();
@@ -77,10 +82,11 @@ impl StdioLink {
         let router = Router {
             label: label.clone(),
             pending: pending.clone(),
-            lines: lines.clone(),
-            notifications: notifications.clone(),
+            outlet: Outlet::Lines(lines.clone()),
+            events: event_sender,
+            callbacks,
             era: era.subscribe(),
-            stray_lines: 0,
+            strays: 0,
         };
         let reader = tokio::spawn(read_messages(stdout, command.max_line_bytes, router));
         let logger = tokio::spawn(log_stderr(stderr, label.clone()));
@@ -99,7 +105,7 @@ impl StdioLink {
             next_wire,
             pending,
             lines,
-            notifications,
+            events,
             era,
             closed,
             stop,
@@ -129,7 +135,7 @@ impl StdioLink {
         let arrivals = self
             .pending
             .insert(wire)
-            .map_err(|end| end.into_error(&self.label))?;
+            .map_err(|end| end.refuse(&self.label))?;
         // From here on the place is given up again, also if the caller goes away while waiting.
         let mut abandon = Abandon::child(self.clone(), wire);
         self.send(encode_line(&outgoing), deadline).await?;
@@ -138,11 +144,12 @@ impl StdioLink {
             self.label.clone(),
             identity,
             deadline,
-            Answers::Child(arrivals),
+            Answers::Shared(arrivals),
             Some(abandon),
         ))
     }
 
+    /// Sends a message that wants no response: a notification, or a response.
     pub(super) async fn notify(
         &self,
         message: &Message,
@@ -151,20 +158,21 @@ impl StdioLink {
         self.send(encode_line(message), deadline).await
     }
 
-    /// Gives up request `wire`; if it was sent and not answered, the server is told.
-    pub(super) fn abandon(&self, wire: u64, tell: bool) {
-        if !self.pending.remove(wire) || !tell {
-            return;
-        }
-        // Whoever drops a request cannot wait. A child that has let its queue fill up does not
-        // read what it should stop doing either.
-        if self.lines.try_send(encode_line(&cancelled(wire))).is_err() {
+    /// Takes request `wire`'s place away; says whether it was still waiting.
+    pub(super) fn forget(&self, wire: u64) -> bool {
+        self.pending.remove(wire)
+    }
+
+    /// Sends a message for which nobody can wait. A child that has let its queue fill up would not
+    /// read it soon enough anyway.
+    pub(super) fn dispatch(&self, message: &Message) {
+        if self.lines.try_send(encode_line(message)).is_err() {
             tracing::debug!(server = %self.label, "a cancellation was not sent: the queue is full");
         }
     }
 
-    pub(super) fn notifications(&self) -> broadcast::Receiver<Message> {
-        self.notifications.subscribe()
+    pub(super) fn events(&self) -> EventReceiver {
+        self.events.take()
     }
 
     /// Completes when the child has ended and nothing more can be answered.
@@ -191,7 +199,7 @@ impl StdioLink {
                     Some(ClosedReason::Exited(status)) => status,
                     _ => None,
                 };
-                Err(ChildEnd { status }.into_error(&self.label))
+                Err(ChannelEnd::Exited(status).refuse(&self.label))
             }
             Err(_) => Err(ClientError::DeadlineExceeded {
                 server: self.label.clone(),
@@ -205,12 +213,6 @@ impl Drop for StdioLink {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// The notification that request `wire` is not wanted any more.
-pub(super) fn cancelled(wire: u64) -> Message {
-    let params = format!(r#"{{"requestId":{wire},"reason":"the client gave up waiting"}}"#);
-    author::notification("notifications/cancelled", Some(&params))
 }
 
 /// What serves a child, apart from the task that watches over it.
@@ -250,7 +252,7 @@ async fn supervise(
             task.abort();
         }
     }
-    pending.end(end);
+    pending.end(ChannelEnd::Exited(end.status));
     let reason = if by_gateway {
         ClosedReason::Ended
     } else {

@@ -1,5 +1,7 @@
 //! A scripted HTTP server for tests, and what connects to it.
 
+pub(super) mod child;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) verb: Method,
+    /// Path and query.
+    pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
     /// The number of the connection on which it came.
@@ -43,7 +47,7 @@ impl Seen {
         Message::scan(Bytes::from(self.body.clone())).unwrap()
     }
 
-    /// The method of the message; empty for a DELETE or a response.
+    /// The method of the message; empty for a response, and where there is no message.
     pub(super) fn method(&self) -> String {
         if self.verb != Method::POST {
             return String::new();
@@ -106,6 +110,19 @@ impl Server {
         .await
     }
 
+    /// The next request with this verb, whatever comes before it.
+    pub(super) async fn saw_verb(&mut self, verb: Method) -> Arc<Seen> {
+        within(async {
+            loop {
+                let seen = self.seen.recv().await.unwrap();
+                if seen.verb == verb {
+                    return seen;
+                }
+            }
+        })
+        .await
+    }
+
     pub(super) fn endpoint(&self) -> Arc<HttpEndpoint> {
         let mut headers = HeaderMap::new();
         headers.insert("x-static", "of the endpoint".parse().unwrap());
@@ -115,6 +132,11 @@ impl Server {
 
     pub(super) async fn connect(&self, era: Option<Era>) -> Result<Peer, ClientError> {
         Peer::connect_http(self.endpoint(), hello(), era, soon()).await
+    }
+
+    /// For a client that can be asked everything.
+    pub(super) async fn connect_askable(&self) -> Result<Peer, ClientError> {
+        Peer::connect_http(self.endpoint(), askable_hello(), None, soon()).await
     }
 }
 
@@ -134,6 +156,7 @@ async fn serve(
             let body = String::from_utf8(body.to_vec()).unwrap();
             let seen = Arc::new(Seen {
                 verb: head.method,
+                target: head.uri.to_string(),
                 headers: head.headers,
                 body,
                 connection,
@@ -160,6 +183,14 @@ pub(super) fn hello() -> ClientHello {
         version: "1".into(),
         capabilities: "{}".into(),
         legacy_version: Version::LATEST_LEGACY,
+    }
+}
+
+/// Of a client that can be asked everything.
+pub(super) fn askable_hello() -> ClientHello {
+    ClientHello {
+        capabilities: r#"{"sampling":{},"elicitation":{},"roots":{"listChanged":true}}"#.into(),
+        ..hello()
     }
 }
 
@@ -266,6 +297,26 @@ pub(super) fn open_events(messages: &[String]) -> (Response<Body>, oneshot::Rece
     let body = BodyExt::boxed(StreamBody::new(first.chain(rest)));
     let response = Response::builder().header("content-type", "text/event-stream");
     (response.body(body).unwrap(), closed)
+}
+
+/// What a test writes into the body of a response; the body ends when this is dropped.
+pub(super) type Feed = mpsc::UnboundedSender<String>;
+
+/// A stream of events that the test writes itself.
+pub(super) fn fed_events() -> (Response<Body>, Feed) {
+    let (feed, texts) = mpsc::unbounded_channel::<String>();
+    let frames = stream::unfold(texts, |mut texts| async {
+        let text = texts.recv().await?;
+        Some((Ok(Frame::data(Bytes::from(text))), texts))
+    });
+    let body = BodyExt::boxed(StreamBody::new(frames));
+    let response = Response::builder().header("content-type", "text/event-stream");
+    (response.body(body).unwrap(), feed)
+}
+
+/// One event as it stands in a stream.
+pub(super) fn event(data: &str) -> String {
+    format!("data: {data}\n\n")
 }
 
 /// Marks the response that is never sent.

@@ -5,8 +5,8 @@ use http::Response;
 use super::*;
 use crate::client::Peer;
 use crate::client::testing::{
-    Body, DISCOVERED, INITIALIZED, Seen, Server, error, hello, json, legacy_handshake, reply,
-    result, soon,
+    Body, DISCOVERED, INITIALIZED, Seen, Server, askable_hello, error, hello, json,
+    legacy_handshake, reply, result, soon,
 };
 
 fn server() -> Arc<str> {
@@ -99,6 +99,40 @@ async fn completes_the_legacy_handshake_with_the_negotiated_version() {
     let then = server.saw("notifications/initialized").await;
     assert_eq!(then.header("mcp-protocol-version"), Some("2025-06-18"));
     assert_eq!(then.header("mcp-session-id"), Some("s-1"));
+}
+
+#[tokio::test]
+async fn asks_a_legacy_server_for_the_version_and_capabilities_of_its_client() {
+    for (asked, granted) in [
+        (Version::V2025_03_26, Version::V2025_03_26),
+        (Version::V2025_06_18, Version::V2025_06_18),
+        (Version::V2025_11_25, Version::V2025_03_26),
+        (Version::V2025_03_26, Version::V2024_11_05),
+    ] {
+        let mut server = Server::start(move |seen| match seen.method().as_str() {
+            "initialize" => result(seen, &INITIALIZED.replace("2025-06-18", granted.as_str())),
+            _ => legacy_handshake(seen).unwrap(),
+        })
+        .await;
+        let hello = ClientHello {
+            legacy_version: asked,
+            ..askable_hello()
+        };
+        let peer = Peer::connect_http(server.endpoint(), hello, Some(Era::Legacy), soon());
+        assert_eq!(peer.await.unwrap().hello().version, granted);
+        let opening = server.saw("initialize").await;
+        let params = opening.message().params().unwrap().to_owned();
+        assert!(
+            params.contains(&format!(r#""protocolVersion":"{asked}""#)),
+            "{params}"
+        );
+        assert!(
+            params.contains(r#""capabilities":{"sampling":{},"#),
+            "{params}"
+        );
+        let then = server.saw("notifications/initialized").await;
+        assert_eq!(then.header("mcp-protocol-version"), Some(granted.as_str()));
+    }
 }
 
 #[tokio::test]

@@ -6,26 +6,10 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::*;
-use crate::client::testing::{PATIENCE, all, call, hello, message, soon, until, within};
+use crate::client::testing::child::{ask, command, spawn};
+use crate::client::testing::{all, call, hello, message, soon, until, within};
 use crate::client::{Peer, Transport};
 use crate::version::Version;
-
-fn command(ways: &[&str]) -> ChildCommand {
-    let mut command = ChildCommand::new("test", "python3");
-    command.args = vec!["-c".into(), include_str!("server.py").into()];
-    command.args.extend(ways.iter().map(ToString::to_string));
-    command.max_line_bytes = 64 * 1024;
-    command.probe_timeout = PATIENCE;
-    command
-}
-
-async fn spawn(command: ChildCommand) -> Peer {
-    Peer::spawn(command, hello(), None, soon()).await.unwrap()
-}
-
-async fn ask(peer: &Peer, message: &Message) -> Result<Vec<String>, ClientError> {
-    all(peer.request(message, HeaderMap::new(), soon()).await?).await
-}
 
 /// The process ids of the child and its own child.
 fn pids(peer: &Peer) -> Vec<u32> {
@@ -102,45 +86,11 @@ async fn restores_ids_of_concurrent_requests_that_collide() {
 }
 
 #[tokio::test]
-async fn brings_progress_to_its_request_and_other_notifications_to_all() {
-    let peer = spawn(command(&[])).await;
-    let mut notifications = peer.notifications();
-    let request = message(
-        r#"{"jsonrpc":"2.0","id":1,"method":"progress","params":{"_meta":{"progressToken":"t"}}}"#,
-    );
-    let answers = ask(&peer, &request).await.unwrap();
-    assert_eq!(answers.len(), 4);
-    for (step, answer) in answers.iter().take(3).enumerate() {
-        let params = format!(r#"{{"progressToken": "t", "progress": {step}}}"#);
-        assert_eq!(message(answer.clone()).params(), Some(params.as_str()));
-    }
-    let notification = within(notifications.recv()).await.unwrap();
-    assert_eq!(
-        notification.method(),
-        Some("notifications/tools/list_changed")
-    );
-}
-
-#[tokio::test]
 async fn passes_over_noise_long_lines_and_answers_for_nobody() {
     let peer = spawn(command(&[])).await;
     for _ in 0..3 {
         assert_eq!(ask(&peer, &call("noise")).await.unwrap().len(), 1);
     }
-}
-
-#[tokio::test]
-async fn answers_a_legacy_commands_ping_and_refuses_its_other_requests() {
-    let peer = spawn(command(&[])).await;
-    let answers = ask(&peer, &call("callback")).await.unwrap();
-    assert!(
-        answers[0].contains(r#""id": "p", "result": {}"#),
-        "{answers:?}"
-    );
-    assert!(
-        answers[0].contains(r#""id": "s", "error": {"code": -32601"#),
-        "{answers:?}"
-    );
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ import time
 ways = set(sys.argv[1:])
 modern = "modern" in ways
 cancelled = []
+subscriptions = []
 
 
 def send(message):
@@ -50,6 +51,33 @@ def call(request):
         send({"id": "s", "method": "sampling/createMessage"})
         answers = [receive(), receive()]
         return send({"id": id, "result": {"answers": answers}})
+    elif method == "ask":
+        # The number is that of a request which the gateway has under way.
+        send({"id": id, "method": "roots/list"})
+        send({"method": "notifications/cancelled", "params": {"requestId": id}})
+        send({"method": "notifications/message", "params": {"level": "info", "data": "asked"}})
+        return send({"id": id, "result": {"answer": receive()}})
+    elif method == "subscriptions/listen":
+        subscriptions.append(id)
+        meta = {"io.modelcontextprotocol/subscriptionId": id}
+        for change in ["subscriptions/acknowledged", "tools/list_changed"]:
+            send({"method": "notifications/" + change, "params": {"_meta": meta}})
+        return
+    elif method == "unsubscribe":
+        subscription = subscriptions.pop()
+        # A modern server says it in one way or the other; here in both.
+        send({"method": "notifications/cancelled", "params": {"requestId": subscription}})
+        send({"id": subscription, "result": {"resultType": "complete"}})
+        send({"method": "notifications/message"})
+    elif method == "batch":
+        note = {"jsonrpc": "2.0", "method": "notifications/message"}
+        batch = [{"jsonrpc": "2.0", "id": id, "result": {}}, note]
+        return print(json.dumps(batch), flush=True)
+    elif method == "flood":
+        for number in range(300):
+            send({"id": number, "method": "roots/list"})
+        answers = [receive() for _ in range(params["refusals"])]
+        return send({"id": id, "result": {"answers": answers}})
     elif method == "cancelled":
         return send({"id": id, "result": {"cancelled": cancelled}})
     elif method == "stop reading":
@@ -88,6 +116,8 @@ while True:
         version = message["params"]["protocolVersion"]
         result = {"protocolVersion": version, "capabilities": {}, "serverInfo": info}
         send({"id": message["id"], "result": result})
+    elif method == "notifications/initialized" and "curious" in ways:
+        send({"id": "early", "method": "roots/list"})
     elif method == "notifications/cancelled":
         cancelled.append(message["params"]["requestId"])
     elif "id" in message and method:

@@ -1,0 +1,166 @@
+//! The standing stream of a scripted server.
+
+use std::time::Duration;
+
+use http::{Method, Response};
+use tokio::sync::mpsc;
+
+use crate::client::testing::{
+    Body, Feed, Seen, Server, event, fed_events, legacy_handshake, reply, until, within,
+};
+use crate::client::{EventReceiver, Peer};
+
+const NOTE: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
+
+/// A legacy server whose GET is answered by `got`.
+async fn server(got: impl Fn(&Seen) -> Response<Body> + Send + Sync + 'static) -> (Server, Peer) {
+    let server = Server::start(move |seen| match seen.verb {
+        Method::GET => got(seen),
+        Method::POST if seen.method().is_empty() => reply(202, "text/plain", ""),
+        _ => legacy_handshake(seen).unwrap(),
+    })
+    .await;
+    let peer = server.connect_askable().await.unwrap();
+    (server, peer)
+}
+
+/// A legacy server whose standing streams the test writes.
+async fn fed_server() -> (Server, Peer, mpsc::UnboundedReceiver<Feed>) {
+    let (feeds, opened) = mpsc::unbounded_channel();
+    let (server, peer) = server(move |_| {
+        let (response, feed) = fed_events();
+        feeds.send(feed).unwrap();
+        response
+    })
+    .await;
+    (server, peer, opened)
+}
+
+async fn method_of_next(events: &mut EventReceiver) -> Option<String> {
+    let message = within(events.recv()).await?;
+    message.method().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn brings_notifications_and_questions_and_answers_the_rest() {
+    let (mut server, peer, mut opened) = fed_server().await;
+    let mut events = peer.events();
+    let seen = server.saw_verb(Method::GET).await;
+    assert_eq!(seen.header("accept"), Some("text/event-stream"));
+    assert_eq!(seen.header("mcp-session-id"), Some("s-1"));
+    assert_eq!(seen.header("mcp-protocol-version"), Some("2025-06-18"));
+    assert_eq!(seen.header("last-event-id"), None);
+    assert_eq!(seen.header("x-static"), Some("of the endpoint"));
+
+    let feed = within(opened.recv()).await.unwrap();
+    for text in [
+        r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#,
+        "no message",
+        NOTE,
+        r#"{"jsonrpc":"2.0","id":"x","method":"no/such"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        &format!("[{QUESTION},{NOTE}]"),
+    ] {
+        feed.send(event(text)).unwrap();
+    }
+    for method in [
+        "notifications/tools/list_changed",
+        "roots/list",
+        "notifications/tools/list_changed",
+    ] {
+        assert_eq!(method_of_next(&mut events).await.unwrap(), method);
+    }
+    let pong = server.saw("").await;
+    assert_eq!(pong.message().result(), Some("{}"));
+    let refusal = server.saw("").await;
+    assert_eq!(refusal.message().rpc_error().unwrap().code, -32601);
+    assert_eq!(refusal.header("mcp-session-id"), Some("s-1"));
+}
+
+#[tokio::test]
+async fn is_opened_for_the_first_who_listens_only() {
+    let (_server, peer, mut opened) = fed_server().await;
+    let _events = peer.events();
+    assert!(within(peer.events().recv()).await.is_none());
+    within(opened.recv()).await.unwrap();
+    assert!(opened.is_empty());
+}
+
+#[tokio::test]
+async fn is_opened_again_where_it_ended() {
+    let (mut server, peer, mut opened) = fed_server().await;
+    let mut events = peer.events();
+    let feed = within(opened.recv()).await.unwrap();
+    feed.send(format!("id: 7\nretry: 10\n{}", event(NOTE)))
+        .unwrap();
+    drop(feed);
+    method_of_next(&mut events).await.unwrap();
+    let feed = within(opened.recv()).await.unwrap();
+    feed.send(event(QUESTION)).unwrap();
+    assert_eq!(method_of_next(&mut events).await.unwrap(), "roots/list");
+    server.saw_verb(Method::GET).await;
+    let again = server.saw_verb(Method::GET).await;
+    assert_eq!(again.header("last-event-id"), Some("7"));
+}
+
+#[tokio::test]
+async fn gets_over_a_server_that_fails_or_forgets_the_place() {
+    let (mut server, peer) = server(|seen| match seen.header("last-event-id") {
+        Some("1") => reply(503, "text/plain", ""),
+        Some("2") => reply(400, "text/plain", "no such event"),
+        _ => reply(200, "text/event-stream", "id: 1\nretry: 1\ndata:\n\n"),
+    })
+    .await;
+    let _events = peer.events();
+    for expected in [None, Some("1"), None] {
+        let seen = server.saw_verb(Method::GET).await;
+        assert_eq!(seen.header("last-event-id"), expected);
+    }
+}
+
+#[tokio::test]
+async fn ends_where_the_server_has_none() {
+    for (status, body) in [
+        (405, ""),
+        (404, "Session not found"),
+        (200, "<h1>hello</h1>"),
+    ] {
+        let (_server, peer) = server(move |_| reply(status, "text/html", body)).await;
+        assert!(within(peer.events().recv()).await.is_none(), "{status}");
+        let lost = tokio::time::timeout(Duration::from_millis(20), peer.session_lost()).await;
+        assert_eq!(lost.is_ok(), status == 404, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_server_that_says_so_in_words_has_lost_the_session() {
+    let (_server, peer) = server(|_| {
+        let error = r#"{"code":-32000,"message":"Bad Request: No valid session ID provided"}"#;
+        let body = format!(r#"{{"jsonrpc":"2.0","id":null,"error":{error}}}"#);
+        reply(400, "application/json", body)
+    })
+    .await;
+    let _events = peer.events();
+    within(peer.session_lost()).await;
+}
+
+#[tokio::test]
+async fn is_closed_with_its_receiver_its_peer_or_its_session() {
+    for way in 0..3 {
+        let (_server, peer, mut opened) = fed_server().await;
+        let events = peer.events();
+        let feed = within(opened.recv()).await.unwrap();
+        let (mut events, mut peer) = (Some(events), Some(peer));
+        match way {
+            0 => drop(events.take()),
+            1 => drop(peer.take()),
+            _ => within(peer.as_ref().unwrap().close()).await,
+        }
+        // The server notices when it writes.
+        until(|| feed.send(":\n\n".into()).is_err()).await;
+        if let Some(events) = &mut events {
+            assert!(within(events.recv()).await.is_none());
+        }
+    }
+}
