@@ -11,6 +11,7 @@ mod error;
 mod id;
 mod name;
 mod principal;
+mod uri;
 
 pub use call::{CallContext, RequestId, TraceContext};
 pub use credential::{Credential, CredentialEntry, CredentialKey};
@@ -20,3 +21,4 @@ pub use id::{InvalidName, ProfileName, Revision, ServerName, TenantId, UserId};
 pub use name::{ExposedName, MAX_EXPOSED_LENGTH, SEPARATOR};
 pub use principal::Principal;
 pub use secrecy::{ExposeSecret, SecretString};
+pub use uri::ExposedUri;

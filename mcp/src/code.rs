@@ -41,5 +41,7 @@ pub const AUDIT_UNAVAILABLE: i64 = 1005;
 pub const CREDENTIALS_REQUIRED: i64 = 1006;
 /// Client and MCP server speak versions of the protocol between which this cannot be carried.
 pub const NOT_BRIDGEABLE: i64 = 1007;
+/// The client has cancelled the request; it does not expect this answer.
+pub const CANCELLED: i64 = 1009;
 /// The MCP server answered something that is not a usable message.
 pub const ANSWER_UNUSABLE: i64 = 1008;

@@ -101,6 +101,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Where the elements of the array at `range` stand; `None` if something else stands there.
+pub fn elements(source: &[u8], range: Range<usize>) -> Option<Vec<Range<usize>>> {
+    let start = range.start;
+    let text = std::str::from_utf8(source.get(range)?).ok()?;
+    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let place = |element: &&RawValue| position_within(text, start, element.get());
+    Some(elements.iter().map(place).collect())
+}
+
 /// A JSON string's place, and what it says if that differs from how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {

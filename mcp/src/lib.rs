@@ -15,6 +15,7 @@ pub mod list;
 pub mod message;
 pub mod meta;
 pub mod params;
+pub mod place;
 pub mod splice;
 pub mod sse;
 pub mod version;

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use crate::json::{Fields, Text, encode_str, is_null, is_object, position_within, str_at};
+use crate::json::{Fields, Text, elements, encode_str, is_null, is_object, str_at};
 use crate::message::{Message, ScanError};
 
 /// The lists that servers offer.
@@ -86,6 +85,17 @@ pub struct Item {
 }
 
 impl Page {
+    /// The only page of an empty list.
+    pub fn empty() -> Page {
+        Page {
+            items: Vec::new(),
+            next_cursor: None,
+            ttl_ms: None,
+            is_public: false,
+            dropped: 0,
+        }
+    }
+
     /// Reads the page that `response` carries.
     pub fn scan(response: &Message, kind: ListKind) -> Result<Page, ScanError> {
         let source = response.bytes();
@@ -101,7 +111,7 @@ impl Page {
             Ok(range.filter(|range| !is_null(source, range)))
         };
         let listed = field(kind.key())?
-            .and_then(|range| array(source, range))
+            .and_then(|range| elements(source, range))
             .ok_or_else(|| ScanError::result(format!("\"{}\" has to be an array", kind.key())))?;
         let next_cursor = field("nextCursor")?
             .map(|range| {
@@ -180,14 +190,6 @@ pub fn assemble(
     }
     text.push(b'}');
     Bytes::from(text)
-}
-
-/// Where the elements of the array at `range` stand; `None` if something else stands there.
-fn array(source: &[u8], range: Range<usize>) -> Option<Vec<Range<usize>>> {
-    let text = std::str::from_utf8(source.get(range.clone())?).ok()?;
-    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    let place = |element: &&RawValue| position_within(text, range.start, element.get());
-    Some(elements.iter().map(place).collect())
 }
 
 #[cfg(test)]
