@@ -4,9 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt as _};
 use tokio_util::task::TaskTracker;
 
 /// A future that, dropped before its end, goes on in a task of its own. Costs no task otherwise.
@@ -43,50 +41,6 @@ impl<T: Send + 'static> Drop for Detached<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             drop(self.tasks.spawn(work));
-        }
-    }
-}
-
-/// A stream that, dropped before its end, is read to its end in a task of its own.
-pub(crate) struct DetachedStream {
-    events: Option<Pin<Box<dyn Stream<Item = Bytes> + Send>>>,
-    tasks: TaskTracker,
-}
-
-impl DetachedStream {
-    pub(crate) fn new(
-        events: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
-        tasks: &TaskTracker,
-    ) -> Self {
-        Self {
-            events: Some(events),
-            tasks: tasks.clone(),
-        }
-    }
-}
-
-impl Stream for DetachedStream {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(events) = &mut self.events else {
-            return Poll::Ready(None);
-        };
-        let event = events.as_mut().poll_next(context);
-        if let Poll::Ready(None) = event {
-            self.events = None;
-        }
-        event
-    }
-}
-
-impl Drop for DetachedStream {
-    fn drop(&mut self) {
-        if let Some(mut events) = self.events.take() {
-            drop(
-                self.tasks
-                    .spawn(async move { while events.next().await.is_some() {} }),
-            );
         }
     }
 }

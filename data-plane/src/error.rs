@@ -42,6 +42,8 @@ pub(crate) enum Reason {
     Unavailable,
     /// Nobody answered in time.
     DeadlineExceeded,
+    /// The client wants no answer any more.
+    Cancelled,
     /// Client and server speak versions between which this cannot be carried.
     NotBridgeable,
     /// The server's answer cannot be used.
@@ -70,6 +72,7 @@ impl Reason {
             Self::AuditUnavailable => code::AUDIT_UNAVAILABLE,
             Self::Unavailable | Self::NotReady => code::SERVER_UNAVAILABLE,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+            Self::Cancelled => code::CANCELLED,
             Self::NotBridgeable => code::NOT_BRIDGEABLE,
             Self::AnswerUnusable => code::ANSWER_UNUSABLE,
             Self::Internal => code::INTERNAL_ERROR,
@@ -97,6 +100,7 @@ impl Reason {
             | Self::AuditUnavailable
             | Self::Unavailable
             | Self::DeadlineExceeded
+            | Self::Cancelled
             | Self::NotBridgeable
             | Self::AnswerUnusable
             | Self::Internal => StatusCode::OK,
@@ -110,6 +114,7 @@ impl Reason {
             | Self::NotReady
             | Self::DeadlineExceeded
             | Self::AuditUnavailable
+            | Self::Cancelled
             | Self::NotBridgeable
             | Self::AnswerUnusable
             | Self::Internal => AuditOutcome::Error,
@@ -162,6 +167,13 @@ impl Failure {
         let data = serde_json::json!({ "supported": supported, "requested": requested });
         let mut failure = Self::new(Reason::UnsupportedVersion, "unsupported protocol version");
         failure.data = Some(data.to_string());
+        failure
+    }
+
+    /// What versions up to 2025-11-25 say of a resource that is not there.
+    pub(crate) fn legacy_resource_not_found(message: String) -> Self {
+        let mut failure = Self::new(Reason::InvalidParams, message);
+        failure.code = code::RESOURCE_NOT_FOUND;
         failure
     }
 

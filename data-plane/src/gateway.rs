@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::live::LiveSessions;
 use crate::session::Sessions;
 use crate::snapshot::Tenants;
 
@@ -20,6 +21,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// How long one plugin call may take, unless the plugin has a `timeout` of its own.
     pub plugin_timeout: Duration,
+    /// How many items one page of a list has at the most.
+    pub page_items: usize,
     /// How long a list waits for a server that starts or hangs.
     pub list_patience: Duration,
 }
@@ -31,6 +34,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(300),
             plugin_timeout: Duration::from_secs(5),
+            page_items: 1_000,
             list_patience: Duration::from_secs(2),
         }
     }
@@ -41,10 +45,13 @@ impl Default for Limits {
 pub(crate) struct Gateway {
     pub(crate) tenants: Tenants,
     pub(crate) sessions: Sessions,
+    pub(crate) live: LiveSessions,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
+    /// Cancelled when the gateway is to stop: what never ends by itself ends now.
+    pub(crate) stopping: CancellationToken,
     /// Cancelled when what is still under way then is given up.
     pub(crate) giving_up: CancellationToken,
     /// Everything that outlives a request: servers, their sessions, audit events.

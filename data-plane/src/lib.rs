@@ -6,7 +6,9 @@ mod config;
 mod detach;
 mod endpoint;
 mod error;
+mod exposure;
 mod gateway;
+mod live;
 mod mcp_http;
 mod operations;
 mod pipeline;
@@ -68,9 +70,11 @@ impl DataPlane {
         let gateway = Arc::new(Gateway {
             tenants: snapshot::Tenants::default(),
             sessions: Sessions::new(options.session_keys),
+            live: live::LiveSessions::default(),
             access: options.access,
             limits: options.limits,
             requests: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: tasks.clone(),
         });
@@ -116,6 +120,9 @@ impl DataPlane {
     /// servers and their children.
     pub async fn shut_down(&self, grace: Duration) {
         self.stop.cancel();
+        // They would stay open for as long as their clients do.
+        self.gateway.stopping.cancel();
+        self.gateway.live.close();
         self.following.close();
         self.following.wait().await;
         let requests = &self.gateway.requests;

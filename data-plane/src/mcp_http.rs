@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use gateway_core::{Deadline, RequestId};
 use gateway_mcp::header::MCP_SESSION_ID;
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::params::Params;
+use gateway_mcp::sse;
 use gateway_mcp::version::Era;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -20,13 +22,16 @@ use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
-use crate::pipeline::{self, Reply};
+use crate::pipeline::{self, EventStream, Reply};
 use crate::request::{ClientRequest, check_notification, era_of, find_session, read_dialect};
 use crate::server::text;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// How long a stream may be silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long the rest of a body is let pass that is too large.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +44,7 @@ pub(crate) async fn answer(
 ) -> Response<ReplyBody> {
     match *request.method() {
         Method::POST => post(gateway, endpoint, request).await,
+        Method::GET => get(gateway, &endpoint, request.headers()).await,
         Method::DELETE => delete(gateway, &endpoint, request.headers()).await,
         _ => {
             let mut response = text(
@@ -47,7 +53,7 @@ pub(crate) async fn answer(
             );
             response
                 .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+                .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
             response
         }
     }
@@ -70,7 +76,7 @@ async fn post(
     };
     match message.kind() {
         Kind::Request => answer_request(gateway, endpoint, headers, message, deadline).await,
-        Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message),
+        Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message).await,
         Kind::Response => accept_response(gateway, &endpoint, &headers, &message),
     }
 }
@@ -117,16 +123,21 @@ async fn answer_request(
     }
 }
 
-/// Takes a notification. None of those that clients send means anything to the gateway yet but
-/// that the client is there, so a well-formed one of a live session is accepted.
-fn accept_notification(
+/// Takes a notification.
+async fn accept_notification(
     gateway: &Gateway,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     message: &Message,
 ) -> Response<ReplyBody> {
     match check_notification(endpoint, headers, message, &gateway.sessions) {
-        Ok(()) => accepted(),
+        Ok(None) => accepted(),
+        Ok(Some(session)) => {
+            match pipeline::take_notification(gateway, endpoint, headers, &session, message).await {
+                Ok(()) => accepted(),
+                Err(failure) => failed(&failure, None, Era::Legacy),
+            }
+        }
         Err(failure) => failed(&failure, None, Era::Legacy),
     }
 }
@@ -150,6 +161,28 @@ fn accept_response(
         |failure| failed(&failure, None, Era::Legacy),
         |_| accepted(),
     )
+}
+
+/// Opens a stream of a legacy session.
+async fn get(
+    gateway: &Arc<Gateway>,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+) -> Response<ReplyBody> {
+    if !headers.contains_key(MCP_SESSION_ID) {
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "streams belong to sessions: send MCP messages by POST\n",
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    match pipeline::open_stream(gateway, endpoint, headers).await {
+        Ok(reply) => respond(reply),
+        Err(failure) => failed(&failure, None, Era::Legacy),
+    }
 }
 
 /// Ends a legacy session.
@@ -264,16 +297,36 @@ fn respond(reply: Reply) -> Response<ReplyBody> {
             response
         }
         Reply::WithStatus(status, bytes) => json(status, bytes),
-        Reply::Events(events) => {
-            let mut response = Response::new(ReplyBody::Events(events));
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, EVENTS);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Tells nginx and its like not to hold events back.
-            headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-            response
+        Reply::Events(messages) => {
+            let events = messages.map(|message| sse::encode_event(&message, None));
+            stream(Box::pin(events))
         }
+        Reply::Feed(events) => stream(events),
     }
+}
+
+fn stream(events: EventStream) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::Events(keep_alive(events)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENTS);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx and its like not to hold events back.
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// Says something when nothing else is said for a while, so that nobody on the way takes the
+/// connection for dead.
+fn keep_alive(events: EventStream) -> EventStream {
+    Box::pin(futures_util::stream::unfold(
+        events,
+        |mut events| async move {
+            match tokio::time::timeout(KEEP_ALIVE, events.next()).await {
+                Ok(event) => event.map(|event| (event, events)),
+                Err(_) => Some((Bytes::from_static(sse::COMMENT_KEEP_ALIVE), events)),
+            }
+        },
+    ))
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<ReplyBody> {

@@ -7,6 +7,7 @@ mod authorize;
 mod forward;
 mod inject;
 mod list;
+mod news;
 mod open;
 mod reply;
 mod route;
@@ -15,19 +16,29 @@ mod trail;
 
 use std::sync::Arc;
 
-use futures_util::TryFutureExt as _;
+use futures_util::{StreamExt as _, TryFutureExt as _};
 use gateway_core::RequestId;
+use gateway_mcp::header::LAST_EVENT_ID;
+use gateway_mcp::list::ListKind;
+use gateway_mcp::message::Message;
+use gateway_mcp::place::Step::Field;
+use gateway_mcp::place::find;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
 
 use crate::Gateway;
 use crate::detach::Detached;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
+use crate::live::LiveSession;
 use crate::request::{ClientRequest, find_session};
+use crate::session::Session;
 
 pub(crate) use audit::AuditGate;
-pub(crate) use reply::Reply;
+use news::News;
+pub(crate) use reply::{EventStream, Reply};
+use route::Subject;
 use trail::Trail;
 
 /// Answers a client's request.
@@ -35,18 +46,112 @@ pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
     request: ClientRequest,
 ) -> Result<Reply, Failure> {
-    let era = request.dialect.era();
-    let work = run(Arc::clone(gateway), request);
-    match era {
+    match request.dialect.era() {
         // A lost connection cancels a modern request and leaves a legacy one alone: the answer is
-        // waited for, and if it is a stream, that is read to its end.
-        Era::Modern => Box::pin(work).await,
+        // waited for, and if it is a stream, the client may come back to it.
+        Era::Modern => Box::pin(run(Arc::clone(gateway), request)).await,
         Era::Legacy => {
-            let requests = gateway.requests.clone();
-            let work = work.map_ok(move |reply| reply.detached(&requests));
+            let (live, keeper) = (live_of(gateway, &request), Arc::clone(gateway));
+            let work = run(Arc::clone(gateway), request).map_ok(move |reply| match reply {
+                Reply::Events(events) => resumable(&keeper, &live, events),
+                reply => reply,
+            });
             Detached::new(Box::pin(work), &gateway.requests).await
         }
     }
+}
+
+/// The live state of the session that a request belongs to.
+fn live_of(gateway: &Gateway, request: &ClientRequest) -> Arc<LiveSession> {
+    match request.dialect.session() {
+        Some(session) => gateway.live.of(session.id),
+        None => Arc::default(),
+    }
+}
+
+/// Lets a stream go on whether or not the client is connected, who may come back to it.
+fn resumable(gateway: &Gateway, live: &LiveSession, mut events: EventStream) -> Reply {
+    let feed = live.feeds.open();
+    let body = feed.read_on();
+    drop(gateway.requests.spawn(async move {
+        while let Some(message) = events.next().await {
+            feed.push(&message);
+        }
+        feed.close();
+    }));
+    Reply::Feed(Box::pin(body))
+}
+
+/// GET: the standing stream of a legacy session, or a stream that the client lost.
+pub(crate) async fn open_stream(
+    gateway: &Arc<Gateway>,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+) -> Result<Reply, Failure> {
+    let session = find_session(endpoint, headers, &gateway.sessions)?;
+    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
+    authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
+    let live = gateway.live.of(session.id);
+    let Some(last) = headers.get(LAST_EVENT_ID) else {
+        return Ok(standing_stream(gateway, endpoint, &live));
+    };
+    let resumed = last.to_str().ok().and_then(|id| live.feeds.resume(id));
+    let (feed, seen) = resumed.ok_or_else(|| {
+        Failure::new(
+            Reason::NotFound,
+            "Last-Event-ID: this session has no such stream any more",
+        )
+    })?;
+    Ok(Reply::Feed(Box::pin(feed.read(seen))))
+}
+
+/// The stream of what belongs to no request. While it is open, it tells of changes.
+fn standing_stream(gateway: &Arc<Gateway>, endpoint: &Endpoint, live: &LiveSession) -> Reply {
+    let feed = Arc::clone(live.feeds.standing());
+    let open = CancellationToken::new();
+    let (telling, until) = (Arc::clone(&feed), open.clone());
+    let mut news = News::of(gateway, endpoint);
+    drop(
+        gateway
+            .requests
+            .spawn(until.run_until_cancelled_owned(async move {
+                loop {
+                    for method in news.next().await {
+                        telling.push(&news::plain(method));
+                    }
+                }
+            })),
+    );
+    let open = open.drop_guard();
+    let events = feed.read_on().map(move |event| {
+        // Held for as long as the stream is.
+        let _open = &open;
+        event
+    });
+    Reply::Feed(Box::pin(events))
+}
+
+/// Takes a notification that the owner of a legacy session sends.
+pub(crate) async fn take_notification(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    session: &Session,
+    message: &Message,
+) -> Result<(), Failure> {
+    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
+    authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
+    if message.method() == Some("notifications/cancelled") {
+        let place = [Field("params"), Field("requestId")];
+        let bytes = message.bytes();
+        let found = find(bytes, 0..bytes.len(), &place)
+            .pop()
+            .and_then(|range| bytes.get(range));
+        if let Some(id) = found.and_then(|id| std::str::from_utf8(id).ok()) {
+            gateway.live.of(session.id).calls.cancel(id);
+        }
+    }
+    Ok(())
 }
 
 async fn run(gateway: Arc<Gateway>, request: ClientRequest) -> Result<Reply, Failure> {
@@ -63,48 +168,54 @@ async fn run(gateway: Arc<Gateway>, request: ClientRequest) -> Result<Reply, Fai
 }
 
 async fn dispatch(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     request: &ClientRequest,
     trail: &mut Trail,
 ) -> Result<Reply, Failure> {
     match (request.method(), request.dialect.era()) {
-        ("tools/call", _) => call(gateway, request, trail).await,
-        ("tools/list", _) => list(gateway, request, trail).await,
         ("initialize", Era::Legacy) => initialize(gateway, request, trail).await,
         ("ping", Era::Legacy) => ping(gateway, request, trail).await,
         ("server/discover", Era::Modern) => discover(gateway, request, trail).await,
-        (method, _) => unknown_method(gateway, request, trail, method),
+        ("subscriptions/listen", Era::Modern) => listen(gateway, request, trail).await,
+        (method, _) => match (ListKind::of_method(method), Subject::of_method(method)) {
+            (Some(kind), _) => list(gateway, request, kind, trail).await,
+            (None, Some(subject)) => call(gateway, request, subject, trail).await,
+            (None, None) => unknown_method(gateway, request, trail, method),
+        },
     }
 }
 
-/// `tools/call`: the whole way to a server and back.
+/// `tools/call`, `prompts/get`, `resources/read`, `completion/complete`: the whole way to a server
+/// and back.
 async fn call(
     gateway: &Gateway,
     request: &ClientRequest,
+    subject: Subject,
     trail: &mut Trail,
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    let routed = route::route(caller, request, trail).await?;
-    let authorized = authorize::authorize(routed).await?;
+    let routed = route::route(caller, request, subject, trail).await?;
+    let authorized = authorize::authorize(routed, request).await?;
     let equipped = inject::inject(authorized, request).await?;
     let reserved = audit::reserve(equipped, trail)?;
     let answer = forward::forward(gateway, reserved, request).await?;
     audit::record(answer, trail).await
 }
 
-/// `tools/list`: what the caller may call, of every server that the endpoint shows.
+/// `tools/list` and its like: what the caller may use, of every server that the endpoint shows.
 async fn list(
     gateway: &Gateway,
     request: &ClientRequest,
+    kind: ListKind,
     trail: &mut Trail,
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    let offered = list::collect(&caller, request).await?;
-    let visible = authorize::visible(&caller, offered).await?;
+    let offered = list::collect(&caller, request, kind).await?;
+    let visible = authorize::visible(&caller, kind, offered).await?;
     trail.finish().await;
-    Ok(list::assemble(&caller, request, visible))
+    Ok(list::assemble(&caller, request, kind, visible))
 }
 
 /// `initialize`: opens a legacy session.
@@ -115,7 +226,7 @@ async fn initialize(
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    let reply = open::initialize(gateway, &caller, request)?;
+    let reply = open::initialize(gateway, &caller, request).await?;
     trail.finish().await;
     Ok(reply)
 }
@@ -128,8 +239,20 @@ async fn discover(
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
+    let reply = open::discover(&caller, request).await;
     trail.finish().await;
-    Ok(open::discover(&caller, request))
+    Ok(reply)
+}
+
+/// `subscriptions/listen`: what changes, while the client listens.
+async fn listen(
+    gateway: &Arc<Gateway>,
+    request: &ClientRequest,
+    trail: &mut Trail,
+) -> Result<Reply, Failure> {
+    let scoped = tenant::resolve(gateway, request, trail)?;
+    let caller = authenticate::authenticate(scoped, request, trail).await?;
+    Ok(news::listen(gateway, caller, request, trail).await)
 }
 
 /// `ping`: is the session alive. Not worth an audit event.
@@ -183,9 +306,10 @@ pub(crate) async fn end_session(
     headers: &HeaderMap,
 ) -> Result<(), Failure> {
     let session = find_session(endpoint, headers, &gateway.sessions)?;
-    let snapshot = tenant::snapshot(gateway, endpoint)?;
+    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
     authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
     gateway.sessions.end(&session);
+    gateway.live.end(session.id);
     for server in snapshot.servers.values() {
         server.end_sessions_of(session.id);
     }

@@ -133,11 +133,11 @@ pub(crate) fn check_notification(
     headers: &HeaderMap,
     message: &Message,
     sessions: &Sessions,
-) -> Result<(), Failure> {
+) -> Result<Option<Session>, Failure> {
     let params = Params::of(message)?;
     let meta = params.meta_range().map(|_| params.meta()).transpose()?;
     if era_of(headers, message, meta.as_ref()) == Era::Legacy {
-        return find_session(endpoint, headers, sessions).map(drop);
+        return find_session(endpoint, headers, sessions).map(Some);
     }
     let meta = meta.unwrap_or_default();
     if meta.protocol_version().is_some() {
@@ -148,7 +148,7 @@ pub(crate) fn check_notification(
     let named = named.as_deref().or(meta.protocol_version());
     let version = named.and_then(Version::parse);
     if version.is_some_and(|version| version.is_served() && version.era() == Era::Modern) {
-        Ok(())
+        Ok(None)
     } else {
         Err(Failure::unsupported_version(named.unwrap_or_default()))
     }

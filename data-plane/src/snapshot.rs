@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use gateway_core::config::TenantConfig;
 use gateway_core::plugin::Plugins;
-use gateway_core::{Revision, ServerName, TenantId};
+use gateway_core::{ProfileName, Revision, ServerName, TenantId};
+use tokio::sync::watch;
 
 use crate::endpoint::View;
+use crate::exposure::{Exposure, Profile};
 use crate::pipeline::AuditGate;
 use crate::upstream::Upstream;
 
@@ -23,6 +25,7 @@ pub(crate) struct Snapshot {
     /// Belongs to the audit sink, and stays for as long as that does.
     pub(crate) audit: AuditGate,
     pub(crate) servers: BTreeMap<ServerName, Arc<Upstream>>,
+    pub(crate) views: Views,
 }
 
 /// Where a document comes from.
@@ -33,29 +36,62 @@ pub(crate) struct Origin {
     pub(crate) revision: Revision,
 }
 
-impl Snapshot {
-    /// The servers that a view shows, in a fixed order; `None` when there is no such view.
-    pub(crate) fn servers_of(&self, view: &View) -> Option<Vec<&Arc<Upstream>>> {
-        match view {
-            View::All => Some(self.servers.values().collect()),
-            View::Server(name) => self.servers.get(name).map(|server| vec![server]),
-            View::Profile(_) => None,
+/// What each view of a tenant shows.
+#[derive(Debug)]
+pub(crate) struct Views {
+    all: Arc<Exposure>,
+    servers: BTreeMap<ServerName, Arc<Exposure>>,
+    profiles: BTreeMap<ProfileName, Arc<Exposure>>,
+}
+
+impl Views {
+    pub(crate) fn new(
+        config: &TenantConfig,
+        servers: &BTreeMap<ServerName, Arc<Upstream>>,
+    ) -> Self {
+        let all = Exposure::of_many(servers.values().cloned().collect(), None);
+        let alone = servers
+            .iter()
+            .map(|(name, server)| (name.clone(), Arc::new(Exposure::of_one(Arc::clone(server)))));
+        let profiles = config.profiles.iter().map(|(name, profile)| {
+            let shown = profile
+                .servers
+                .iter()
+                .filter_map(|server| servers.get(server).cloned());
+            let filter = Profile::new(&profile.tools);
+            (
+                name.clone(),
+                Arc::new(Exposure::of_many(shown.collect(), Some(filter))),
+            )
+        });
+        Self {
+            all: Arc::new(all),
+            servers: alone.collect(),
+            profiles: profiles.collect(),
         }
     }
 
-    /// Whether names in this view carry their server's name. Decided by the configuration alone,
-    /// so that names do not change when a server is down.
-    pub(crate) fn is_prefixed(&self, view: &View) -> bool {
+    fn get(&self, view: &View) -> Option<&Arc<Exposure>> {
         match view {
-            View::Server(_) => false,
-            View::All | View::Profile(_) => self.servers.len() > 1,
+            View::All => Some(&self.all),
+            View::Server(name) => self.servers.get(name),
+            View::Profile(name) => self.profiles.get(name),
         }
+    }
+}
+
+impl Snapshot {
+    /// What a view shows; `None` when there is no such view.
+    pub(crate) fn exposure(&self, view: &View) -> Option<Arc<Exposure>> {
+        self.views.get(view).map(Arc::clone)
     }
 }
 
 /// The tenants of this replica.
 #[derive(Debug, Default)]
 pub(crate) struct Tenants {
+    /// Counts what is put in and out of force.
+    changes: watch::Sender<u64>,
     by_id: ArcSwap<BTreeMap<TenantId, Arc<ArcSwap<Snapshot>>>>,
 }
 
@@ -77,6 +113,7 @@ impl Tenants {
                 tenants
             })),
         }
+        self.tell();
     }
 
     /// Takes a tenant out of force.
@@ -86,11 +123,22 @@ impl Tenants {
             tenants.remove(tenant);
             tenants
         }));
+        self.tell();
     }
 
     /// Whether nothing is in force yet, or any more.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.load().is_empty()
+    }
+
+    /// Tells when another configuration of any tenant is in force.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Every snapshot in force.

@@ -2,7 +2,9 @@
 //! every revision that leaves it unchanged.
 
 mod catalog;
+mod changes;
 mod environment;
+mod hearing;
 mod private;
 mod supervisor;
 mod target;
@@ -15,10 +17,11 @@ use gateway_core::config::{CredentialsMode, Isolation};
 use gateway_core::{Deadline, ServerName};
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
-use gateway_mcp::list::Item;
+use gateway_mcp::list::{Item, ListKind};
 use gateway_mcp::message::Message;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -29,6 +32,7 @@ use catalog::Catalog;
 use private::PrivatePeers;
 use supervisor::{Link, Links, Supervisor};
 
+pub(crate) use changes::Changes;
 pub(crate) use private::SessionKey;
 pub use target::Commands;
 pub(crate) use target::Target;
@@ -128,10 +132,23 @@ impl Upstream {
         }
     }
 
-    /// The server's tools, all pages of them. `None` when they cannot be had within `patience`,
-    /// or at all.
-    pub(crate) async fn tools(&self, patience: Duration) -> Option<Arc<Vec<Item>>> {
-        self.catalog.tools(&self.links, &self.tasks, patience).await
+    /// Tells when one of the server's lists changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
+        self.links.changes()
+    }
+
+    /// One of the server's lists, all pages of it. `None` when it cannot be had within
+    /// `patience`, or at all.
+    pub(crate) async fn list(&self, kind: ListKind, patience: Duration) -> Option<Arc<Vec<Item>>> {
+        self.catalog
+            .list(kind, &self.links, &self.tasks, patience)
+            .await
+    }
+
+    /// What the server says of itself, once it is there; waits only while it is starting.
+    pub(crate) async fn introduction(&self, patience: Duration) -> Option<ServerHello> {
+        let peer = self.links.ready_soon(patience).await?;
+        Some(peer.hello().clone())
     }
 
     /// Sends a request in the form of the server's era. A server that has forgotten the session,

@@ -80,7 +80,13 @@ async fn verbs_that_are_not_served_are_named_with_those_that_are() -> Result<()>
     for method in [Method::HEAD, Method::OPTIONS, Method::GET, Method::TRACE] {
         let answer = client.send(method.clone(), &url, &[ACCEPT], "").await?;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
-        assert_eq!(answer.header("allow"), Some("POST, DELETE"), "{method}");
+        // Without a session there is nothing to GET.
+        let served = if method == Method::GET {
+            "POST"
+        } else {
+            "POST, GET, DELETE"
+        };
+        assert_eq!(answer.header("allow"), Some(served), "{method}");
     }
     gateway.stop().await?;
     Ok(())

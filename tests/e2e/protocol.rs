@@ -91,7 +91,9 @@ async fn other_verbs_and_paths_are_refused() -> Result<()> {
     ];
     let modern = [ACCEPT, ("mcp-protocol-version", "2026-07-28")];
     for headers in [&legacy[..], &modern[..], &[ACCEPT]] {
-        for method in [Method::GET, Method::PUT, Method::PATCH] {
+        // In a legacy session GET opens a stream.
+        let get = (headers.len() < legacy.len()).then_some(Method::GET);
+        for method in [Method::PUT, Method::PATCH].into_iter().chain(get) {
             let answer = client.send(method.clone(), &url, headers, "").await?;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
             assert!(
@@ -163,7 +165,7 @@ async fn unknown_methods_get_the_error_of_their_era() -> Result<()> {
         (Era::Modern, StatusCode::NOT_FOUND),
     ] {
         let session = Session::open(era, &url).await?;
-        for method in ["x/unknown", "completion/complete"] {
+        for method in ["x/unknown", "roots/list"] {
             let answer = session.request(method, json!({})).await?;
             assert_eq!(answer.status, status, "{method}: {}", answer.text());
             assert_eq!(

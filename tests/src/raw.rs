@@ -72,6 +72,28 @@ impl RawClient {
             .with_context(|| format!("asking {url}"))
     }
 
+    /// Sends a request and reads the answer as a stream of events while it comes.
+    pub async fn stream(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Stream> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into()))?;
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await??;
+        let (parts, body) = answer.into_parts();
+        Ok(Stream {
+            status: parts.status,
+            body,
+            read: String::new(),
+        })
+    }
+
     /// A POST of a JSON message with the two headers that every client sends, and those given.
     pub async fn post(
         &self,
@@ -83,6 +105,68 @@ impl RawClient {
         all.extend_from_slice(headers);
         self.send(Method::POST, url, &all, message).await
     }
+}
+
+/// An answer that is read while it comes.
+#[derive(Debug)]
+pub struct Stream {
+    pub status: StatusCode,
+    body: hyper::body::Incoming,
+    read: String,
+}
+
+/// One event of a stream.
+#[derive(Debug)]
+pub struct Event {
+    pub id: Option<String>,
+    pub message: Value,
+}
+
+impl Stream {
+    /// The next event that carries a message; `None` at the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        loop {
+            if let Some((event, rest)) = self.read.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.read = rest;
+                if let Some(event) = parse(&event)? {
+                    return Ok(Some(event));
+                }
+                continue;
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame());
+            let Some(frame) = frame.await.context("no further event")? else {
+                return Ok(None);
+            };
+            if let Some(data) = frame?.data_ref() {
+                self.read.push_str(std::str::from_utf8(data)?);
+            }
+        }
+    }
+
+    /// The next message with this method; others are passed over.
+    pub async fn next_of(&mut self, method: &str) -> anyhow::Result<Event> {
+        loop {
+            let event = self.next().await?.context("the stream ended")?;
+            if event.message["method"] == method {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+fn parse(event: &str) -> anyhow::Result<Option<Event>> {
+    let field = |name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim_start().to_owned())
+    };
+    let Some(data) = field("data:").filter(|data| !data.is_empty()) else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        id: field("id:"),
+        message: serde_json::from_str(&data)?,
+    }))
 }
 
 impl Answer {

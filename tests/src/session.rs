@@ -83,7 +83,11 @@ impl Session {
     pub async fn request(&self, method: &str, params: Value) -> anyhow::Result<Answer> {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let name = params
-            .get("name")
+            .get(if method == "resources/read" {
+                "uri"
+            } else {
+                "name"
+            })
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
@@ -106,7 +110,8 @@ impl Session {
             ("mcp-protocol-version", MODERN_VERSION),
             ("mcp-method", method),
         ];
-        if !name.is_empty() {
+        let named = matches!(method, "tools/call" | "prompts/get" | "resources/read");
+        if named && !name.is_empty() {
             headers.push(("mcp-name", &name));
         }
         self.client

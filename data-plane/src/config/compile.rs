@@ -10,7 +10,7 @@ use gateway_mcp::client::Connector;
 use gateway_plugins::{Registry, SecretResolver};
 use tokio_util::task::TaskTracker;
 
-use crate::snapshot::{Origin, Snapshot};
+use crate::snapshot::{Origin, Snapshot, Views};
 use crate::upstream::{Commands, Target, Upstream};
 
 /// What a configuration may ask of this process. A setting of the process: no configuration that
@@ -43,12 +43,6 @@ impl Permits {
         config: &TenantConfig,
     ) -> Result<BTreeMap<ServerName, Target>, Vec<Violation>> {
         let mut violations = gateway_core::config::check(config);
-        violations.extend(config.profiles.keys().map(|name| {
-            Violation::new(
-                format!("profiles.{name}"),
-                "this version does not serve profiles",
-            )
-        }));
         let mut targets = BTreeMap::new();
         for (name, server) in &config.servers {
             match Target::of(self, &config.tenant, name, server) {
@@ -100,13 +94,14 @@ impl Compiler {
         let servers = targets
             .into_iter()
             .map(|(name, target)| (name, self.start_or_keep(target, previous)))
-            .collect();
+            .collect::<BTreeMap<_, _>>();
         let same_sink =
             |previous: &&Snapshot| Arc::ptr_eq(&previous.plugins.audit_sink, &plugins.audit_sink);
         let audit = previous.filter(same_sink).map(|kept| kept.audit.clone());
         Ok(Snapshot {
             tenant: config.tenant.clone(),
             origin,
+            views: Views::new(&config, &servers),
             config,
             plugins,
             audit: audit.unwrap_or_default(),

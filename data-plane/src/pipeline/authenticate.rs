@@ -13,6 +13,7 @@ use http::header::AUTHORIZATION;
 use super::Trail;
 use super::tenant::{Scoped, plugin_deadline};
 use crate::error::{Failure, Reason};
+use crate::exposure::Exposure;
 use crate::gateway::Limits;
 use crate::request::{ClientRequest, unknown_session};
 use crate::session::Session;
@@ -24,6 +25,7 @@ const API_KEY: &str = "api_key";
 /// A request whose caller is known.
 pub(crate) struct Authenticated {
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) view: Arc<Exposure>,
     pub(super) limits: Limits,
     pub(super) principal: Principal,
     pub(super) context: CallContext,
@@ -50,7 +52,11 @@ pub(super) async fn authenticate(
     request: &ClientRequest,
     trail: &mut Trail,
 ) -> Result<Authenticated, Failure> {
-    let Scoped { snapshot, limits } = scoped;
+    let Scoped {
+        snapshot,
+        view,
+        limits,
+    } = scoped;
     let context = CallContext {
         tenant: snapshot.tenant.clone(),
         deadline: request.deadline,
@@ -68,6 +74,7 @@ pub(super) async fn authenticate(
     }
     Ok(Authenticated {
         snapshot,
+        view,
         limits,
         principal,
         context,

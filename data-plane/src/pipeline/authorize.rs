@@ -1,12 +1,13 @@
 //! Step 4: whether the caller may do it.
 
-use gateway_core::plugin::{Action, Decision, ItemKind};
+use gateway_core::plugin::{Action, Decision};
 use gateway_mcp::list::ListKind;
 
 use super::authenticate::{Authenticated, within};
-use super::list::Offered;
+use super::list::{Offered, item_kind};
 use super::route::Routed;
 use crate::error::{Failure, Reason};
+use crate::request::ClientRequest;
 
 /// A request that the policy allows.
 pub(crate) struct Authorized {
@@ -14,12 +15,15 @@ pub(crate) struct Authorized {
 }
 
 /// Asks the policy about a call.
-pub(super) async fn authorize(routed: Routed) -> Result<Authorized, Failure> {
+pub(super) async fn authorize(
+    routed: Routed,
+    request: &ClientRequest,
+) -> Result<Authorized, Failure> {
     let action = Action {
         server: routed.server.name(),
-        method: "tools/call",
-        kind: ItemKind::Tool,
-        name: &routed.tool,
+        method: request.method(),
+        kind: routed.kind,
+        name: &routed.name,
     };
     let decisions = decide(&routed.caller, std::slice::from_ref(&action)).await?;
     match decisions.into_iter().next() {
@@ -36,15 +40,16 @@ pub(super) async fn authorize(routed: Routed) -> Result<Authorized, Failure> {
 /// not shown.
 pub(super) async fn visible(
     caller: &Authenticated,
+    kind: ListKind,
     offered: Vec<Offered>,
 ) -> Result<Vec<Offered>, Failure> {
     let actions: Vec<_> = offered
         .iter()
-        .map(|tool| Action {
-            server: tool.server.name(),
-            method: ListKind::Tools.method(),
-            kind: ItemKind::Tool,
-            name: tool.item.name(),
+        .map(|offered| Action {
+            server: offered.server.name(),
+            method: kind.method(),
+            kind: item_kind(kind),
+            name: offered.item.name(),
         })
         .collect();
     let decisions = decide(caller, &actions).await?;

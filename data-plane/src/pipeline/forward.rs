@@ -11,7 +11,6 @@ use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange};
 use gateway_mcp::json::Fields;
 use gateway_mcp::message::{Kind, Message};
-use gateway_mcp::sse;
 use gateway_mcp::version::Era;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,8 @@ use super::route::Routed;
 use super::{Reply, stopping};
 use crate::Gateway;
 use crate::error::{Failure, Reason, with_causes};
+use crate::exposure::expose_links;
+use crate::live::Call;
 use crate::request::ClientRequest;
 use crate::upstream::{SessionKey, Upstream, UpstreamError};
 
@@ -32,7 +33,7 @@ pub(crate) enum Answer {
     Events(Pin<Box<dyn Stream<Item = Event> + Send>>),
 }
 
-/// One message of a stream, encoded for the client.
+/// One message of a stream.
 pub(crate) struct Event {
     pub(super) bytes: Bytes,
     /// Set on the last one, the response.
@@ -51,17 +52,27 @@ pub(super) async fn forward(
     let Routed { caller, server, .. } = equipped.authorized.routed;
     let deadline = server.timeout().map_or(request.deadline, Deadline::after);
     let key = SessionKey::of(&caller.principal.user_id, &request.dialect);
+    let exposes_links = caller.view.is_prefixed();
+    let call = request.dialect.session().map(|session| {
+        let live = gateway.live.of(session.id);
+        Call::begin(&live, request.message.id().unwrap_or_default())
+    });
     // From here on only the server is needed: what a new revision removes may end meanwhile.
     drop(caller);
-    let sent = server
-        .send(&key, &equipped.message, equipped.headers, deadline)
-        .await;
+    let sending = server.send(&key, &equipped.message, equipped.headers, deadline);
+    let sent = tokio::select! {
+        sent = sending => sent,
+        () = cancelled(call.as_ref()) => return Err(unwanted()),
+    };
     let (exchange, server_era) = sent.map_err(|error| failure(error, server.name().as_str()))?;
     let mut incoming = Incoming {
         exchange,
         server,
         server_era,
         client_era: request.dialect.era(),
+        method: request.method().to_owned(),
+        exposes_links,
+        call,
         deadline,
         giving_up: gateway.giving_up.clone(),
     };
@@ -86,6 +97,12 @@ struct Incoming {
     server: Arc<Upstream>,
     server_era: Era,
     client_era: Era,
+    /// The method of the request.
+    method: String,
+    /// Whether URIs in answers are those of an aggregating endpoint.
+    exposes_links: bool,
+    /// A legacy client's call, which the client may cancel.
+    call: Option<Call>,
     deadline: Deadline,
     giving_up: CancellationToken,
 }
@@ -101,8 +118,10 @@ impl Incoming {
     /// The next message, carried over to the client's era.
     async fn next(&mut self) -> Result<Received, Failure> {
         let next = tokio::time::timeout_at(self.deadline.instant().into(), self.exchange.next());
-        let Some(next) = self.giving_up.run_until_cancelled(next).await else {
-            return Err(stopping());
+        let next = tokio::select! {
+            next = next => next,
+            () = self.giving_up.cancelled() => return Err(stopping()),
+            () = cancelled(self.call.as_ref()) => return Err(unwanted()),
         };
         let message = match next.map_err(|_| late(self.server.name().as_str()))? {
             Some(Ok(message)) => message,
@@ -113,7 +132,10 @@ impl Incoming {
             }
         };
         match message.kind() {
-            Kind::Response => self.carry_over(message).map(Received::Response),
+            Kind::Response => {
+                let carried = self.carry_over(message)?;
+                Ok(Received::Response(self.expose(carried)))
+            }
             Kind::Notification if self.goes_on(&message) => Ok(Received::Notification(message)),
             Kind::Notification | Kind::Request => Ok(Received::Nothing),
         }
@@ -125,9 +147,17 @@ impl Incoming {
             || notification.method() == Some("notifications/progress")
     }
 
+    fn expose(&self, response: Message) -> Message {
+        if self.exposes_links {
+            expose_links(response, &self.method, self.server.name())
+        } else {
+            response
+        }
+    }
+
     fn carry_over(&self, response: Message) -> Result<Message, Failure> {
         let carried = match (self.server_era, self.client_era) {
-            (Era::Legacy, Era::Modern) => bridge::result_to_modern(&response, "tools/call"),
+            (Era::Legacy, Era::Modern) => bridge::result_to_modern(&response, &self.method),
             (Era::Modern, Era::Legacy) => bridge::result_to_legacy(&response),
             _ => return Ok(response),
         };
@@ -140,6 +170,18 @@ impl Incoming {
                 .caused_by(error)
         })
     }
+}
+
+/// Completes when the client cancels the call; never for a client that does so by going away.
+async fn cancelled(call: Option<&Call>) {
+    match call {
+        Some(call) => call.cancelled.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unwanted() -> Failure {
+    Failure::new(Reason::Cancelled, "cancelled by the client")
 }
 
 fn whole(response: &Message, status: Option<StatusCode>, era: Era) -> Answer {
@@ -167,7 +209,7 @@ fn events(
     futures_util::stream::unfold(start, |(mut incoming, mut first, id)| async move {
         if let Some(message) = first.take() {
             let event = Event {
-                bytes: sse::encode_event(message.bytes(), None),
+                bytes: message.into_bytes(),
                 outcome: None,
                 reason: None,
             };
@@ -189,7 +231,7 @@ fn events(
                 ),
             };
             let event = Event {
-                bytes: sse::encode_event(&bytes, None),
+                bytes,
                 outcome,
                 reason,
             };

@@ -34,22 +34,18 @@ const PASSED_ON: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 /// A request with everything that the server wants to see.
 pub(crate) struct Equipped {
     pub(super) authorized: Authorized,
-    /// The message under the tool's original name.
+    /// The message under the item's original name.
     pub(super) message: Message,
     pub(super) headers: HeaderMap,
 }
 
-/// Puts the tool's original name into the message, and the user's credential into the headers.
+/// Puts what goes along, and the user's credential, into the headers.
 pub(super) async fn inject(
     authorized: Authorized,
     request: &ClientRequest,
 ) -> Result<Equipped, Failure> {
     let routed = &authorized.routed;
-    let message = if request.params.name() == Some(routed.tool.as_str()) {
-        request.message.clone()
-    } else {
-        request.message.with_name(&routed.tool)?
-    };
+    let message = routed.message.clone();
     let headers = passed_on(&request.headers);
     let equipped = Equipped {
         authorized,
@@ -157,8 +153,8 @@ fn replace_body(original: &Message, body: String) -> Result<Message, Failure> {
     };
     if changed.id() != original.id() || changed.method() != original.method() {
         Err(refused("`id` or `method`"))
-    } else if before.name() != after.name() {
-        Err(refused("`params.name`"))
+    } else if before.name() != after.name() || before.uri() != after.uri() {
+        Err(refused("the name or URI"))
     } else if meta(original, &before) != meta(&changed, &after) {
         Err(refused("`params._meta`"))
     } else {

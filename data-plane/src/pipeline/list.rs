@@ -1,86 +1,199 @@
-//! What the servers of an endpoint offer together.
+//! What the servers of an endpoint offer together, page by page.
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use futures_util::future::join_all;
-use gateway_core::ExposedName;
+use gateway_core::ServerName;
+use gateway_core::plugin::ItemKind;
 use gateway_mcp::author;
+use gateway_mcp::json::encode_str;
 use gateway_mcp::list::{self, Item, ListKind};
 use gateway_mcp::version::Era;
+use serde::{Deserialize, Serialize};
 
 use super::Reply;
 use super::authenticate::Authenticated;
 use super::open::SERVER_META;
 use crate::error::{Failure, Reason};
+use crate::exposure::expose_tool_links;
 use crate::request::ClientRequest;
 use crate::upstream::Upstream;
 
-/// One tool of one server.
+/// One item of one server.
 pub(super) struct Offered {
     pub(super) server: Arc<Upstream>,
     pub(super) item: Item,
+    /// The name under which the endpoint shows it.
+    exposed: String,
+    /// Its place in the server's own list.
+    place: usize,
+}
+
+/// Where a page begins: at this place of this server's list. Opaque to clients.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursor {
+    /// The list that it belongs to.
+    l: String,
+    s: ServerName,
+    p: usize,
+}
+
+impl Cursor {
+    fn encode(&self) -> String {
+        // A struct of text and number always serializes.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
+/// The kind of item that a list holds, as policies and names see it.
+pub(super) fn item_kind(kind: ListKind) -> ItemKind {
+    match kind {
+        ListKind::Tools => ItemKind::Tool,
+        ListKind::Prompts => ItemKind::Prompt,
+        ListKind::Resources => ItemKind::Resource,
+        ListKind::ResourceTemplates => ItemKind::ResourceTemplate,
+    }
 }
 
 /// Asks every server of the endpoint at the same time. A server that is down is left out, and one
-/// that hangs is waited for only so long.
+/// that hangs is waited for only so long. What comes before the request's cursor is left out.
 pub(super) async fn collect(
     caller: &Authenticated,
     request: &ClientRequest,
+    kind: ListKind,
 ) -> Result<Vec<Offered>, Failure> {
-    // Everything fits on one page, so that no cursor can be right.
-    if request.params.cursor().is_some() {
-        return Err(Failure::new(
-            Reason::InvalidParams,
-            "params.cursor: no list has that cursor",
-        ));
-    }
-    let servers = caller
-        .snapshot
-        .servers_of(&request.endpoint.view)
-        .unwrap_or_default();
-    let asked = servers.into_iter().map(|server| async move {
-        let items = server.tools(caller.limits.list_patience).await;
+    let servers = caller.view.servers();
+    let (first, place) = start(servers, request, kind)?;
+    let asked = servers.iter().skip(first).map(|server| async move {
+        let items = server.list(kind, caller.limits.list_patience).await;
         (server, items)
     });
     let mut offered = Vec::new();
-    for (server, items) in join_all(asked).await {
-        let items = items.iter().flat_map(|items| items.iter());
-        offered.extend(items.map(|item| Offered {
-            server: Arc::clone(server),
-            item: item.clone(),
+    for (index, (server, items)) in join_all(asked).await.into_iter().enumerate() {
+        let before = if index == 0 { place } else { 0 };
+        let items = items
+            .iter()
+            .flat_map(|items| items.iter().enumerate().skip(before));
+        offered.extend(items.filter_map(|(place, item)| {
+            let exposed = caller
+                .view
+                .name_of(item_kind(kind), server.name(), item.name())?;
+            let (server, item) = (Arc::clone(server), item.clone());
+            Some(Offered {
+                server,
+                item,
+                exposed,
+                place,
+            })
         }));
     }
     Ok(offered)
 }
 
-/// Writes the list under the names that this endpoint shows.
+/// The server with which a page begins, by its place in the view, and the place in that
+/// server's list.
+fn start(
+    servers: &[Arc<Upstream>],
+    request: &ClientRequest,
+    kind: ListKind,
+) -> Result<(usize, usize), Failure> {
+    let Some(text) = request.params.cursor() else {
+        return Ok((0, 0));
+    };
+    let found = Cursor::decode(text)
+        .filter(|cursor| cursor.l == kind.key())
+        .and_then(|cursor| {
+            let first = servers
+                .iter()
+                .position(|server| *server.name() == cursor.s)?;
+            Some((first, cursor.p))
+        });
+    found.ok_or_else(|| {
+        Failure::new(
+            Reason::InvalidParams,
+            "params.cursor: this list has no such cursor",
+        )
+    })
+}
+
+/// Writes one page of the list under the names that this endpoint shows.
 pub(super) fn assemble(
     caller: &Authenticated,
     request: &ClientRequest,
+    kind: ListKind,
     visible: Vec<Offered>,
 ) -> Reply {
-    let prefixed = caller.snapshot.is_prefixed(&request.endpoint.view);
-    let items = visible.iter().map(|tool| {
-        if prefixed {
-            let exposed = ExposedName::of(tool.server.name(), tool.item.name());
-            tool.item.renamed(exposed.as_str())
-        } else {
-            tool.item.bytes().clone()
-        }
+    let size = caller.limits.page_items;
+    let next = visible.get(size).map(|first| {
+        let cursor = Cursor {
+            l: kind.key().to_owned(),
+            s: first.server.name().clone(),
+            p: first.place,
+        };
+        encode_str(&cursor.encode())
     });
+    let items = visible
+        .iter()
+        .take(size)
+        .map(|offered| exposed(caller, kind, offered));
     // What a caller sees depends on who asks and on which servers are up: nothing to keep.
-    let modern = [
-        ("resultType", "\"complete\""),
-        ("ttlMs", "0"),
-        ("cacheScope", "\"private\""),
-        ("_meta", SERVER_META),
-    ];
-    let further = match request.dialect.era() {
-        Era::Modern => &modern[..],
-        Era::Legacy => &[],
+    let mut further = match request.dialect.era() {
+        Era::Modern => vec![
+            ("resultType", "\"complete\""),
+            ("ttlMs", "0"),
+            ("cacheScope", "\"private\""),
+            ("_meta", SERVER_META),
+        ],
+        Era::Legacy => Vec::new(),
     };
-    let result = list::assemble(ListKind::Tools.key(), items, further);
+    if let Some(next) = &next {
+        further.push(("nextCursor", next));
+    }
+    let result = list::assemble(kind.key(), items, &further);
     let result = String::from_utf8_lossy(&result);
     let id = request.message.id().unwrap_or("null");
     Reply::Whole(author::result(id, &result).into_bytes())
+}
+
+fn exposed(caller: &Authenticated, kind: ListKind, offered: &Offered) -> Bytes {
+    let item = if offered.exposed == offered.item.name() {
+        offered.item.bytes().clone()
+    } else {
+        offered.item.renamed(&offered.exposed)
+    };
+    if kind == ListKind::Tools && caller.view.is_prefixed() {
+        expose_tool_links(&item, offered.server.name())
+    } else {
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
+        let cursor = Cursor {
+            l: "tools".into(),
+            s: "files".parse().unwrap(),
+            p: 7,
+        };
+        let read = Cursor::decode(&cursor.encode()).unwrap();
+        assert_eq!(
+            (read.l.as_str(), read.s.as_str(), read.p),
+            ("tools", "files", 7)
+        );
+        for text in ["", "x", "e30", "AAAA", "made up"] {
+            assert!(Cursor::decode(text).is_none(), "{text}");
+        }
+    }
 }

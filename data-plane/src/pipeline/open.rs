@@ -1,6 +1,9 @@
 //! How a client opens: `initialize`, `server/discover`, `ping`. The gateway answers these itself.
 
+use futures_util::future::join_all;
+use gateway_core::ServerName;
 use gateway_mcp::author;
+use gateway_mcp::client::ServerHello;
 use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use serde::Deserialize;
@@ -38,7 +41,7 @@ struct Introduction {
 }
 
 /// Opens a session for the caller.
-pub(super) fn initialize(
+pub(super) async fn initialize(
     gateway: &Gateway,
     caller: &Authenticated,
     request: &ClientRequest,
@@ -57,7 +60,7 @@ pub(super) fn initialize(
     let Some((_, session_id)) = begun else {
         return Err(Failure::new(Reason::Internal, "no session could be opened"));
     };
-    let own = introduce(caller, request);
+    let own = introduce(caller).await;
     let mut result = json!({
         "protocolVersion": version.as_str(),
         "capabilities": own.capabilities,
@@ -72,8 +75,8 @@ pub(super) fn initialize(
 }
 
 /// Says which versions are served and what the endpoint offers.
-pub(super) fn discover(caller: &Authenticated, request: &ClientRequest) -> Reply {
-    let own = introduce(caller, request);
+pub(super) async fn discover(caller: &Authenticated, request: &ClientRequest) -> Reply {
+    let own = introduce(caller).await;
     let versions: Vec<_> = Version::SERVED
         .iter()
         .map(|version| version.as_str())
@@ -99,38 +102,83 @@ pub(super) fn pong(request: &ClientRequest) -> Reply {
     Reply::Whole(author::result(id, "{}").into_bytes())
 }
 
-/// An endpoint that shows one server speaks as that server does, as far as it is known; one that
-/// shows several speaks for itself.
-fn introduce(caller: &Authenticated, request: &ClientRequest) -> Introduction {
-    let view = &request.endpoint.view;
-    let servers = caller.snapshot.servers_of(view).unwrap_or_default();
-    let alone = match servers.as_slice() {
-        [server] if !caller.snapshot.is_prefixed(view) => server.hello(),
-        _ => None,
-    };
-    let info = alone
-        .as_ref()
-        .and_then(|hello| hello.server_info.as_deref());
-    let own = || json!({ "name": "mcp-gateway", "version": env!("CARGO_PKG_VERSION") });
+/// An endpoint that shows one server speaks as that server does; one that shows several speaks
+/// for itself, with what its servers have in common with what the gateway carries.
+async fn introduce(caller: &Authenticated) -> Introduction {
+    let patience = caller.limits.list_patience;
+    let asked = caller
+        .view
+        .servers()
+        .iter()
+        .map(|server| async move { (server.name(), server.introduction(patience).await) });
+    let known: Vec<_> = join_all(asked).await;
+    let own = json!({ "name": "mcp-gateway", "version": env!("CARGO_PKG_VERSION") });
+    if let [(_, Some(hello))] = known.as_slice() {
+        let info = hello.server_info.as_deref();
+        return Introduction {
+            server_info: info
+                .and_then(|info| serde_json::from_str(info.get()).ok())
+                .unwrap_or(own),
+            capabilities: capabilities(&known),
+            instructions: hello.instructions.clone(),
+        };
+    }
     Introduction {
-        server_info: info
-            .and_then(|info| serde_json::from_str(info.get()).ok())
-            .unwrap_or_else(own),
-        capabilities: json!({ "tools": {} }),
-        instructions: alone.and_then(|hello| hello.instructions),
+        server_info: own,
+        capabilities: capabilities(&known),
+        instructions: instructions(&known),
     }
 }
 
-fn callbacks_of(capabilities: &str) -> Callbacks {
-    let bytes = capabilities.as_bytes();
-    let Ok(fields) = Fields::scan(bytes, 0..bytes.len()) else {
-        return Callbacks::default();
+type Introduced<'a> = (&'a ServerName, Option<ServerHello>);
+
+/// What clients may ask this endpoint for. While a server is not there, what it can do is not
+/// known, so nothing is ruled out.
+fn capabilities(known: &[Introduced<'_>]) -> serde_json::Value {
+    const CARRIED: [&str; 4] = ["tools", "prompts", "resources", "completions"];
+    let has = |key: &str| {
+        known.iter().any(|(_, hello)| match hello {
+            Some(hello) => declares(hello.capabilities.get(), key),
+            None => true,
+        })
     };
-    let declares = |key| fields.get(key).is_some();
+    let declared = CARRIED
+        .into_iter()
+        .filter(|key| known.is_empty() || has(key));
+    declared
+        .map(|key| {
+            // Completions are no list.
+            let own = if key == "completions" {
+                json!({})
+            } else {
+                json!({ "listChanged": true })
+            };
+            (key.to_owned(), own)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn declares(capabilities: &str, key: &str) -> bool {
+    let bytes = capabilities.as_bytes();
+    Fields::scan(bytes, 0..bytes.len()).is_ok_and(|fields| fields.get(key).is_some())
+}
+
+/// The servers' instructions, each under its server's name.
+fn instructions(known: &[Introduced<'_>]) -> Option<String> {
+    let sections = known.iter().filter_map(|(name, hello)| {
+        let text = hello.as_ref()?.instructions.as_deref()?.trim();
+        (!text.is_empty()).then(|| format!("## {name}\n\n{text}"))
+    });
+    let text = sections.collect::<Vec<_>>().join("\n\n");
+    (!text.is_empty()).then_some(text)
+}
+
+fn callbacks_of(capabilities: &str) -> Callbacks {
     Callbacks {
-        sampling: declares("sampling"),
-        elicitation: declares("elicitation"),
-        roots: declares("roots"),
+        sampling: declares(capabilities, "sampling"),
+        elicitation: declares(capabilities, "elicitation"),
+        roots: declares(capabilities, "roots"),
     }
 }
 

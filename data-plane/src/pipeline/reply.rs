@@ -5,9 +5,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::StatusCode;
-use tokio_util::task::TaskTracker;
 
-use crate::detach::DetachedStream;
+/// Messages or events, as they come.
+pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// An answer to a client's request.
 pub(crate) enum Reply {
@@ -22,16 +22,8 @@ pub(crate) enum Reply {
         /// The sealed session.
         session_id: String,
     },
-    /// Messages as server-sent events, encoded; the last is the response.
-    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
-}
-
-impl Reply {
-    /// The same, but a stream goes on when nobody reads it any more.
-    pub(super) fn detached(self, tasks: &TaskTracker) -> Self {
-        match self {
-            Self::Events(events) => Self::Events(Box::pin(DetachedStream::new(events, tasks))),
-            reply => reply,
-        }
-    }
+    /// Messages for a stream of events; the last is the response.
+    Events(EventStream),
+    /// A stream of events, encoded, that the client can resume.
+    Feed(EventStream),
 }

@@ -1,73 +1,236 @@
-//! Step 3: which server is meant, and what it calls the tool.
+//! Step 3: which server is meant, and what it calls the item.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gateway_core::ExposedName;
+use gateway_core::plugin::ItemKind;
+use gateway_mcp::json::{Text, encode_str};
+use gateway_mcp::list::{Item, ListKind};
+use gateway_mcp::message::Message;
+use gateway_mcp::place::Step::Field;
+use gateway_mcp::place::find;
+use gateway_mcp::splice::Splice;
+use gateway_mcp::version::Era;
 
 use super::Trail;
 use super::authenticate::Authenticated;
 use crate::error::{Failure, Reason};
+use crate::exposure::Found;
 use crate::request::ClientRequest;
 use crate::upstream::Upstream;
+
+/// What a method is about, and where a request names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A tool, by `params.name`.
+    Tool,
+    /// A prompt, by `params.name`.
+    Prompt,
+    /// A resource, by `params.uri`.
+    Resource,
+    /// A prompt or resource template whose argument is to be completed, by `params.ref`.
+    Reference,
+}
+
+impl Subject {
+    /// What the method is about; `None` when it is about no item of a server.
+    pub(super) fn of_method(method: &str) -> Option<Self> {
+        match method {
+            "tools/call" => Some(Self::Tool),
+            "prompts/get" => Some(Self::Prompt),
+            "resources/read" => Some(Self::Resource),
+            "completion/complete" => Some(Self::Reference),
+            _ => None,
+        }
+    }
+}
 
 /// A request that knows where it goes.
 pub(crate) struct Routed {
     pub(super) caller: Authenticated,
     pub(super) server: Arc<Upstream>,
-    /// The tool's original name.
-    pub(super) tool: String,
+    pub(super) kind: ItemKind,
+    /// The item's original name or URI.
+    pub(super) name: String,
+    /// The message under that name.
+    pub(super) message: Message,
 }
 
-/// Finds the server and the original name of the tool that the request calls.
+/// What a request names, and where in it.
+struct Named {
+    kind: ItemKind,
+    text: Text,
+}
+
+/// Finds the server and the original name of what the request is about.
 pub(super) async fn route(
     caller: Authenticated,
     request: &ClientRequest,
+    subject: Subject,
     trail: &mut Trail,
 ) -> Result<Routed, Failure> {
-    let Some(name) = request.params.name() else {
-        return Err(Failure::new(
-            Reason::InvalidParams,
-            "params.name is missing",
-        ));
+    let named = named(&request.message, subject)?;
+    let exposed = named.text.as_str(request.message.bytes());
+    trail.item(named.kind, exposed);
+    let found = look_up(&caller, named.kind, exposed).await;
+    let (server, name) = found.ok_or_else(|| unknown(named.kind, exposed, request))?;
+    trail.route(server.name(), &name);
+    let message = if name == exposed {
+        request.message.clone()
+    } else {
+        renamed(&request.message, named.text.range(), &name)?
     };
-    trail.tool(name);
-    let (server, tool) = find(&caller, request, name)
-        .await
-        .ok_or_else(|| Failure::new(Reason::InvalidParams, format!("unknown tool: {name}")))?;
-    trail.route(server.name(), &tool);
     Ok(Routed {
         caller,
         server,
-        tool,
+        kind: named.kind,
+        name,
+        message,
     })
 }
 
-async fn find(
+fn named(message: &Message, subject: Subject) -> Result<Named, Failure> {
+    let read = |kind, path: &[&'static str]| {
+        let steps: Vec<_> = path.iter().map(|key| Field(key)).collect();
+        let params = message.params_range()?;
+        let range = find(message.bytes(), params, &steps).pop()?;
+        Some(Named {
+            kind,
+            text: Text::read(message.bytes(), range)?,
+        })
+    };
+    let missing = |field: &str| {
+        Failure::new(
+            Reason::InvalidParams,
+            format!("params.{field} is missing or no text"),
+        )
+    };
+    match subject {
+        Subject::Tool => read(ItemKind::Tool, &["name"]).ok_or_else(|| missing("name")),
+        Subject::Prompt => read(ItemKind::Prompt, &["name"]).ok_or_else(|| missing("name")),
+        Subject::Resource => read(ItemKind::Resource, &["uri"]).ok_or_else(|| missing("uri")),
+        Subject::Reference => {
+            let kind =
+                read(ItemKind::Prompt, &["ref", "type"]).ok_or_else(|| missing("ref.type"))?;
+            match kind.text.as_str(message.bytes()) {
+                "ref/prompt" => {
+                    read(ItemKind::Prompt, &["ref", "name"]).ok_or_else(|| missing("ref.name"))
+                }
+                "ref/resource" => read(ItemKind::ResourceTemplate, &["ref", "uri"])
+                    .ok_or_else(|| missing("ref.uri")),
+                other => {
+                    let message = format!(
+                        "params.ref.type: `{other}` is neither ref/prompt nor ref/resource"
+                    );
+                    Err(Failure::new(Reason::InvalidParams, message))
+                }
+            }
+        }
+    }
+}
+
+async fn look_up(
     caller: &Authenticated,
-    request: &ClientRequest,
-    name: &str,
+    kind: ItemKind,
+    exposed: &str,
 ) -> Option<(Arc<Upstream>, String)> {
-    let view = &request.endpoint.view;
-    let servers = caller.snapshot.servers_of(view)?;
-    if !caller.snapshot.is_prefixed(view) {
-        let server = servers.first()?;
-        return Some((Arc::clone(server), name.to_owned()));
-    }
-    let (server_name, tool) = ExposedName::split(name)?;
-    let server = Arc::clone(
-        servers
-            .into_iter()
-            .find(|server| *server.name() == server_name)?,
-    );
-    if !ExposedName::may_be_shortened(name) {
-        return Some((server, tool.to_owned()));
-    }
-    // The name may be a shortened one: what it stands for is found among the server's tools.
-    let tools = server.tools(caller.limits.list_patience).await;
-    let original = tools.as_ref().and_then(|tools| {
-        let mut names = tools.iter().map(gateway_mcp::list::Item::name);
-        names.find(|tool| ExposedName::of(&server_name, tool).as_str() == name)
+    let server = match caller.view.find(kind, exposed)? {
+        Found::Item(server, name) => return Some((server, name)),
+        Found::Shortened(server) => server,
+    };
+    let listed = match kind {
+        ItemKind::Prompt => ListKind::Prompts,
+        _ => ListKind::Tools,
+    };
+    let items = server.list(listed, caller.limits.list_patience).await;
+    let original = items.as_ref().and_then(|items| {
+        let mut names = items.iter().map(Item::name);
+        names.find(|name| ExposedName::of(server.name(), name).as_str() == exposed)
     });
-    let tool = original.unwrap_or(tool).to_owned();
-    Some((server, tool))
+    // A name of just the limit's length need not be a shortened one.
+    let plain = || ExposedName::split(exposed).map(|(_, name)| name);
+    let name = original.or_else(plain)?.to_owned();
+    let is_shown = caller.view.name_of(kind, server.name(), &name).as_deref() == Some(exposed);
+    is_shown.then_some((server, name))
+}
+
+/// Each version has its own way of saying that something is not there.
+fn unknown(kind: ItemKind, exposed: &str, request: &ClientRequest) -> Failure {
+    match kind {
+        ItemKind::Tool => Failure::new(Reason::InvalidParams, format!("unknown tool: {exposed}")),
+        ItemKind::Prompt => {
+            Failure::new(Reason::InvalidParams, format!("unknown prompt: {exposed}"))
+        }
+        ItemKind::Resource | ItemKind::ResourceTemplate => {
+            let message = format!("resource not found: {exposed}");
+            match request.dialect.era() {
+                Era::Legacy => Failure::legacy_resource_not_found(message),
+                Era::Modern => Failure::new(Reason::InvalidParams, message),
+            }
+        }
+    }
+}
+
+fn renamed(message: &Message, range: Range<usize>, name: &str) -> Result<Message, Failure> {
+    let mut splice = Splice::new(message.bytes());
+    splice.replace(range, encode_str(name));
+    message.edited(splice).map_err(|error| {
+        Failure::new(Reason::Internal, "the message could not be edited").caused_by(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(params: &str, subject: Subject) -> Result<(ItemKind, String), Reason> {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+        let message = Message::scan(text.into()).unwrap();
+        let named = named(&message, subject).map_err(|failure| failure.reason())?;
+        Ok((named.kind, named.text.as_str(message.bytes()).to_owned()))
+    }
+
+    #[test]
+    fn finds_what_each_method_names() {
+        let (tool, prompt) = (Subject::Tool, Subject::Prompt);
+        assert_eq!(
+            read(r#"{"name":"a"}"#, tool),
+            Ok((ItemKind::Tool, "a".into()))
+        );
+        assert_eq!(
+            read(r#"{"name":"a"}"#, prompt),
+            Ok((ItemKind::Prompt, "a".into()))
+        );
+        assert_eq!(
+            read(r#"{"uri":"x:y"}"#, Subject::Resource),
+            Ok((ItemKind::Resource, "x:y".into()))
+        );
+        let reference = r#"{"ref":{"type":"ref/resource","uri":"x:{y}"}}"#;
+        assert_eq!(
+            read(reference, Subject::Reference),
+            Ok((ItemKind::ResourceTemplate, "x:{y}".into()))
+        );
+        let reference = r#"{"ref":{"name":"p","type":"ref/prompt"}}"#;
+        assert_eq!(
+            read(reference, Subject::Reference),
+            Ok((ItemKind::Prompt, "p".into()))
+        );
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        for (params, subject) in [
+            ("{}", Subject::Tool),
+            (r#"{"name":7}"#, Subject::Prompt),
+            (r#"{"ref":{"type":"ref/x","name":"a"}}"#, Subject::Reference),
+            (r#"{"ref":{"type":"ref/prompt"}}"#, Subject::Reference),
+        ] {
+            assert_eq!(
+                read(params, subject),
+                Err(Reason::InvalidParams),
+                "{params}"
+            );
+        }
+    }
 }

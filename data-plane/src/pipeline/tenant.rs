@@ -8,6 +8,7 @@ use super::Trail;
 use crate::Gateway;
 use crate::endpoint::{Endpoint, View};
 use crate::error::{Failure, Reason};
+use crate::exposure::Exposure;
 use crate::gateway::Limits;
 use crate::request::ClientRequest;
 use crate::snapshot::Snapshot;
@@ -15,6 +16,7 @@ use crate::snapshot::Snapshot;
 /// A request whose tenant, revision and view are settled.
 pub(crate) struct Scoped {
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) view: Arc<Exposure>,
     pub(super) limits: Limits,
 }
 
@@ -24,17 +26,21 @@ pub(super) fn resolve(
     request: &ClientRequest,
     trail: &mut Trail,
 ) -> Result<Scoped, Failure> {
-    let snapshot = snapshot(gateway, &request.endpoint)?;
+    let (snapshot, view) = in_force(gateway, &request.endpoint)?;
     trail.in_force(&snapshot);
     Ok(Scoped {
         snapshot,
+        view,
         limits: gateway.limits,
     })
 }
 
 /// What is in force at an endpoint. A tenant or view that does not exist is not found, and so is
 /// everything before a first configuration.
-pub(super) fn snapshot(gateway: &Gateway, endpoint: &Endpoint) -> Result<Arc<Snapshot>, Failure> {
+pub(super) fn in_force(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+) -> Result<(Arc<Snapshot>, Arc<Exposure>), Failure> {
     let Some(snapshot) = gateway.tenants.get(&endpoint.tenant) else {
         return Err(if gateway.tenants.is_empty() {
             Failure::new(Reason::NotReady, "no configuration is in force yet")
@@ -42,15 +48,17 @@ pub(super) fn snapshot(gateway: &Gateway, endpoint: &Endpoint) -> Result<Arc<Sna
             Failure::new(Reason::NotFound, "there is no such endpoint")
         });
     };
-    if snapshot.servers_of(&endpoint.view).is_none() {
-        let what = match &endpoint.view {
-            View::Server(name) => format!("there is no server `{name}`"),
-            View::Profile(name) => format!("there is no profile `{name}`"),
-            View::All => "there is no such endpoint".to_owned(),
-        };
-        return Err(Failure::new(Reason::NotFound, what));
+    match snapshot.exposure(&endpoint.view) {
+        Some(view) => Ok((snapshot, view)),
+        None => Err(Failure::new(
+            Reason::NotFound,
+            match &endpoint.view {
+                View::Server(name) => format!("there is no server `{name}`"),
+                View::Profile(name) => format!("there is no profile `{name}`"),
+                View::All => "there is no such endpoint".to_owned(),
+            },
+        )),
     }
-    Ok(snapshot)
 }
 
 /// The deadline for asking a plugin: the request's own, or the plugin's where that is nearer.

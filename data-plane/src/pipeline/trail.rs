@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use gateway_core::plugin::{AuditEvent, AuditOutcome, Plugins};
+use gateway_core::plugin::{AuditEvent, AuditOutcome, ItemKind, Plugins};
 use gateway_core::{Principal, RequestId, Revision, ServerName, TenantId};
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,7 +52,8 @@ struct Known {
     revision: Option<Revision>,
     user: Option<String>,
     server: Option<ServerName>,
-    tool: Option<String>,
+    /// The item under its server's own name, once that is known.
+    item: Option<(ItemKind, String)>,
     exposed_name: Option<String>,
 }
 
@@ -65,7 +66,13 @@ impl Trail {
     ) -> Self {
         let event_type = match method {
             "tools/call" => "tool_call",
+            "prompts/get" => "prompt_get",
+            "resources/read" => "resource_read",
+            "completion/complete" => "completion",
             "tools/list" => "tool_list",
+            "prompts/list" => "prompt_list",
+            "resources/list" => "resource_list",
+            "resources/templates/list" => "resource_template_list",
             "initialize" => "session_start",
             "server/discover" => "discover",
             _ => "request",
@@ -79,7 +86,7 @@ impl Trail {
                 revision: None,
                 user: None,
                 server: None,
-                tool: None,
+                item: None,
                 exposed_name: None,
             },
             log: None,
@@ -101,16 +108,18 @@ impl Trail {
         self.known.user = Some(principal.user_id.to_string());
     }
 
-    /// The tool as the client names it.
-    pub(super) fn tool(&mut self, name: &str) {
-        self.known.tool = Some(name.to_owned());
+    /// What the request is about, as the client names it.
+    pub(super) fn item(&mut self, kind: ItemKind, name: &str) {
+        self.known.item = Some((kind, name.to_owned()));
     }
 
-    /// The server that is meant, and its own name for the tool.
-    pub(super) fn route(&mut self, server: &ServerName, tool: &str) {
+    /// The server that is meant, and its own name for the item.
+    pub(super) fn route(&mut self, server: &ServerName, name: &str) {
         self.known.server = Some(server.clone());
-        let named = self.known.tool.replace(tool.to_owned());
-        self.known.exposed_name = named.filter(|name| name != tool);
+        if let Some((_, item)) = &mut self.known.item {
+            let named = mem::replace(item, name.to_owned());
+            self.known.exposed_name = Some(named).filter(|named| named != name);
+        }
     }
 
     /// Holds the event's space until it is written.
@@ -230,6 +239,15 @@ impl Known {
         if let Some(name) = &self.exposed_name {
             add("exposed_name", name.as_str().into());
         }
+        let tool = self
+            .item
+            .as_ref()
+            .filter(|(kind, _)| *kind == ItemKind::Tool);
+        if let Some((kind, name)) = &self.item
+            && tool.is_none()
+        {
+            add(kind.as_str(), name.as_str().into());
+        }
         if let Some(reason) = reason {
             add("reason", reason.into());
         }
@@ -239,7 +257,7 @@ impl Known {
             tenant_id: Some(self.tenant.clone()),
             user_id: self.user.clone(),
             mcp_server: self.server.as_ref().map(ToString::to_string),
-            tool: self.tool.clone(),
+            tool: tool.map(|(_, name)| name.clone()),
             result,
             metadata,
         }

@@ -40,7 +40,10 @@ fn read_until(done: &AtomicBool, tenants: &Tenants) -> u64 {
         let served = snapshot.servers.keys().map(ServerName::as_str);
         assert!(served.eq(expected.keys()), "{revision}");
         assert_eq!(snapshot.config, config(&expected));
-        assert_eq!(snapshot.is_prefixed(&View::All), expected.len() > 1);
+        assert_eq!(
+            snapshot.exposure(&View::All).unwrap().is_prefixed(),
+            expected.len() > 1
+        );
     }
     last
 }

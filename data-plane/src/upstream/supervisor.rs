@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::UpstreamError;
+use super::changes::Changes;
+use super::hearing::hear;
 use super::target::Target;
 use crate::error::with_causes;
 
@@ -59,10 +61,16 @@ pub(super) struct Outage {
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     state: watch::Receiver<Link>,
+    changes: watch::Receiver<Changes>,
     wanted: Arc<Notify>,
 }
 
 impl Links {
+    /// Tells when the server's lists change.
+    pub(super) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.clone()
+    }
+
     pub(super) fn now(&self) -> Link {
         self.state.borrow().clone()
     }
@@ -145,27 +153,29 @@ enum End {
 pub(super) struct Supervisor {
     target: Arc<Target>,
     state: watch::Sender<Link>,
+    changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl Supervisor {
     pub(super) fn new(target: Arc<Target>, stop: CancellationToken) -> (Self, Links) {
-        let (state, receiver) = watch::channel(Link::Starting(Instant::now()));
+        let (state, link) = watch::channel(Link::Starting(Instant::now()));
+        let (changes, counts) = watch::channel(Changes::default());
         let wanted = Arc::new(Notify::new());
         let links = Links {
-            state: receiver,
+            state: link,
+            changes: counts,
             wanted: Arc::clone(&wanted),
         };
-        (
-            Self {
-                target,
-                state,
-                wanted,
-                stop,
-            },
-            links,
-        )
+        let supervisor = Self {
+            target,
+            state,
+            changes,
+            wanted,
+            stop,
+        };
+        (supervisor, links)
     }
 
     pub(super) async fn run(self) {
@@ -212,6 +222,13 @@ impl Supervisor {
             lost: lost.clone(),
         };
         self.state.send_replace(Link::Ready(connection));
+        Changes::count_all(&self.changes);
+        let end = self.end_of(&peer, &lost).await;
+        Changes::count_all(&self.changes);
+        end
+    }
+
+    async fn end_of(&self, peer: &Peer, lost: &CancellationToken) -> End {
         tokio::select! {
             () = self.stop.cancelled() => {
                 peer.close().await;
@@ -221,10 +238,15 @@ impl Supervisor {
                 ClosedReason::Exited(Some(status)) => format!("its process ended ({status})"),
                 ClosedReason::Exited(None) | ClosedReason::Ended => "its process ended".to_owned(),
             }),
+            () = peer.session_lost() => {
+                info!(server = %self.target.name, "the server has forgotten the session; connecting anew");
+                End::Lost
+            }
             () = lost.cancelled() => {
                 info!(server = %self.target.name, "the connection was lost; connecting anew");
                 End::Lost
             }
+            never = hear(peer, &self.changes) => match never {},
         }
     }
 

@@ -1,0 +1,136 @@
+//! The URIs inside answers: a client can only use what a server links to under the URI that the
+//! endpoint shows.
+
+use gateway_core::{ExposedUri, ServerName};
+use gateway_mcp::json::{Text, encode_str};
+use gateway_mcp::message::Message;
+use gateway_mcp::place::Step::{self, Each, Field};
+use gateway_mcp::place::find;
+use gateway_mcp::splice::Splice;
+
+/// Where URIs stand in tool definitions: the app that shows a tool's results.
+const TOOL_LINKS: [&[Step]; 2] = [
+    &[Field("_meta"), Field("ui"), Field("resourceUri")],
+    &[Field("_meta"), Field("ui/resourceUri")],
+];
+
+/// Where URIs stand in the results and notifications of servers.
+fn paths(method: &str) -> &'static [&'static [Step]] {
+    match method {
+        "tools/call" => &[
+            &[Field("result"), Field("content"), Each, Field("uri")],
+            &[
+                Field("result"),
+                Field("content"),
+                Each,
+                Field("resource"),
+                Field("uri"),
+            ],
+            &[
+                Field("result"),
+                Field("_meta"),
+                Field("ui"),
+                Field("resourceUri"),
+            ],
+            &[Field("result"), Field("_meta"), Field("ui/resourceUri")],
+        ],
+        "prompts/get" => &[
+            &[
+                Field("result"),
+                Field("messages"),
+                Each,
+                Field("content"),
+                Each,
+                Field("uri"),
+            ],
+            &[
+                Field("result"),
+                Field("messages"),
+                Each,
+                Field("content"),
+                Each,
+                Field("resource"),
+                Field("uri"),
+            ],
+        ],
+        "resources/read" => &[&[Field("result"), Field("contents"), Each, Field("uri")]],
+        "notifications/resources/updated" => &[&[Field("params"), Field("uri")]],
+        _ => &[],
+    }
+}
+
+/// The message with the server's URIs as the endpoint shows them. `method` is that of the request
+/// that it answers, or its own.
+pub(crate) fn expose_links(message: Message, method: &str, server: &ServerName) -> Message {
+    expose(message.bytes(), paths(method), server)
+        .and_then(|splice| message.edited(splice).ok())
+        .unwrap_or(message)
+}
+
+/// A tool's definition, with the URIs in it as the endpoint shows them.
+pub(crate) fn expose_tool_links(tool: &bytes::Bytes, server: &ServerName) -> bytes::Bytes {
+    expose(tool, &TOOL_LINKS, server)
+        .and_then(|splice| splice.finish().ok())
+        .unwrap_or_else(|| tool.clone())
+}
+
+/// The edits; `None` when there is nothing to change.
+fn expose(bytes: &bytes::Bytes, paths: &[&[Step]], server: &ServerName) -> Option<Splice> {
+    let mut splice = Splice::new(bytes);
+    let mut changed = false;
+    for range in paths
+        .iter()
+        .flat_map(|path| find(bytes, 0..bytes.len(), path))
+    {
+        if let Some(uri) = Text::read(bytes, range.clone()) {
+            let exposed = ExposedUri::of(server, uri.as_str(bytes));
+            splice.replace(range, encode_str(exposed.as_str()));
+            changed = true;
+        }
+    }
+    changed.then_some(splice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposed(text: &str, method: &str) -> String {
+        let message = Message::scan(text.to_owned().into()).unwrap();
+        let exposed = expose_links(message, method, &"maps".parse().unwrap());
+        String::from_utf8(exposed.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn links_in_results_lead_through_the_gateway() {
+        let call = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"resource_link","uri":"file:///a"},{"type":"resource","resource":{"uri":"ui://v/x","text":"uri"}},{"type":"text","text":"file:///a"}]}}"#;
+        let expected = call
+            .replace(r#""uri":"file:///a""#, r#""uri":"maps+file:///a""#)
+            .replace("ui://v/x", "ui://maps/v/x");
+        assert_eq!(exposed(call, "tools/call"), expected);
+    }
+
+    #[test]
+    fn prompts_resources_and_updates_lead_through_the_gateway() {
+        let prompt = r#"{"jsonrpc":"2.0","id":1,"result":{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"a:b"}}}]}}"#;
+        assert_eq!(
+            exposed(prompt, "prompts/get"),
+            prompt.replace("a:b", "maps+a:b")
+        );
+        let read =
+            r#"{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"a:b"},{"uri":"a:c"}]}}"#;
+        assert_eq!(
+            exposed(read, "resources/read"),
+            read.replace("\"a:", "\"maps+a:")
+        );
+        let update = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b"}}"#;
+        let method = "notifications/resources/updated";
+        assert_eq!(exposed(update, method), update.replace("a:b", "maps+a:b"));
+    }
+
+    #[test]
+    fn errors_and_other_messages_stay_as_they_are() {
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"file:///a"}}"#;
+        assert_eq!(exposed(error, "resources/read"), error);
+    }
+}

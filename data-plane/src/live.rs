@@ -1,0 +1,68 @@
+//! What a legacy session has besides its id while it is in use: streams that can be resumed, and
+//! calls that the client may cancel. Made when it is first needed; losing it loses no session.
+
+mod calls;
+mod feed;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use crate::session::SessionId;
+use calls::Calls;
+use feed::Feeds;
+
+pub(crate) use calls::Call;
+
+/// How long a session's state is kept unused.
+const IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// How many sessions may have state; the longest unused one goes first.
+const MAX_LIVE: u64 = 100_000;
+
+/// The live state of sessions, by session.
+#[derive(Debug)]
+pub(crate) struct LiveSessions {
+    by_id: Cache<SessionId, Arc<LiveSession>>,
+}
+
+/// One session's live state.
+#[derive(Debug, Default)]
+pub(crate) struct LiveSession {
+    pub(crate) feeds: Feeds,
+    pub(crate) calls: Calls,
+}
+
+impl Default for LiveSessions {
+    fn default() -> Self {
+        Self {
+            by_id: Cache::builder()
+                .max_capacity(MAX_LIVE)
+                .time_to_idle(IDLE)
+                .build(),
+        }
+    }
+}
+
+impl LiveSessions {
+    /// The state of a session that is known to be one.
+    pub(crate) fn of(&self, session: SessionId) -> Arc<LiveSession> {
+        self.by_id.get_with(session, Arc::default)
+    }
+
+    /// Ends a session's state: its streams end, and nothing waits for its answers any more.
+    pub(crate) fn end(&self, session: SessionId) {
+        if let Some(live) = self.by_id.remove(&session) {
+            live.feeds.close();
+        }
+    }
+
+    /// Ends the standing stream of every session, because the process stops. The answers to
+    /// requests come to their own end.
+    pub(crate) fn close(&self) {
+        for (_, live) in &self.by_id {
+            live.feeds.standing().close();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Streams of a legacy session that survive a lost connection: what was sent is kept for a while,
+//! and a client goes on where it stopped (2025-11-25, transports, "Resumability and Redelivery").
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use gateway_mcp::sse;
+use tokio::sync::watch;
+
+/// How much of a stream is kept for clients that come back. What is older is lost to them.
+const KEPT_EVENTS: usize = 1_000;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many streams that have ended are kept for clients that come back.
+const KEPT_FEEDS: usize = 16;
+
+/// The stream of what belongs to no request; its id is never given to another one.
+const STANDING: u64 = 0;
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "held for a few lines, never over an await"
+)]
+type Mutex<T> = std::sync::Mutex<T>;
+
+/// The streams of one session.
+#[derive(Debug)]
+pub(crate) struct Feeds {
+    standing: Arc<Feed>,
+    next: AtomicU64,
+    recent: Mutex<VecDeque<Arc<Feed>>>,
+}
+
+/// One stream. Whoever writes to it need not care whether anybody reads it just now.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    id: u64,
+    kept: Mutex<Kept>,
+    /// Counts what happens, to wake the reader.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Bytes>,
+    bytes: usize,
+    /// The number of the first kept event.
+    first: u64,
+    closed: bool,
+    /// The number after that of the last event that a reader was given.
+    given: u64,
+    /// Counts readers: only the latest one reads on.
+    reader: u64,
+}
+
+/// What a reader finds.
+enum Found {
+    /// The event, and the number of the next one.
+    Event(Bytes, u64),
+    Nothing,
+    End,
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self {
+            standing: Arc::new(Feed::new(STANDING)),
+            next: AtomicU64::new(STANDING + 1),
+            recent: Mutex::default(),
+        }
+    }
+}
+
+impl Feeds {
+    /// The stream of what belongs to no request.
+    pub(crate) fn standing(&self) -> &Arc<Feed> {
+        &self.standing
+    }
+
+    /// A new stream for the answer to a request.
+    pub(crate) fn open(&self) -> Arc<Feed> {
+        let feed = Arc::new(Feed::new(self.next.fetch_add(1, Ordering::Relaxed)));
+        if let Ok(mut recent) = self.recent.lock() {
+            recent.push_back(Arc::clone(&feed));
+            while recent.len() > KEPT_FEEDS {
+                // The oldest that has ended; one that is under way is never given up.
+                match recent.iter().position(|feed| feed.is_closed()) {
+                    Some(ended) => drop(recent.remove(ended)),
+                    None => break,
+                }
+            }
+        }
+        feed
+    }
+
+    /// The stream of an event, and how many of its events the client has seen. `None` for an id
+    /// that this session never gave, or that is too long ago.
+    pub(crate) fn resume(&self, event_id: &str) -> Option<(Arc<Feed>, u64)> {
+        let (feed, event) = event_id.split_once('-')?;
+        let (feed, event): (u64, u64) = (feed.parse().ok()?, event.parse().ok()?);
+        let seen = event.checked_add(1)?;
+        if feed == STANDING {
+            return Some((Arc::clone(&self.standing), seen));
+        }
+        let recent = self.recent.lock().ok()?;
+        let found = recent.iter().find(|candidate| candidate.id == feed)?;
+        Some((Arc::clone(found), seen))
+    }
+
+    /// Ends every stream.
+    pub(crate) fn close(&self) {
+        self.standing.close();
+        if let Ok(recent) = self.recent.lock() {
+            recent.iter().for_each(|feed| feed.close());
+        }
+    }
+}
+
+impl Feed {
+    fn new(id: u64) -> Self {
+        Self {
+            id,
+            kept: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Adds a message. What no reader has seen and there is no more room for is lost.
+    pub(crate) fn push(&self, message: &[u8]) {
+        if let Ok(mut kept) = self.kept.lock()
+            && !kept.closed
+        {
+            let number = kept.first.saturating_add(kept.events.len() as u64);
+            let event = sse::encode_event(message, Some(&format!("{}-{number}", self.id)));
+            kept.bytes = kept.bytes.saturating_add(event.len());
+            kept.events.push_back(event);
+            while kept.events.len() > 1
+                && (kept.events.len() > KEPT_EVENTS || kept.bytes > KEPT_BYTES)
+            {
+                let oldest = kept.events.pop_front().map_or(0, |event| event.len());
+                kept.bytes = kept.bytes.saturating_sub(oldest);
+                kept.first = kept.first.saturating_add(1);
+            }
+        }
+        self.wake();
+    }
+
+    /// Ends the stream; a reader still gets what is kept.
+    pub(crate) fn close(&self) {
+        if let Ok(mut kept) = self.kept.lock() {
+            kept.closed = true;
+        }
+        self.wake();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.kept.lock().is_ok_and(|kept| kept.closed)
+    }
+
+    /// Reads from the first event on that no reader was given yet.
+    pub(crate) fn read_on(self: &Arc<Self>) -> impl Stream<Item = Bytes> + Send + use<> {
+        self.read(self.kept.lock().map_or(0, |kept| kept.given))
+    }
+
+    /// Reads from the event with this number on. An earlier reader ends: a message is sent on one
+    /// connection only.
+    pub(crate) fn read(self: &Arc<Self>, from: u64) -> impl Stream<Item = Bytes> + Send + use<> {
+        let reader = self.kept.lock().map_or(0, |mut kept| {
+            kept.reader = kept.reader.saturating_add(1);
+            kept.reader
+        });
+        self.wake();
+        let start = (Arc::clone(self), self.changes.subscribe(), from);
+        futures_util::stream::unfold(start, move |(feed, mut changes, next)| async move {
+            loop {
+                // Marked as seen before looking, so that nothing that comes in between is missed.
+                changes.mark_unchanged();
+                match feed.find(next, reader) {
+                    Found::Event(event, next) => return Some((event, (feed, changes, next))),
+                    Found::End => return None,
+                    Found::Nothing => changes.changed().await.ok()?,
+                }
+            }
+        })
+    }
+
+    fn find(&self, number: u64, reader: u64) -> Found {
+        let Ok(mut kept) = self.kept.lock() else {
+            return Found::End;
+        };
+        if kept.reader != reader {
+            return Found::End;
+        }
+        // What is not kept any more is passed over.
+        let number = number.max(kept.first);
+        let index = usize::try_from(number - kept.first).unwrap_or(usize::MAX);
+        match kept.events.get(index).cloned() {
+            Some(event) => {
+                let next = number.saturating_add(1);
+                kept.given = kept.given.max(next);
+                Found::Event(event, next)
+            }
+            None if kept.closed => Found::End,
+            None => Found::Nothing,
+        }
+    }
+
+    fn wake(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn text(event: &Bytes) -> String {
+        String::from_utf8(event.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_comes_back_goes_on_where_it_stopped() {
+        let feeds = Feeds::default();
+        let feed = feeds.open();
+        feed.push(b"one");
+        feed.push(b"two");
+        let mut first = Box::pin(feed.read(0));
+        assert!(text(&first.next().await.unwrap()).contains("data: one"));
+        feed.push(b"three");
+        feed.close();
+        let (again, seen) = feeds.resume("1-0").unwrap();
+        let rest: Vec<_> = again.read(seen).map(|event| text(&event)).collect().await;
+        assert_eq!(rest.len(), 2);
+        assert!(
+            rest[0].contains("data: two") && rest[0].contains("id: 1-1"),
+            "{rest:?}"
+        );
+        assert!(
+            first.next().await.is_none(),
+            "the first connection reads no further"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reader_waits_for_what_is_to_come() {
+        let feeds = Feeds::default();
+        let mut reader = Box::pin(feeds.standing().read(0));
+        assert!(reader.next().now_or_never().is_none());
+        feeds.standing().push(b"news");
+        assert!(text(&reader.next().await.unwrap()).contains("news"));
+        feeds.close();
+        assert!(reader.next().await.is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_ids_of_others_lead_nowhere() {
+        let feeds = Feeds::default();
+        for _ in 0..3 {
+            feeds.standing().push(&vec![b'x'; KEPT_BYTES / 2]);
+        }
+        assert!(feeds.standing().kept.lock().unwrap().events.len() <= 2);
+        for id in ["", "7", "7-0", "1-0", "x-y", "1--1"] {
+            assert!(feeds.resume(id).is_none(), "{id}");
+        }
+        for _ in 0..100 {
+            feeds.open().close();
+        }
+        assert!(feeds.recent.lock().unwrap().len() <= KEPT_FEEDS);
+    }
+}

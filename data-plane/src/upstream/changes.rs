@@ -1,0 +1,78 @@
+//! How often each of a server's lists has changed, for those who want to hear of it.
+
+use gateway_mcp::list::ListKind;
+use tokio::sync::watch;
+
+/// Counts changes; only differences mean anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    tools: u64,
+    prompts: u64,
+    resources: u64,
+}
+
+impl Changes {
+    /// Counts one for the list that a server's notification speaks of; `false` for any other
+    /// notification.
+    pub(super) fn count(counts: &watch::Sender<Self>, method: Option<&str>) -> bool {
+        counts.send_if_modified(|counts| {
+            let count = match method {
+                Some("notifications/tools/list_changed") => &mut counts.tools,
+                Some("notifications/prompts/list_changed") => &mut counts.prompts,
+                Some("notifications/resources/list_changed") => &mut counts.resources,
+                _ => return false,
+            };
+            *count = count.wrapping_add(1);
+            true
+        })
+    }
+
+    /// Counts one for every list: the server has come or gone.
+    pub(super) fn count_all(counts: &watch::Sender<Self>) {
+        counts.send_modify(|counts| {
+            for count in [
+                &mut counts.tools,
+                &mut counts.prompts,
+                &mut counts.resources,
+            ] {
+                *count = count.wrapping_add(1);
+            }
+        });
+    }
+
+    /// The lists that have changed since then, by their keys.
+    pub(crate) fn since(&self, before: &Self) -> Vec<&'static str> {
+        let lists = [
+            (ListKind::Tools, self.tools != before.tools),
+            (ListKind::Prompts, self.prompts != before.prompts),
+            (ListKind::Resources, self.resources != before.resources),
+        ];
+        lists
+            .iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(kind, _)| kind.key())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_which_lists_changed() {
+        let counts = watch::Sender::new(Changes::default());
+        let before = *counts.borrow();
+        assert!(Changes::count(
+            &counts,
+            Some("notifications/prompts/list_changed")
+        ));
+        assert!(!Changes::count(&counts, Some("notifications/message")));
+        assert_eq!(counts.borrow().since(&before), ["prompts"]);
+        Changes::count_all(&counts);
+        assert_eq!(
+            counts.borrow().since(&before),
+            ["tools", "prompts", "resources"]
+        );
+    }
+}

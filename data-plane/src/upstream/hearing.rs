@@ -1,0 +1,91 @@
+//! Hears what a server says without being asked, for as long as it is connected.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use gateway_core::Deadline;
+use gateway_mcp::client::{ClientError, Peer};
+use gateway_mcp::message::Message;
+use gateway_mcp::version::Era;
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+use super::changes::Changes;
+
+/// What a modern server is asked to tell.
+const FILTER: &str =
+    r#"{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}"#;
+
+/// How long a server may take to begin a subscription.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The pause before a subscription that has ended is made again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Takes note of what a server says of its lists.
+pub(super) async fn hear(peer: &Peer, changes: &watch::Sender<Changes>) -> Infallible {
+    match peer.hello().era {
+        Era::Legacy => hear_legacy(peer, changes).await,
+        Era::Modern => hear_modern(peer, changes).await,
+    }
+    std::future::pending().await
+}
+
+async fn hear_legacy(peer: &Peer, changes: &watch::Sender<Changes>) {
+    let mut events = peer.events();
+    while let Some(message) = events.recv().await {
+        take(peer, &message, changes);
+    }
+}
+
+async fn hear_modern(peer: &Peer, changes: &watch::Sender<Changes>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match subscribe(peer, changes, &mut pause).await {
+            Err(ClientError::Refused { .. } | ClientError::NotModern { .. }) => return,
+            Err(error) => debug!(server = peer.name(), %error, "a subscription broke"),
+            Ok(Heard::Response) => debug!(server = peer.name(), "a subscription ended"),
+            // It has no subscriptions, and need not be asked again.
+            Ok(Heard::Nothing) => return,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        // What was said meanwhile was not heard.
+        Changes::count_all(changes);
+    }
+}
+
+/// How a subscription went.
+enum Heard {
+    /// It was answered at once with an error.
+    Nothing,
+    /// It lasted, and came to its end.
+    Response,
+}
+
+async fn subscribe(
+    peer: &Peer,
+    changes: &watch::Sender<Changes>,
+    pause: &mut Duration,
+) -> Result<Heard, ClientError> {
+    let mut exchange = peer.listen(FILTER, Deadline::after(PATIENCE)).await?;
+    while let Some(message) = exchange.next().await {
+        let message = message?;
+        if message.error().is_some() {
+            return Ok(Heard::Nothing);
+        }
+        *pause = FIRST_PAUSE;
+        take(peer, &message, changes);
+    }
+    Ok(Heard::Response)
+}
+
+fn take(peer: &Peer, message: &Message, changes: &watch::Sender<Changes>) {
+    let method = message.method();
+    if !Changes::count(changes, method) && method == Some("notifications/message") {
+        // A log line that belongs to no request is nobody's but the operator's.
+        let line = message.params().unwrap_or_default();
+        info!(target: "mcp_server", server = peer.name(), "log: {line}");
+    }
+}
