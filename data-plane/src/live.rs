@@ -1,8 +1,9 @@
-//! What a legacy session has besides its id while it is in use: streams that can be resumed, and
-//! calls that the client may cancel. Made when it is first needed; losing it loses no session.
+//! What a legacy session has besides its id while it is in use: streams that can be resumed,
+//! calls that the client may cancel, questions of servers that wait for the client's answers. Made when it is first needed; losing it loses no session.
 
 mod calls;
 mod feed;
+mod questions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use moka::sync::Cache;
 use crate::session::SessionId;
 use calls::Calls;
 use feed::Feeds;
+use questions::Questions;
 
 pub(crate) use calls::Call;
 
@@ -31,6 +33,7 @@ pub(crate) struct LiveSessions {
 #[derive(Debug, Default)]
 pub(crate) struct LiveSession {
     pub(crate) feeds: Feeds,
+    pub(crate) questions: Questions,
     pub(crate) calls: Calls,
 }
 

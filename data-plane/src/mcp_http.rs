@@ -77,7 +77,7 @@ async fn post(
     match message.kind() {
         Kind::Request => answer_request(gateway, endpoint, headers, message, deadline).await,
         Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message).await,
-        Kind::Response => accept_response(gateway, &endpoint, &headers, &message),
+        Kind::Response => accept_response(gateway, &endpoint, &headers, &message).await,
     }
 }
 
@@ -142,24 +142,27 @@ async fn accept_notification(
     }
 }
 
-/// Takes the answer to a question. The gateway asks legacy clients nothing, so there is nothing
-/// that it could answer; modern clients must not send any.
-fn accept_response(
+/// Takes the answer to a question. Modern clients must not send any.
+async fn accept_response(
     gateway: &Gateway,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     message: &Message,
 ) -> Response<ReplyBody> {
-    let read = match era_of(headers, message, None) {
+    let session = match era_of(headers, message, None) {
         Era::Modern => Err(Failure::new(
             Reason::Malformed,
             "a client must not send responses",
         )),
         Era::Legacy => find_session(endpoint, headers, &gateway.sessions),
     };
-    read.map_or_else(
+    let taken = match session {
+        Ok(session) => pipeline::take_answer(gateway, endpoint, headers, &session, message).await,
+        Err(failure) => Err(failure),
+    };
+    taken.map_or_else(
         |failure| failed(&failure, None, Era::Legacy),
-        |_| accepted(),
+        |()| accepted(),
     )
 }
 

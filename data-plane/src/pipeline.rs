@@ -17,7 +17,7 @@ mod trail;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryFutureExt as _};
-use gateway_core::RequestId;
+use gateway_core::{Deadline, RequestId};
 use gateway_mcp::header::LAST_EVENT_ID;
 use gateway_mcp::list::ListKind;
 use gateway_mcp::message::Message;
@@ -26,6 +26,7 @@ use gateway_mcp::place::find;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::Gateway;
 use crate::detach::Detached;
@@ -139,7 +140,7 @@ pub(crate) async fn take_notification(
     session: &Session,
     message: &Message,
 ) -> Result<(), Failure> {
-    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
+    let (snapshot, view) = tenant::in_force(gateway, endpoint)?;
     authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
     if message.method() == Some("notifications/cancelled") {
         let place = [Field("params"), Field("requestId")];
@@ -151,7 +152,32 @@ pub(crate) async fn take_notification(
             gateway.live.of(session.id).calls.cancel(id);
         }
     }
+    if message.method() == Some("notifications/roots/list_changed") {
+        for server in view.servers() {
+            server.tell(session.id, message).await;
+        }
+    }
     Ok(())
+}
+
+/// Takes the answer of a client to what a server asked.
+pub(crate) async fn take_answer(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    session: &Session,
+    answer: &Message,
+) -> Result<(), Failure> {
+    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
+    authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
+    let Some((peer, answer)) = gateway.live.of(session.id).questions.answer(answer) else {
+        debug!("an answer to a question that nobody waits for");
+        return Ok(());
+    };
+    let deadline = Deadline::after(gateway.limits.plugin_timeout);
+    peer.respond(&answer, deadline).await.map_err(|error| {
+        Failure::new(Reason::Unavailable, "the server did not take the answer").caused_by(error)
+    })
 }
 
 async fn run(gateway: Arc<Gateway>, request: ClientRequest) -> Result<Reply, Failure> {

@@ -9,6 +9,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::{TenantId, UserId};
+use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,15 +29,53 @@ const FORMAT: u8 = 1;
 /// Identifies one session while it lasts.
 pub(crate) type SessionId = uuid::Uuid;
 
-/// What a client declared that it can be asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Callbacks {
-    #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) sampling: bool,
-    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) elicitation: bool,
-    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) roots: bool,
+/// What a client declared that it can be asked for: a JSON object with those of its capabilities,
+/// as it wrote them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Callbacks(String);
+
+impl Callbacks {
+    /// The capabilities by which servers may ask.
+    const KEYS: [&str; 3] = ["sampling", "elicitation", "roots"];
+
+    /// Details beyond this are left out: they travel with every request.
+    const MAX_BYTES: usize = 512;
+
+    /// Those of a client's capabilities, a raw JSON object.
+    pub(crate) fn of(capabilities: &str) -> Self {
+        let bytes = capabilities.as_bytes();
+        let Ok(fields) = Fields::scan(bytes, 0..bytes.len()) else {
+            return Self::default();
+        };
+        let declared = Self::KEYS.iter().filter_map(|key| {
+            let value = bytes.get(fields.get(key)?)?;
+            let fits = value.len() <= Self::MAX_BYTES && value.starts_with(b"{");
+            let value = if fits {
+                std::str::from_utf8(value).ok()?
+            } else {
+                "{}"
+            };
+            Some(format!("\"{key}\":{value}"))
+        });
+        Self(format!("{{{}}}", declared.collect::<Vec<_>>().join(",")))
+    }
+
+    /// As a JSON object.
+    pub(crate) fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the client can be asked for anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == "{}"
+    }
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Self("{}".to_owned())
+    }
 }
 
 /// One legacy session, as its token holds it.
@@ -102,7 +141,7 @@ impl Sessions {
             i: session.id,
             u: session.user.clone(),
             v: session.version.as_str().to_owned(),
-            c: session.callbacks,
+            c: session.callbacks.clone(),
             x: expires,
         };
         let key = self.keys.current();
@@ -168,10 +207,7 @@ mod tests {
 
     fn begin(sessions: &Sessions, tenant: &str) -> (Session, String) {
         let user = "ada".parse().unwrap();
-        let callbacks = Callbacks {
-            roots: true,
-            ..Callbacks::default()
-        };
+        let callbacks = Callbacks::of(r#"{"roots":{"listChanged":true}}"#);
         sessions
             .begin(
                 &tenant.parse().unwrap(),
@@ -184,6 +220,20 @@ mod tests {
 
     fn find(sessions: &Sessions, tenant: &str, token: &str) -> Option<Session> {
         sessions.find(&tenant.parse().unwrap(), token)
+    }
+
+    #[test]
+    fn keeps_what_a_client_can_be_asked_for_as_it_says_it() {
+        let declared =
+            r#"{"x":{"sampling":{}},"roots":{"listChanged":true},"elicitation":{"url":{}}}"#;
+        let callbacks = Callbacks::of(declared);
+        assert_eq!(
+            callbacks.as_json(),
+            r#"{"elicitation":{"url":{}},"roots":{"listChanged":true}}"#
+        );
+        assert!(Callbacks::of("7").is_empty() && Callbacks::of("{}").is_empty());
+        let long = format!(r#"{{"sampling":{{"x":"{}"}}}}"#, "y".repeat(1000));
+        assert_eq!(Callbacks::of(&long).as_json(), r#"{"sampling":{}}"#);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One configured MCP server of one tenant: connected, watched, reconnected. It keeps running over
 //! every revision that leaves it unchanged.
 
+mod attending;
 mod catalog;
 mod changes;
 mod environment;
@@ -11,6 +12,7 @@ mod target;
 mod turns;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway_core::config::{CredentialsMode, Isolation};
@@ -27,15 +29,21 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::error::with_causes;
+use crate::live::LiveSession;
 use crate::session::SessionId;
+use attending::attend;
 use catalog::Catalog;
 use private::PrivatePeers;
 use supervisor::{Link, Links, Supervisor};
 
+pub(crate) use attending::pose;
 pub(crate) use changes::Changes;
 pub(crate) use private::SessionKey;
 pub use target::Commands;
 pub(crate) use target::Target;
+
+/// How long a server may take to hear what a client says.
+const TELL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why nothing was sent, or nothing usable came back.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +66,8 @@ pub(crate) struct Upstream {
     links: Links,
     private: Arc<PrivatePeers>,
     catalog: Catalog,
+    /// Found out by asking: it does not speak as clients do that can be asked.
+    only_modern: AtomicBool,
     tasks: TaskTracker,
     _stop: DropGuard,
 }
@@ -85,6 +95,7 @@ impl Upstream {
             links,
             private,
             catalog,
+            only_modern: AtomicBool::new(false),
             tasks: tasks.clone(),
             _stop,
         }
@@ -157,22 +168,22 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         key: &SessionKey,
+        live: Option<&Arc<LiveSession>>,
         message: &Message,
         headers: HeaderMap,
         deadline: Deadline,
-    ) -> Result<(Exchange, Era), UpstreamError> {
+    ) -> Result<(Exchange, Arc<Peer>), UpstreamError> {
         let mut may_retry = true;
         loop {
-            let lease = self.lease(key, deadline).await?;
+            let lease = self.lease(key, live, deadline).await?;
             let hello = lease.peer.hello();
             let outgoing = adapt(message, key.version.era(), hello)?;
-            let era = hello.era;
             match lease
                 .peer
                 .request(&outgoing, headers.clone(), deadline)
                 .await
             {
-                Ok(exchange) => return Ok((exchange, era)),
+                Ok(exchange) => return Ok((exchange, lease.peer)),
                 Err(error) => {
                     if !needs_new_connection(&error) {
                         return Err(error.into());
@@ -188,6 +199,15 @@ impl Upstream {
         }
     }
 
+    /// Passes on what a client says to the servers that it has sessions with.
+    pub(crate) async fn tell(&self, session: SessionId, message: &Message) {
+        for peer in self.private.of_session(session) {
+            if let Err(error) = peer.notify(message, Deadline::after(TELL_PATIENCE)).await {
+                debug!(server = %self.target.name, %error, "a notification was not taken");
+            }
+        }
+    }
+
     /// Ends what belongs to a client session that has ended.
     pub(crate) fn end_sessions_of(&self, session: SessionId) {
         for peer in self.private.take_session(session) {
@@ -195,7 +215,12 @@ impl Upstream {
         }
     }
 
-    async fn lease(&self, key: &SessionKey, deadline: Deadline) -> Result<Lease, UpstreamError> {
+    async fn lease(
+        &self,
+        key: &SessionKey,
+        live: Option<&Arc<LiveSession>>,
+        deadline: Deadline,
+    ) -> Result<Lease, UpstreamError> {
         let shared = self.links.ready(deadline).await?;
         let Some(key) = self.private_key(key, shared.hello()) else {
             return Ok(Lease {
@@ -203,33 +228,76 @@ impl Upstream {
                 key: None,
             });
         };
-        // The era is known from the shared connection.
-        let hello = shared.hello();
-        let version = if key.version.era() == hello.era {
+        match self
+            .connect_private(&key, live, shared.hello(), deadline)
+            .await
+        {
+            Ok(peer) => Ok(Lease {
+                peer,
+                key: Some(key),
+            }),
+            // It asks nothing in its own way, and has no other.
+            Err(_) if !key.callbacks.is_empty() && shared.hello().era == Era::Modern => {
+                self.only_modern.store(true, Ordering::Relaxed);
+                Ok(Lease {
+                    peer: shared,
+                    key: None,
+                })
+            }
+            Err(error) => Err(UpstreamError::Down {
+                reason: with_causes(&error).into(),
+            }),
+        }
+    }
+
+    /// A client that can be asked is served in its own era, in which servers ask; otherwise the era
+    /// is that of the shared connection.
+    async fn connect_private(
+        &self,
+        key: &SessionKey,
+        live: Option<&Arc<LiveSession>>,
+        hello: &ServerHello,
+        deadline: Deadline,
+    ) -> Result<Arc<Peer>, ClientError> {
+        let era = if key.callbacks.is_empty() {
+            hello.era
+        } else {
+            key.version.era()
+        };
+        let version = if key.version.era() == era {
             key.version
         } else {
             hello.version
         };
+        let capabilities = key.callbacks.as_json();
         // On the heap, because it is large and seldom needed.
-        let connect = || Box::pin(self.target.connect(Some(hello.era), version, deadline));
-        let connected = self.private.get_or_connect(&key, connect).await;
-        let peer = connected.map_err(|error| UpstreamError::Down {
-            reason: with_causes(&error).into(),
-        })?;
-        Ok(Lease {
-            peer,
-            key: Some(key),
-        })
+        let connect = || {
+            Box::pin(
+                self.target
+                    .connect(Some(era), version, capabilities, deadline),
+            )
+        };
+        let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
+        if let (true, Some(live)) = (is_new, live) {
+            let attending = attend(Arc::downgrade(&peer), Arc::clone(live));
+            drop(self.tasks.spawn(attending));
+        }
+        Ok(peer)
     }
 
     /// Whose connection a request uses; `None`: everybody's. Left to itself, a server that gives
-    /// out sessions has one for each client session, because it may keep something in it.
+    /// out sessions has one for each client session, because it may keep something in it, and a client
+    /// that can be asked has one of its own, so that the questions reach it and nobody else.
     fn private_key(&self, key: &SessionKey, hello: &ServerHello) -> Option<SessionKey> {
         match self.target.config.isolation {
             Some(Isolation::Shared) => None,
             Some(Isolation::PerUser) => Some(key.per_user()),
             Some(Isolation::PerSession) => Some(key.clone()),
-            None => hello.session_id.is_some().then(|| key.clone()),
+            None => {
+                let may_ask =
+                    !key.callbacks.is_empty() && !self.only_modern.load(Ordering::Relaxed);
+                (hello.session_id.is_some() || may_ask).then(|| key.clone())
+            }
         }
     }
 

@@ -43,6 +43,13 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Whose call it is.
+    pub(crate) fn live(&self) -> &Arc<LiveSession> {
+        &self.live
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         if let Ok(mut by_id) = self.live.calls.by_id.lock() {

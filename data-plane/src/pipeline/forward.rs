@@ -8,7 +8,7 @@ use futures_util::Stream;
 use gateway_core::Deadline;
 use gateway_core::plugin::AuditOutcome;
 use gateway_mcp::bridge::{self, Unbridgeable};
-use gateway_mcp::client::{ClientError, Exchange};
+use gateway_mcp::client::{ClientError, Exchange, Peer};
 use gateway_mcp::json::Fields;
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::version::Era;
@@ -23,7 +23,7 @@ use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_links;
 use crate::live::Call;
 use crate::request::ClientRequest;
-use crate::upstream::{SessionKey, Upstream, UpstreamError};
+use crate::upstream::{SessionKey, Upstream, UpstreamError, pose};
 
 /// What came back for a call.
 pub(crate) enum Answer {
@@ -59,16 +59,17 @@ pub(super) async fn forward(
     });
     // From here on only the server is needed: what a new revision removes may end meanwhile.
     drop(caller);
-    let sending = server.send(&key, &equipped.message, equipped.headers, deadline);
+    let live = call.as_ref().map(Call::live);
+    let sending = server.send(&key, live, &equipped.message, equipped.headers, deadline);
     let sent = tokio::select! {
         sent = sending => sent,
         () = cancelled(call.as_ref()) => return Err(unwanted()),
     };
-    let (exchange, server_era) = sent.map_err(|error| failure(error, server.name().as_str()))?;
+    let (exchange, peer) = sent.map_err(|error| failure(error, server.name().as_str()))?;
     let mut incoming = Incoming {
         exchange,
         server,
-        server_era,
+        peer,
         client_era: request.dialect.era(),
         method: request.method().to_owned(),
         exposes_links,
@@ -95,7 +96,8 @@ struct Incoming {
     exchange: Exchange,
     /// Held, so that it does not end before the exchange.
     server: Arc<Upstream>,
-    server_era: Era,
+    /// Who is asked, and may ask.
+    peer: Arc<Peer>,
     client_era: Era,
     /// The method of the request.
     method: String,
@@ -137,13 +139,23 @@ impl Incoming {
                 Ok(Received::Response(self.expose(carried)))
             }
             Kind::Notification if self.goes_on(&message) => Ok(Received::Notification(message)),
-            Kind::Notification | Kind::Request => Ok(Received::Nothing),
+            Kind::Notification => Ok(Received::Nothing),
+            Kind::Request => self.ask(&message).await,
         }
+    }
+
+    /// A question of the server goes to the client whose call caused it.
+    async fn ask(&self, question: &Message) -> Result<Received, Failure> {
+        let Some(call) = &self.call else {
+            return Ok(Received::Nothing);
+        };
+        let posed = pose(&self.peer, call.live(), question).await;
+        Ok(posed.map_or(Received::Nothing, Received::Notification))
     }
 
     /// Within one era everything goes on; across eras what both have.
     fn goes_on(&self, notification: &Message) -> bool {
-        self.server_era == self.client_era
+        self.peer.hello().era == self.client_era
             || notification.method() == Some("notifications/progress")
     }
 
@@ -156,7 +168,7 @@ impl Incoming {
     }
 
     fn carry_over(&self, response: Message) -> Result<Message, Failure> {
-        let carried = match (self.server_era, self.client_era) {
+        let carried = match (self.peer.hello().era, self.client_era) {
             (Era::Legacy, Era::Modern) => bridge::result_to_modern(&response, &self.method),
             (Era::Modern, Era::Legacy) => bridge::result_to_legacy(&response),
             _ => return Ok(response),

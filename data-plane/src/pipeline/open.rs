@@ -54,7 +54,7 @@ pub(super) async fn initialize(
         )
     })?;
     let version = Version::negotiate_legacy(&params.protocol_version);
-    let callbacks = callbacks_of(params.capabilities.get());
+    let callbacks = Callbacks::of(params.capabilities.get());
     let (tenant, user) = (&request.endpoint.tenant, caller.principal.user_id.clone());
     let begun = gateway.sessions.begin(tenant, user, version, callbacks);
     let Some((_, session_id)) = begun else {
@@ -174,30 +174,9 @@ fn instructions(known: &[Introduced<'_>]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn callbacks_of(capabilities: &str) -> Callbacks {
-    Callbacks {
-        sampling: declares(capabilities, "sampling"),
-        elicitation: declares(capabilities, "elicitation"),
-        roots: declares(capabilities, "roots"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_what_a_client_can_be_asked_for() {
-        let callbacks = callbacks_of(r#"{"roots":{"listChanged":true},"x":{"sampling":{}}}"#);
-        assert_eq!(
-            callbacks,
-            Callbacks {
-                roots: true,
-                ..Callbacks::default()
-            }
-        );
-        assert_eq!(callbacks_of("7"), Callbacks::default());
-    }
 
     #[test]
     fn the_meta_of_results_is_json() {

@@ -36,8 +36,8 @@ pub(crate) struct SessionKey {
     /// The client's session; `None` for a modern client, which has none.
     session: Option<SessionId>,
     pub(super) version: Version,
-    /// What the server may ask for. Nothing yet: the gateway declares no capability to servers.
-    callbacks: Callbacks,
+    /// What the server may ask for.
+    pub(super) callbacks: Callbacks,
 }
 
 impl SessionKey {
@@ -46,13 +46,18 @@ impl SessionKey {
             user: user.clone(),
             session: dialect.session().map(|session| session.id),
             version: dialect.version(),
-            callbacks: Callbacks::default(),
+            callbacks: dialect
+                .session()
+                .map(|session| session.callbacks.clone())
+                .unwrap_or_default(),
         }
     }
 
+    /// The same for all of a user's sessions, of which none can be asked anything.
     pub(super) fn per_user(&self) -> Self {
         Self {
             session: None,
+            callbacks: Callbacks::default(),
             ..self.clone()
         }
     }
@@ -77,18 +82,24 @@ struct Slot {
 }
 
 impl PrivatePeers {
-    /// The connection for `key`; many who want a new one at the same time connect once.
+    /// The connection for `key`, and whether it was made for this call; many who want a new one at
+    /// the same time connect once.
     pub(super) async fn get_or_connect<F>(
         &self,
         key: &SessionKey,
         connect: impl FnOnce() -> F,
-    ) -> Result<Arc<Peer>, ClientError>
+    ) -> Result<(Arc<Peer>, bool), ClientError>
     where
         F: Future<Output = Result<Peer, ClientError>>,
     {
         let cell = self.cell(key);
-        let connected = cell.get_or_try_init(|| async { connect().await.map(Arc::new) });
-        Ok(Arc::clone(connected.await?))
+        let mut is_new = false;
+        let connected = cell.get_or_try_init(|| {
+            is_new = true;
+            async { connect().await.map(Arc::new) }
+        });
+        let peer = Arc::clone(connected.await?);
+        Ok((peer, is_new))
     }
 
     fn cell(&self, key: &SessionKey) -> Arc<OnceCell<Arc<Peer>>> {
@@ -123,6 +134,14 @@ impl PrivatePeers {
         if slots.get(key).is_some_and(|slot| slot.holds(peer)) {
             slots.remove(key);
         }
+    }
+
+    /// What belongs to a client's session.
+    pub(super) fn of_session(&self, session: SessionId) -> Vec<Arc<Peer>> {
+        let slots = self.lock();
+        let own = slots.iter().filter(|(key, _)| key.session == Some(session));
+        own.filter_map(|(_, slot)| slot.peer.get().cloned())
+            .collect()
     }
 
     /// Takes out what belongs to a client's session, to be closed.
@@ -210,57 +229,40 @@ mod tests {
         }
     }
 
+    async fn get(peers: &PrivatePeers, key: &SessionKey, then: &str) -> Arc<Peer> {
+        let connected = peers.get_or_connect(key, || connect(then)).await;
+        connected.unwrap().0
+    }
+
     #[tokio::test]
     async fn those_who_want_the_same_connection_at_once_get_one() {
         let peers = PrivatePeers::default();
         let (one, other) = (key(1), key(1));
-        let (one, other) = tokio::join!(
-            peers.get_or_connect(&one, || connect(STAYS)),
-            peers.get_or_connect(&other, || connect(STAYS)),
-        );
-        let (one, other) = (one.unwrap(), other.unwrap());
+        let (one, other) = tokio::join!(get(&peers, &one, STAYS), get(&peers, &other, STAYS),);
         assert!(Arc::ptr_eq(&one, &other));
-        let third = peers
-            .get_or_connect(&key(2), || connect(STAYS))
-            .await
-            .unwrap();
+        let third = get(&peers, &key(2), STAYS).await;
         assert!(!Arc::ptr_eq(&one, &third));
     }
 
     #[tokio::test]
     async fn only_the_connection_that_was_lost_is_given_up() {
         let peers = PrivatePeers::default();
-        let lost = peers
-            .get_or_connect(&key(1), || connect(STAYS))
-            .await
-            .unwrap();
+        let lost = get(&peers, &key(1), STAYS).await;
         peers.give_up(&key(1), &lost);
-        let next = peers
-            .get_or_connect(&key(1), || connect(STAYS))
-            .await
-            .unwrap();
+        let next = get(&peers, &key(1), STAYS).await;
         assert!(!Arc::ptr_eq(&lost, &next));
         // Another request notices the same loss, late.
         peers.give_up(&key(1), &lost);
-        let kept = peers
-            .get_or_connect(&key(1), || connect(STAYS))
-            .await
-            .unwrap();
+        let kept = get(&peers, &key(1), STAYS).await;
         assert!(Arc::ptr_eq(&next, &kept));
     }
 
     #[tokio::test]
     async fn a_child_that_has_ended_is_replaced() {
         let peers = PrivatePeers::default();
-        let ended = peers
-            .get_or_connect(&key(1), || connect("read line"))
-            .await
-            .unwrap();
+        let ended = get(&peers, &key(1), "read line").await;
         ended.closed().await;
-        let next = peers
-            .get_or_connect(&key(1), || connect(STAYS))
-            .await
-            .unwrap();
+        let next = get(&peers, &key(1), STAYS).await;
         assert!(!Arc::ptr_eq(&ended, &next));
     }
 
@@ -268,7 +270,7 @@ mod tests {
     async fn what_is_not_used_for_long_ends() {
         let peers = PrivatePeers::default();
         let connected = peers.get_or_connect(&key(1), || connect(STAYS)).await;
-        let peer = Arc::downgrade(&connected.unwrap());
+        let peer = Arc::downgrade(&connected.unwrap().0);
         peers.let_go_of_unused(Instant::now());
         assert!(peer.upgrade().is_some());
         peers.let_go_of_unused(Instant::now() + IDLE);
@@ -278,10 +280,7 @@ mod tests {
     #[tokio::test]
     async fn everything_has_ended_once_it_was_told_to_stop() {
         let peers = Arc::new(PrivatePeers::default());
-        let peer = peers
-            .get_or_connect(&key(1), || connect(STAYS))
-            .await
-            .unwrap();
+        let peer = get(&peers, &key(1), STAYS).await;
         let stop = CancellationToken::new();
         stop.cancel();
         Arc::clone(&peers).tend(stop).await;

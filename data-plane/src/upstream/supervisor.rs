@@ -183,7 +183,9 @@ impl Supervisor {
         for attempt in 1.. {
             let began = Instant::now();
             let deadline = Deadline::after(self.target.patience());
-            let connecting = self.target.connect(None, Version::LATEST_LEGACY, deadline);
+            let connecting = self
+                .target
+                .connect(None, Version::LATEST_LEGACY, "{}", deadline);
             let connected = tokio::select! {
                 () = self.stop.cancelled() => return,
                 connected = connecting => connected,

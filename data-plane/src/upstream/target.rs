@@ -151,6 +151,7 @@ impl Target {
         &self,
         era: Option<Era>,
         version: Version,
+        capabilities: &str,
         deadline: Deadline,
     ) -> Result<Peer, ClientError> {
         let legacy = if version.era() == Era::Legacy {
@@ -161,7 +162,7 @@ impl Target {
         let hello = ClientHello {
             name: "mcp-gateway".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: "{}".to_owned(),
+            capabilities: capabilities.to_owned(),
             legacy_version: legacy,
         };
         match &self.transport {

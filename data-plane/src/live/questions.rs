@@ -1,0 +1,69 @@
+//! Questions of servers (sampling, elicitation, roots) that wait for the client's answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use gateway_mcp::client::Peer;
+use gateway_mcp::message::Message;
+
+/// How many questions may be open in one session.
+const MAX_OPEN: usize = 256;
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "held for a few lines, never over an await"
+)]
+type Mutex<T> = std::sync::Mutex<T>;
+
+/// The open questions of one session. Servers choose their ids independently of each other, so
+/// every question gets one of the gateway's on its way to the client.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    by_id: HashMap<String, Question>,
+}
+
+/// A question, and who asks.
+#[derive(Debug)]
+struct Question {
+    /// A server that is gone waits for nothing.
+    peer: Weak<Peer>,
+    /// The server's own id, raw.
+    id: String,
+}
+
+impl Questions {
+    /// The question under an id of the gateway's; `None` when too many are open.
+    pub(crate) fn ask(&self, peer: &Arc<Peer>, question: &Message) -> Option<Message> {
+        let own = question.id()?.to_owned();
+        let mut open = self.open.lock().ok()?;
+        if open.by_id.len() >= MAX_OPEN {
+            open.by_id
+                .retain(|_, question| question.peer.strong_count() > 0);
+        }
+        if open.by_id.len() >= MAX_OPEN {
+            return None;
+        }
+        open.last = open.last.saturating_add(1);
+        let id = format!("\"gateway-{}\"", open.last);
+        let asked = Question {
+            peer: Arc::downgrade(peer),
+            id: own,
+        };
+        open.by_id.insert(id.clone(), asked);
+        Some(question.with_id(&id))
+    }
+
+    /// Who asked what the client answers, and the answer under the server's own id. `None` when
+    /// nobody asked, the question is answered already, or the server is gone.
+    pub(crate) fn answer(&self, answer: &Message) -> Option<(Arc<Peer>, Message)> {
+        let mut open = self.open.lock().ok()?;
+        let question = open.by_id.remove(answer.id()?)?;
+        Some((question.peer.upgrade()?, answer.with_id(&question.id)))
+    }
+}
