@@ -8,7 +8,7 @@ mod results;
 use std::sync::Arc;
 
 use gateway_core::plugin::ItemKind;
-use gateway_core::{ExposedName, ExposedUri, ServerName};
+use gateway_core::{ExposedName, ExposedUri, SEPARATOR, ServerName};
 
 use crate::upstream::Upstream;
 
@@ -77,6 +77,9 @@ impl Exposure {
             }
             ItemKind::Tool => self.tool_name(server, name),
             ItemKind::Prompt => Some(self.plain_name(server, name)),
+            // Never shortened: an id is found nowhere else.
+            ItemKind::Task if self.prefixed => Some(format!("{server}{SEPARATOR}{name}")),
+            ItemKind::Task => Some(name.to_owned()),
             ItemKind::Resource | ItemKind::ResourceTemplate => Some(name.to_owned()),
         }
     }
@@ -109,6 +112,11 @@ impl Exposure {
         match kind {
             ItemKind::Tool => self.find_tool(exposed),
             ItemKind::Prompt => self.find_plain(exposed),
+            ItemKind::Task if self.prefixed => {
+                let (server, id) = ExposedName::split(exposed)?;
+                Some(Found::Item(self.server(&server)?, id.to_owned()))
+            }
+            ItemKind::Task => self.find_alone(exposed),
             ItemKind::Resource | ItemKind::ResourceTemplate if self.prefixed => {
                 let (server, uri) = ExposedUri::split(exposed)?;
                 Some(Found::Item(self.server(&server)?, uri))

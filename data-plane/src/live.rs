@@ -6,8 +6,10 @@ mod feed;
 mod questions;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 
 use crate::session::SessionId;
@@ -35,6 +37,41 @@ pub(crate) struct LiveSession {
     pub(crate) feeds: Feeds,
     pub(crate) questions: Questions,
     pub(crate) calls: Calls,
+    /// The log level that the client has set, as raw JSON.
+    level: ArcSwapOption<String>,
+    /// Whether the client has subscribed to a resource.
+    subscribes: AtomicBool,
+    /// Whether what it is told must name the server that it comes from.
+    names_servers: AtomicBool,
+}
+
+impl LiveSession {
+    /// Sets the log level, as raw JSON.
+    pub(crate) fn set_level(&self, level: &str) {
+        self.level.store(Some(Arc::new(level.to_owned())));
+    }
+
+    pub(crate) fn level(&self) -> Option<Arc<String>> {
+        self.level.load_full()
+    }
+
+    /// Takes note of a request: which it is, and what the endpoint shows names as.
+    pub(crate) fn note(&self, method: &str, names_servers: bool) {
+        self.names_servers.store(names_servers, Ordering::Relaxed);
+        if method == "resources/subscribe" {
+            self.subscribes.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the client has set something that servers keep for it, and must not keep for
+    /// anybody else.
+    pub(crate) fn has_state(&self) -> bool {
+        self.subscribes.load(Ordering::Relaxed) || self.level.load().is_some()
+    }
+
+    pub(crate) fn names_servers(&self) -> bool {
+        self.names_servers.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for LiveSessions {

@@ -33,7 +33,7 @@ use crate::detach::Detached;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
 use crate::live::LiveSession;
-use crate::request::{ClientRequest, find_session};
+use crate::request::{ClientRequest, find_session, unknown_session};
 use crate::session::Session;
 
 pub(crate) use audit::AuditGate;
@@ -203,7 +203,8 @@ async fn dispatch(
         ("ping", Era::Legacy) => ping(gateway, request, trail).await,
         ("server/discover", Era::Modern) => discover(gateway, request, trail).await,
         ("subscriptions/listen", Era::Modern) => listen(gateway, request, trail).await,
-        (method, _) => match (ListKind::of_method(method), Subject::of_method(method)) {
+        ("logging/setLevel", Era::Legacy) => set_level(gateway, request, trail).await,
+        (method, era) => match (ListKind::of_method(method), Subject::of_method(method, era)) {
             (Some(kind), _) => list(gateway, request, kind, trail).await,
             (None, Some(subject)) => call(gateway, request, subject, trail).await,
             (None, None) => unknown_method(gateway, request, trail, method),
@@ -268,6 +269,26 @@ async fn discover(
     let reply = open::discover(&caller, request).await;
     trail.finish().await;
     Ok(reply)
+}
+
+/// `logging/setLevel`: for this session, at the servers that it has sessions with now or later.
+async fn set_level(
+    gateway: &Gateway,
+    request: &ClientRequest,
+    trail: &mut Trail,
+) -> Result<Reply, Failure> {
+    let scoped = tenant::resolve(gateway, request, trail)?;
+    let caller = authenticate::authenticate(scoped, request, trail).await?;
+    let Some(session) = request.dialect.session() else {
+        return Err(unknown_session());
+    };
+    let level = open::level_of(request)?;
+    gateway.live.of(session.id).set_level(&level);
+    for server in caller.view.servers() {
+        server.set_level(session.id, &level).await;
+    }
+    trail.forget();
+    Ok(open::pong(request))
 }
 
 /// `subscriptions/listen`: what changes, while the client listens.

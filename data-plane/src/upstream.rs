@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use gateway_core::config::{CredentialsMode, Isolation};
 use gateway_core::{Deadline, ServerName};
+use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
 use gateway_mcp::list::{Item, ListKind};
@@ -199,6 +200,13 @@ impl Upstream {
         }
     }
 
+    /// Sets the log level of a client's session, where it has one.
+    pub(crate) async fn set_level(&self, session: SessionId, level: &str) {
+        for peer in self.private.of_session(session) {
+            set_level(&peer, level).await;
+        }
+    }
+
     /// Passes on what a client says to the servers that it has sessions with.
     pub(crate) async fn tell(&self, session: SessionId, message: &Message) {
         for peer in self.private.of_session(session) {
@@ -222,14 +230,15 @@ impl Upstream {
         deadline: Deadline,
     ) -> Result<Lease, UpstreamError> {
         let shared = self.links.ready(deadline).await?;
-        let Some(key) = self.private_key(key, shared.hello()) else {
+        let is_asked = !key.callbacks.is_empty() || live.is_some_and(|live| live.has_state());
+        let Some(key) = self.private_key(key, is_asked, shared.hello()) else {
             return Ok(Lease {
                 peer: shared,
                 key: None,
             });
         };
         match self
-            .connect_private(&key, live, shared.hello(), deadline)
+            .connect_private(&key, live, is_asked, shared.hello(), deadline)
             .await
         {
             Ok(peer) => Ok(Lease {
@@ -237,7 +246,7 @@ impl Upstream {
                 key: Some(key),
             }),
             // It asks nothing in its own way, and has no other.
-            Err(_) if !key.callbacks.is_empty() && shared.hello().era == Era::Modern => {
+            Err(_) if is_asked && shared.hello().era == Era::Modern => {
                 self.only_modern.store(true, Ordering::Relaxed);
                 Ok(Lease {
                     peer: shared,
@@ -250,19 +259,20 @@ impl Upstream {
         }
     }
 
-    /// A client that can be asked is served in its own era, in which servers ask; otherwise the era
-    /// is that of the shared connection.
+    /// A client that can be asked, or has set something, is served in its own era, which has these
+    /// things; otherwise the era is that of the shared connection.
     async fn connect_private(
         &self,
         key: &SessionKey,
         live: Option<&Arc<LiveSession>>,
+        is_asked: bool,
         hello: &ServerHello,
         deadline: Deadline,
     ) -> Result<Arc<Peer>, ClientError> {
-        let era = if key.callbacks.is_empty() {
-            hello.era
-        } else {
+        let era = if is_asked {
             key.version.era()
+        } else {
+            hello.era
         };
         let version = if key.version.era() == era {
             key.version
@@ -279,8 +289,11 @@ impl Upstream {
         };
         let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
         if let (true, Some(live)) = (is_new, live) {
-            let attending = attend(Arc::downgrade(&peer), Arc::clone(live));
-            drop(self.tasks.spawn(attending));
+            let (name, live) = (self.name().clone(), Arc::clone(live));
+            if let Some(level) = live.level() {
+                set_level(&peer, &level).await;
+            }
+            drop(self.tasks.spawn(attend(name, Arc::downgrade(&peer), live)));
         }
         Ok(peer)
     }
@@ -288,14 +301,18 @@ impl Upstream {
     /// Whose connection a request uses; `None`: everybody's. Left to itself, a server that gives
     /// out sessions has one for each client session, because it may keep something in it, and a client
     /// that can be asked has one of its own, so that the questions reach it and nobody else.
-    fn private_key(&self, key: &SessionKey, hello: &ServerHello) -> Option<SessionKey> {
+    fn private_key(
+        &self,
+        key: &SessionKey,
+        is_asked: bool,
+        hello: &ServerHello,
+    ) -> Option<SessionKey> {
         match self.target.config.isolation {
             Some(Isolation::Shared) => None,
             Some(Isolation::PerUser) => Some(key.per_user()),
             Some(Isolation::PerSession) => Some(key.clone()),
             None => {
-                let may_ask =
-                    !key.callbacks.is_empty() && !self.only_modern.load(Ordering::Relaxed);
+                let may_ask = is_asked && !self.only_modern.load(Ordering::Relaxed);
                 (hello.session_id.is_some() || may_ask).then(|| key.clone())
             }
         }
@@ -313,6 +330,20 @@ impl Upstream {
 /// its turn, says nothing against a connection that others use as well.
 fn needs_new_connection(error: &ClientError) -> bool {
     error.is_peer_lost() || matches!(error, ClientError::Unreachable { .. })
+}
+
+/// Sets a log level; a server without logs need not know what it means.
+async fn set_level(peer: &Peer, level: &str) {
+    let params = format!(r#"{{"level":{level}}}"#);
+    let request = author::request("0", "logging/setLevel", Some(&params));
+    let told = peer.request(&request, HeaderMap::new(), Deadline::after(TELL_PATIENCE));
+    let answered = match told.await {
+        Ok(mut exchange) => exchange.next().await.transpose(),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = answered {
+        debug!(server = peer.name(), %error, "a log level was not set");
+    }
 }
 
 /// The message in the form of the server's era.

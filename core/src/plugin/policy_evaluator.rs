@@ -15,6 +15,8 @@ pub enum ItemKind {
     Resource,
     /// A resource template, by URI template.
     ResourceTemplate,
+    /// A task that a call began, by its id. Whoever may call the tool is given the id.
+    Task,
 }
 
 impl ItemKind {
@@ -25,6 +27,7 @@ impl ItemKind {
             Self::Prompt => "prompt",
             Self::Resource => "resource",
             Self::ResourceTemplate => "resource_template",
+            Self::Task => "task",
         }
     }
 }

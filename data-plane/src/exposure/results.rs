@@ -1,7 +1,7 @@
 //! The URIs inside answers: a client can only use what a server links to under the URI that the
 //! endpoint shows.
 
-use gateway_core::{ExposedUri, ServerName};
+use gateway_core::{ExposedUri, SEPARATOR, ServerName};
 use gateway_mcp::json::{Text, encode_str};
 use gateway_mcp::message::Message;
 use gateway_mcp::place::Step::{self, Each, Field};
@@ -59,36 +59,60 @@ fn paths(method: &str) -> &'static [&'static [Step]] {
     }
 }
 
+/// Where the ids of tasks stand in results.
+const TASK_IDS: [&[Step]; 2] = [
+    &[Field("result"), Field("taskId")],
+    &[Field("result"), Field("task"), Field("taskId")],
+];
+
+fn may_name_task(method: &str) -> bool {
+    method == "tools/call" || method.starts_with("tasks/")
+}
+
 /// The message with the server's URIs as the endpoint shows them. `method` is that of the request
 /// that it answers, or its own.
 pub(crate) fn expose_links(message: Message, method: &str, server: &ServerName) -> Message {
-    expose(message.bytes(), paths(method), server)
-        .and_then(|splice| message.edited(splice).ok())
-        .unwrap_or(message)
+    let uri = |uri: &str| ExposedUri::of(server, uri).into_string();
+    let mut splice = Splice::new(message.bytes());
+    let mut changed = expose(message.bytes(), paths(method), uri, &mut splice);
+    if may_name_task(method) {
+        let id = |id: &str| format!("{server}{SEPARATOR}{id}");
+        changed |= expose(message.bytes(), &TASK_IDS, id, &mut splice);
+    }
+    if !changed {
+        return message;
+    }
+    message.edited(splice).unwrap_or(message)
 }
 
 /// A tool's definition, with the URIs in it as the endpoint shows them.
 pub(crate) fn expose_tool_links(tool: &bytes::Bytes, server: &ServerName) -> bytes::Bytes {
-    expose(tool, &TOOL_LINKS, server)
-        .and_then(|splice| splice.finish().ok())
-        .unwrap_or_else(|| tool.clone())
+    let uri = |uri: &str| ExposedUri::of(server, uri).into_string();
+    let mut splice = Splice::new(tool);
+    if !expose(tool, &TOOL_LINKS, uri, &mut splice) {
+        return tool.clone();
+    }
+    splice.finish().unwrap_or_else(|_| tool.clone())
 }
 
-/// The edits; `None` when there is nothing to change.
-fn expose(bytes: &bytes::Bytes, paths: &[&[Step]], server: &ServerName) -> Option<Splice> {
-    let mut splice = Splice::new(bytes);
+/// Edits the texts at `paths`; `false` when there are none.
+fn expose(
+    bytes: &bytes::Bytes,
+    paths: &[&[Step]],
+    exposed: impl Fn(&str) -> String,
+    splice: &mut Splice,
+) -> bool {
     let mut changed = false;
-    for range in paths
+    let places = paths
         .iter()
-        .flat_map(|path| find(bytes, 0..bytes.len(), path))
-    {
-        if let Some(uri) = Text::read(bytes, range.clone()) {
-            let exposed = ExposedUri::of(server, uri.as_str(bytes));
-            splice.replace(range, encode_str(exposed.as_str()));
+        .flat_map(|path| find(bytes, 0..bytes.len(), path));
+    for range in places {
+        if let Some(text) = Text::read(bytes, range.clone()) {
+            splice.replace(range, encode_str(&exposed(text.as_str(bytes))));
             changed = true;
         }
     }
-    changed.then_some(splice)
+    changed
 }
 
 #[cfg(test)]
@@ -126,6 +150,14 @@ mod tests {
         let update = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b"}}"#;
         let method = "notifications/resources/updated";
         assert_eq!(exposed(update, method), update.replace("a:b", "maps+a:b"));
+    }
+
+    #[test]
+    fn tasks_are_named_by_their_server() {
+        let begun = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t-1"}}"#;
+        let expected = begun.replace("t-1", "maps__t-1");
+        assert_eq!(exposed(begun, "tools/call"), expected);
+        assert_eq!(exposed(begun, "tasks/get"), expected);
     }
 
     #[test]

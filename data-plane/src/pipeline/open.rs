@@ -4,8 +4,10 @@ use futures_util::future::join_all;
 use gateway_core::ServerName;
 use gateway_mcp::author;
 use gateway_mcp::client::ServerHello;
-use gateway_mcp::json::Fields;
-use gateway_mcp::version::Version;
+use gateway_mcp::json::{Fields, Text};
+use gateway_mcp::place::Step::Field;
+use gateway_mcp::place::find;
+use gateway_mcp::version::{Era, Version};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -60,7 +62,7 @@ pub(super) async fn initialize(
     let Some((_, session_id)) = begun else {
         return Err(Failure::new(Reason::Internal, "no session could be opened"));
     };
-    let own = introduce(caller).await;
+    let own = introduce(caller, request.dialect.era()).await;
     let mut result = json!({
         "protocolVersion": version.as_str(),
         "capabilities": own.capabilities,
@@ -76,7 +78,7 @@ pub(super) async fn initialize(
 
 /// Says which versions are served and what the endpoint offers.
 pub(super) async fn discover(caller: &Authenticated, request: &ClientRequest) -> Reply {
-    let own = introduce(caller).await;
+    let own = introduce(caller, request.dialect.era()).await;
     let versions: Vec<_> = Version::SERVED
         .iter()
         .map(|version| version.as_str())
@@ -96,7 +98,30 @@ pub(super) async fn discover(caller: &Authenticated, request: &ClientRequest) ->
     Reply::Whole(author::result(id, &result.to_string()).into_bytes())
 }
 
-/// The answer to `ping`.
+/// The level that a client sets, as raw JSON.
+pub(super) fn level_of(request: &ClientRequest) -> Result<String, Failure> {
+    const LEVELS: [&str; 8] = [
+        "debug",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "alert",
+        "emergency",
+    ];
+    let bytes = request.message.bytes();
+    let place = find(bytes, 0..bytes.len(), &[Field("params"), Field("level")]).pop();
+    let level = place.and_then(|range| Text::read(bytes, range));
+    let level = level.as_ref().map_or("", |level| level.as_str(bytes));
+    if LEVELS.contains(&level) {
+        return Ok(format!("\"{level}\""));
+    }
+    let message = format!("params.level must be one of {}", LEVELS.join(", "));
+    Err(Failure::new(Reason::InvalidParams, message))
+}
+
+/// The empty answer, to `ping` and what else only has to be acknowledged.
 pub(super) fn pong(request: &ClientRequest) -> Reply {
     let id = request.message.id().unwrap_or("null");
     Reply::Whole(author::result(id, "{}").into_bytes())
@@ -104,7 +129,7 @@ pub(super) fn pong(request: &ClientRequest) -> Reply {
 
 /// An endpoint that shows one server speaks as that server does; one that shows several speaks
 /// for itself, with what its servers have in common with what the gateway carries.
-async fn introduce(caller: &Authenticated) -> Introduction {
+async fn introduce(caller: &Authenticated, era: Era) -> Introduction {
     let patience = caller.limits.list_patience;
     let asked = caller
         .view
@@ -119,13 +144,13 @@ async fn introduce(caller: &Authenticated) -> Introduction {
             server_info: info
                 .and_then(|info| serde_json::from_str(info.get()).ok())
                 .unwrap_or(own),
-            capabilities: capabilities(&known),
+            capabilities: capabilities(&known, era),
             instructions: hello.instructions.clone(),
         };
     }
     Introduction {
         server_info: own,
-        capabilities: capabilities(&known),
+        capabilities: capabilities(&known, era),
         instructions: instructions(&known),
     }
 }
@@ -134,29 +159,65 @@ type Introduced<'a> = (&'a ServerName, Option<ServerHello>);
 
 /// What clients may ask this endpoint for. While a server is not there, what it can do is not
 /// known, so nothing is ruled out.
-fn capabilities(known: &[Introduced<'_>]) -> serde_json::Value {
-    const CARRIED: [&str; 4] = ["tools", "prompts", "resources", "completions"];
+fn capabilities(known: &[Introduced<'_>], era: Era) -> serde_json::Value {
     let has = |key: &str| {
         known.iter().any(|(_, hello)| match hello {
             Some(hello) => declares(hello.capabilities.get(), key),
             None => true,
         })
     };
-    let declared = CARRIED
+    let mut own = serde_json::Map::new();
+    for key in ["tools", "prompts", "resources"]
         .into_iter()
-        .filter(|key| known.is_empty() || has(key));
-    declared
-        .map(|key| {
-            // Completions are no list.
-            let own = if key == "completions" {
-                json!({})
-            } else {
-                json!({ "listChanged": true })
-            };
-            (key.to_owned(), own)
-        })
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+        .filter(|key| has(key))
+    {
+        own.insert(key.to_owned(), json!({ "listChanged": true }));
+    }
+    if has("completions") {
+        own.insert("completions".to_owned(), json!({}));
+    }
+    if era == Era::Legacy {
+        if has("logging") {
+            own.insert("logging".to_owned(), json!({}));
+        }
+        if let Some(resources) = own.get_mut("resources").and_then(|r| r.as_object_mut()) {
+            resources.insert("subscribe".to_owned(), true.into());
+        }
+    }
+    let extensions = extensions(known, era);
+    if !extensions.is_empty() {
+        own.insert("extensions".to_owned(), extensions.into());
+    }
+    own.into()
+}
+
+/// The extensions of servers of the client's own era. Of one server all of them; of several those
+/// whose names and ids the gateway knows how to tell apart.
+fn extensions(known: &[Introduced<'_>], era: Era) -> serde_json::Map<String, serde_json::Value> {
+    const CARRIED: [&str; 2] = [
+        "io.modelcontextprotocol/tasks",
+        "io.modelcontextprotocol/ui",
+    ];
+    let mut all = serde_json::Map::new();
+    for hello in known
+        .iter()
+        .filter_map(|(_, hello)| hello.as_ref())
+        .filter(|h| h.era == era)
+    {
+        let Ok(declared) = serde_json::from_str::<serde_json::Value>(hello.capabilities.get())
+        else {
+            continue;
+        };
+        let extensions = declared
+            .get("extensions")
+            .and_then(|value| value.as_object());
+        for (name, settings) in extensions.into_iter().flatten() {
+            if known.len() == 1 || CARRIED.contains(&name.as_str()) {
+                all.entry(name).or_insert_with(|| settings.clone());
+            }
+        }
+    }
+    all
 }
 
 fn declares(capabilities: &str, key: &str) -> bool {

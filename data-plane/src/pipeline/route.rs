@@ -29,18 +29,23 @@ pub(crate) enum Subject {
     Prompt,
     /// A resource, by `params.uri`.
     Resource,
+    /// A task that an earlier call began, by `params.taskId`.
+    Task,
     /// A prompt or resource template whose argument is to be completed, by `params.ref`.
     Reference,
 }
 
 impl Subject {
     /// What the method is about; `None` when it is about no item of a server.
-    pub(super) fn of_method(method: &str) -> Option<Self> {
-        match method {
-            "tools/call" => Some(Self::Tool),
-            "prompts/get" => Some(Self::Prompt),
-            "resources/read" => Some(Self::Resource),
-            "completion/complete" => Some(Self::Reference),
+    pub(super) fn of_method(method: &str, era: Era) -> Option<Self> {
+        match (method, era) {
+            ("tools/call", _) => Some(Self::Tool),
+            ("prompts/get", _) => Some(Self::Prompt),
+            ("resources/read", _) => Some(Self::Resource),
+            ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => Some(Self::Resource),
+            ("completion/complete", _) => Some(Self::Reference),
+            // The tasks of 2025-11-25 are another thing, which is not carried.
+            ("tasks/get" | "tasks/update" | "tasks/cancel", Era::Modern) => Some(Self::Task),
             _ => None,
         }
     }
@@ -110,6 +115,7 @@ fn named(message: &Message, subject: Subject) -> Result<Named, Failure> {
         Subject::Tool => read(ItemKind::Tool, &["name"]).ok_or_else(|| missing("name")),
         Subject::Prompt => read(ItemKind::Prompt, &["name"]).ok_or_else(|| missing("name")),
         Subject::Resource => read(ItemKind::Resource, &["uri"]).ok_or_else(|| missing("uri")),
+        Subject::Task => read(ItemKind::Task, &["taskId"]).ok_or_else(|| missing("taskId")),
         Subject::Reference => {
             let kind =
                 read(ItemKind::Prompt, &["ref", "type"]).ok_or_else(|| missing("ref.type"))?;
@@ -162,6 +168,7 @@ fn unknown(kind: ItemKind, exposed: &str, request: &ClientRequest) -> Failure {
         ItemKind::Prompt => {
             Failure::new(Reason::InvalidParams, format!("unknown prompt: {exposed}"))
         }
+        ItemKind::Task => Failure::new(Reason::InvalidParams, format!("unknown task: {exposed}")),
         ItemKind::Resource | ItemKind::ResourceTemplate => {
             let message = format!("resource not found: {exposed}");
             match request.dialect.era() {

@@ -4,19 +4,20 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use gateway_core::Deadline;
+use gateway_core::{Deadline, ServerName};
 use gateway_mcp::client::Peer;
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::{author, code};
 use tracing::debug;
 
+use crate::exposure::expose_links;
 use crate::live::LiveSession;
 
 /// How long a server may take to be told that its question cannot be asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passes on what comes, until the connection ends.
-pub(super) async fn attend(peer: Weak<Peer>, live: Arc<LiveSession>) {
+pub(super) async fn attend(server: ServerName, peer: Weak<Peer>, live: Arc<LiveSession>) {
     let Some(mut events) = peer.upgrade().map(|peer| peer.events()) else {
         return;
     };
@@ -27,6 +28,11 @@ pub(super) async fn attend(peer: Weak<Peer>, live: Arc<LiveSession>) {
                 live.feeds.standing().push(question.bytes());
             }
         } else {
+            let method = message.method().unwrap_or_default().to_owned();
+            let message = match live.names_servers() {
+                true => expose_links(message, &method, &server),
+                false => message,
+            };
             live.feeds.standing().push(message.bytes());
         }
     }
