@@ -9,7 +9,12 @@ use crate::logging;
 
 /// An MCP gateway with a plugin architecture: many MCP servers behind one endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "mcp-gateway", version, arg_required_else_help = true)]
+#[command(
+    name = "mcp-gateway",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
 struct Cli {
     /// What to log: error, warn, info, debug, trace, or directives such as
     /// `info,gateway_data_plane=debug`.
@@ -22,8 +27,9 @@ struct Cli {
     )]
     log: String,
 
+    // Clap requires one; it is optional here so that a build that has none compiles.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,15 +48,20 @@ pub fn main() -> ExitCode {
     if let Err(error) = logging::start(&cli.log) {
         return Failure::invalid(error.to_string()).report();
     }
-    let done = match cli.command {
-        #[cfg(all(feature = "control-plane", feature = "data-plane"))]
-        Command::Desktop(args) => crate::desktop::run(args),
-        #[cfg(all(feature = "control-plane", feature = "data-plane"))]
-        Command::Validate(args) => crate::validate::run(args),
-    };
-    match done {
+    match cli.command.map_or(Ok(()), Command::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Desktop(args) => crate::desktop::run(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Validate(args) => crate::validate::run(args),
+        }
     }
 }
 
