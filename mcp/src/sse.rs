@@ -115,6 +115,11 @@ impl SseDecoder {
         let Some(end) = memchr2(b'\n', b'\r', &self.chunk) else {
             self.partial.extend_from_slice(&self.chunk);
             self.chunk = Bytes::new();
+            // Taken off before the length is measured, as it is where the line came whole.
+            if self.at_start && self.partial.starts_with(BYTE_ORDER_MARK) {
+                self.partial.advance(BYTE_ORDER_MARK.len());
+                self.at_start = false;
+            }
             return None;
         };
         self.after_return = self.chunk.get(end) == Some(&b'\r');

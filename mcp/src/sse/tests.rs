@@ -105,6 +105,16 @@ fn fails_once_on_an_event_that_is_too_long() {
 }
 
 #[test]
+fn a_byte_order_mark_counts_as_little_in_pieces_as_in_one() {
+    for text in ["\u{feff}data: 12", "\u{feff}data: 12\n\n"] {
+        let whole = events(text.as_bytes(), &[1000], 8);
+        for size in [1, 2, 3, 4, 7] {
+            assert_eq!(events(text.as_bytes(), &[size], 8), whole, "{size}");
+        }
+    }
+}
+
+#[test]
 fn lets_any_number_of_comments_pass() {
     let text = ":\r\n".repeat(100) + "data: a\n\n";
     assert_eq!(events(text.as_bytes(), &[3], 20), [Ok(data("a"))]);
