@@ -2,7 +2,7 @@
 
 mod planes;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub(crate) struct DesktopArgs {
     #[arg(long, env = "MCP_GATEWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Where MCP clients connect; a loopback address.
+    /// Where MCP clients connect; a loopback address, unless the configuration has an
+    /// `auth_provider` that asks for credentials.
     #[arg(
         long,
         env = "MCP_GATEWAY_LISTEN",
@@ -86,18 +87,20 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
     let file = ConfigFile::new(config.unwrap_or_else(default_config));
     // Before the first configuration is read, so that no edit falls in between.
     let edits = file.watch()?;
-    let checks = permits()?;
+    let loopback_only = listen.ip().is_loopback();
+    let checks = permits(loopback_only)?;
     let document = file
         .read()
         .and_then(|document| document.check(&checks))
         .map_err(invalid)?;
     let listeners = Listeners {
         mcp: bind(listen, "--listen").await?,
-        operations: bind(ops_listen, "--ops-listen").await?,
+        operations: bind_operations(ops_listen).await?,
     };
     let data_dir = DataDir::open(&data_dir.map_or_else(default_data_dir, Ok)?)?;
-    let access = Access::new(allowed_host);
-    let (planes, revision) = Planes::start(&data_dir, permits()?, access, &document).await?;
+    let access = Access::new(own_host(listen).into_iter().chain(allowed_host));
+    let (planes, revision) =
+        Planes::start(&data_dir, permits(loopback_only)?, access, &document).await?;
     let work = async {
         planes.in_force(&document, revision).await?;
         let following = follow(&planes, &file, edits, &checks);
@@ -150,10 +153,10 @@ impl Listeners {
 }
 
 /// What a configuration may ask for on a desktop: everything that its user may do.
-pub(crate) fn permits() -> Result<Permits, anyhow::Error> {
+pub(crate) fn permits(loopback_only: bool) -> Result<Permits, anyhow::Error> {
     let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
     Ok(Permits {
-        registry: Registry::new(Role::Desktop),
+        registry: Registry::new(Role::Desktop { loopback_only }),
         secrets: SecretResolver::desktop(),
         connector,
         commands: Commands::Any,
@@ -161,14 +164,29 @@ pub(crate) fn permits() -> Result<Permits, anyhow::Error> {
     })
 }
 
-/// On the desktop every caller is its user, so nobody else may reach it.
-async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+/// The address as a host name, where it is another one than loopback. A web page cannot be served
+/// under it by anybody else. All addresses at once are no host name.
+fn own_host(listen: SocketAddr) -> Option<String> {
+    let ip = listen.ip();
+    let text = match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(text)
+}
+
+/// The operations endpoints ask nobody who they are.
+async fn bind_operations(address: SocketAddr) -> Result<TcpListener, Failure> {
     if !address.ip().is_loopback() {
         return Err(Failure::invalid(format!(
-            "{flag} {address}: this gateway asks nobody who they are, so it listens on loopback addresses only, such as 127.0.0.1:{}",
+            "--ops-listen {address}: the operations endpoints ask nobody who they are, so they listen on loopback addresses only, such as 127.0.0.1:{}",
             address.port()
         )));
     }
+    bind(address, "--ops-listen").await
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     let bound = TcpListener::bind(address).await.with_context(|| {
         format!(
             "cannot listen on {address}: stop what uses it, or choose another address with {flag}"
@@ -204,4 +222,19 @@ fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
             .filter(|p| p.is_absolute())
     };
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_it_listens_on_is_a_host_of_its_own() {
+        let host = |address: &str| own_host(address.parse().unwrap());
+        assert_eq!(host("192.0.2.7:8811").as_deref(), Some("192.0.2.7"));
+        assert_eq!(host("[2001:db8::7]:8811").as_deref(), Some("[2001:db8::7]"));
+        for address in ["127.0.0.1:8811", "[::1]:8811", "0.0.0.0:8811", "[::]:8811"] {
+            assert_eq!(host(address), None, "{address}");
+        }
+    }
 }

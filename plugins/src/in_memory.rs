@@ -2,6 +2,7 @@
 
 mod all_must_allow;
 mod always_allow;
+mod api_key;
 mod deny_all;
 mod desktop_implicit;
 mod every_sink;
@@ -12,6 +13,8 @@ mod noop;
 
 pub(crate) use all_must_allow::AllMustAllow;
 pub(crate) use always_allow::AlwaysAllow;
+pub(crate) use api_key::ApiKeys;
+pub use api_key::{NewKey, NewKeyError, new_key};
 pub(crate) use deny_all::DenyAll;
 pub(crate) use desktop_implicit::DesktopImplicit;
 pub(crate) use every_sink::EverySink;

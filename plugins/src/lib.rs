@@ -6,6 +6,8 @@ pub mod suite;
 mod in_memory;
 mod registry;
 mod secrets;
+mod settings;
 
+pub use in_memory::{NewKey, NewKeyError, new_key};
 pub use registry::{Registry, Role};
 pub use secrets::SecretResolver;

@@ -17,7 +17,8 @@ use crate::in_memory::{
     AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, EverySink, JsonLines, Noop, NotConfigured,
     Outputs,
 };
-use implementations::Implementation;
+use crate::settings;
+use implementations::{Implementation, Parts, Unbuilt};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
 ///
@@ -25,9 +26,12 @@ use implementations::Implementation;
 /// depends on a listener is for each data plane to refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// One person's own machine: without an `auth_provider` every caller is that person, without
-    /// a `policy_evaluator` everything is allowed.
-    Desktop,
+    /// One person's own machine: without an `auth_provider` every caller is that person, which
+    /// only loopback listeners can bear; without a `policy_evaluator` everything is allowed.
+    Desktop {
+        /// Whether every MCP listener of the process is on a loopback address.
+        loopback_only: bool,
+    },
     /// A replica that serves tenants: without these two everything is refused.
     DataPlane {
         /// Whether every MCP listener of the process is on a loopback address.
@@ -40,6 +44,14 @@ pub enum Role {
 pub struct Registry {
     role: Role,
     outputs: Outputs,
+}
+
+impl Role {
+    fn loopback_only(self) -> bool {
+        match self {
+            Self::Desktop { loopback_only } | Self::DataPlane { loopback_only } => loopback_only,
+        }
+    }
 }
 
 impl Registry {
@@ -55,6 +67,16 @@ impl Registry {
     /// machine; empty when they can be built. Expects what has passed [`gateway_core::config::check`].
     pub fn check(&self, plugins: &PluginsConfig) -> Vec<Violation> {
         let mut violations = Vec::new();
+        if plugins.auth_provider.is_none()
+            && matches!(
+                self.role,
+                Role::Desktop {
+                    loopback_only: false
+                }
+            )
+        {
+            violations.push(refusals::no_auth_provider_on_open_listener());
+        }
         for kind in PluginKind::ALL {
             for (path, plugin) in plugins.of_kind(kind) {
                 violations.extend(match plugin.provider {
@@ -77,17 +99,10 @@ impl Registry {
             return vec![refusals::unknown_implementation(kind, path, name)];
         };
         let mut violations = Vec::new();
-        let loopback_only = match self.role {
-            Role::Desktop => true,
-            Role::DataPlane { loopback_only } => loopback_only,
-        };
-        if name == DesktopImplicit::NAME && !loopback_only {
+        if name == DesktopImplicit::NAME && !self.role.loopback_only() {
             violations.push(refusals::implicit_user_on_open_listener(path));
         }
-        for violation in validate(&plugin.settings) {
-            let field = format!("{path}.settings.{}", violation.path);
-            violations.push(Violation::new(field, violation.reason));
-        }
+        violations.extend(settings::within(path, validate(&plugin.settings)));
         if plugin.durability == Some(AuditDurability::Disk) {
             violations.push(refusals::disk_durability(path, name));
         }
@@ -184,7 +199,7 @@ impl Registry {
         )?;
         Ok(match (built.pop(), self.role) {
             (Some((_, provider)), _) => provider,
-            (None, Role::Desktop) => Arc::new(DesktopImplicit::new()),
+            (None, Role::Desktop { .. }) => Arc::new(DesktopImplicit::new()),
             (None, Role::DataPlane { .. }) => Arc::new(DenyAll),
         })
     }
@@ -237,7 +252,7 @@ impl Registry {
         }
         Ok(match (built.pop(), self.role) {
             (Some((_, evaluator)), _) => evaluator,
-            (None, Role::Desktop) => Arc::new(AlwaysAllow),
+            (None, Role::Desktop { .. }) => Arc::new(AlwaysAllow),
             (None, Role::DataPlane { .. }) => Arc::new(DenyAll),
         })
     }
@@ -276,9 +291,16 @@ impl Registry {
                 return Err(vec![refusals::unknown_implementation(kind, &path, wanted)]);
             };
             let name = plugin.name.as_deref().unwrap_or(wanted).to_owned();
-            match (implementation.build)(&self.outputs) {
+            let parts = Parts {
+                settings: &plugin.settings,
+                outputs: &self.outputs,
+            };
+            match (implementation.build)(&parts) {
                 Ok(plugin) => built.push((name, plugin)),
-                Err(error) => return Err(vec![cannot_start(&path, &error)]),
+                Err(Unbuilt::Settings(violations)) => {
+                    return Err(settings::within(&path, violations));
+                }
+                Err(Unbuilt::Start(error)) => return Err(vec![cannot_start(&path, &error)]),
             }
         }
         Ok(built)

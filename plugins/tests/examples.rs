@@ -7,7 +7,9 @@ use gateway_plugins::{Registry, Role};
 /// What is missing for an example, as whoever wrote it reads it.
 fn missing(text: &str) -> Result<String, ConfigError> {
     let config = load_yaml(text)?;
-    let registry = Registry::new(Role::Desktop);
+    let registry = Registry::new(Role::Desktop {
+        loopback_only: true,
+    });
     let violations = registry.check(&config.plugins);
     let built = registry.build(&TenantId::default(), &config.plugins);
     assert_eq!(built.err().unwrap_or_default(), violations);
@@ -39,7 +41,7 @@ fn the_desktop_example_says_what_is_missing() {
 #[test]
 fn the_kubernetes_example_says_what_is_missing() {
     insta::assert_snapshot!(missing(include_str!("examples/kubernetes.yaml")).unwrap(), @r"
-    4:5: plugins.auth_provider.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit`
+    4:5: plugins.auth_provider.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
     8:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
     12:5: plugins.auth_proxy.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `auth_proxy` out, and no credentials are put into requests
     20:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow`

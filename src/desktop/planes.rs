@@ -66,7 +66,10 @@ impl Planes {
     ) -> Result<(Self, Revision), Refusal> {
         let session_keys = SessionKeys::load_or_create(&data_dir.file("session.key"))
             .map_err(anyhow::Error::from)?;
-        let checks = Registry::new(Role::Desktop);
+        // What depends on the listener is the data plane's to refuse.
+        let checks = Registry::new(Role::Desktop {
+            loopback_only: true,
+        });
         let control = ControlPlane::open(gateway_control_plane::Options {
             database: data_dir.file("gateway.db"),
             check_plugins: Arc::new(move |plugins| checks.check(plugins)),

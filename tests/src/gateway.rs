@@ -126,14 +126,7 @@ impl Gateway {
     /// Waits until an endpoint lists a tool, asking as a modern client.
     pub async fn wait_for_tool(&self, path: &str, tool: &str) -> anyhow::Result<()> {
         let session = Session::open(Era::Modern, &self.url(path)).await?;
-        let session = &session;
-        wait::until(&format!("{path} to list {tool}"), || async move {
-            session
-                .tool_names()
-                .await
-                .is_ok_and(|names| names.iter().any(|name| name == tool))
-        })
-        .await
+        session.wait_for_tool(tool).await
     }
 
     /// The servers that it runs as child processes, and what they started in turn.

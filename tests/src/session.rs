@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::raw::{Answer, RawClient};
+use crate::wait;
 
 const LEGACY_VERSION: &str = "2025-11-25";
 const MODERN_VERSION: &str = "2026-07-28";
@@ -26,6 +27,8 @@ pub struct Session {
     era: Era,
     client: RawClient,
     url: String,
+    /// Sent with every message.
+    headers: Vec<(String, String)>,
     /// The legacy session id, where the server gave one.
     id: Option<String>,
     next_request: AtomicU64,
@@ -34,10 +37,19 @@ pub struct Session {
 impl Session {
     /// Legacy: `initialize` and `notifications/initialized`. Modern: nothing, since nothing is needed.
     pub async fn open(era: Era, url: &str) -> anyhow::Result<Self> {
+        Self::open_with(era, url, &[]).await
+    }
+
+    /// The same, with headers of its own on every message, such as a credential.
+    pub async fn open_with(era: Era, url: &str, headers: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let own = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut session = Self {
             era,
             client: RawClient::default(),
             url: url.to_owned(),
+            headers: own.collect(),
             id: None,
             next_request: AtomicU64::new(1),
         };
@@ -50,7 +62,11 @@ impl Session {
     async fn initialize(&mut self) -> anyhow::Result<()> {
         let answer = self
             .client
-            .post(&self.url, &[], initialize_message(LEGACY_VERSION))
+            .post(
+                &self.url,
+                &self.own_headers(),
+                initialize_message(LEGACY_VERSION),
+            )
             .await?;
         let result = answer.result()?;
         ensure!(
@@ -106,10 +122,11 @@ impl Session {
             meta.append(own);
         }
         message["params"]["_meta"] = meta;
-        let mut headers = vec![
+        let mut headers = self.own_headers();
+        headers.extend([
             ("mcp-protocol-version", MODERN_VERSION),
             ("mcp-method", method),
-        ];
+        ]);
         let named = matches!(method, "tools/call" | "prompts/get" | "resources/read");
         if named && !name.is_empty() {
             headers.push(("mcp-name", &name));
@@ -155,6 +172,16 @@ impl Session {
         }
     }
 
+    /// Waits until the endpoint lists a tool.
+    pub async fn wait_for_tool(&self, tool: &str) -> anyhow::Result<()> {
+        wait::until(&format!("{} to list {tool}", self.url), || async {
+            self.tool_names()
+                .await
+                .is_ok_and(|names| names.iter().any(|name| name == tool))
+        })
+        .await
+    }
+
     /// Ends a legacy session.
     pub async fn delete(&self) -> anyhow::Result<Answer> {
         self.client
@@ -162,8 +189,15 @@ impl Session {
             .await
     }
 
+    fn own_headers(&self) -> Vec<(&str, &str)> {
+        let own = self.headers.iter();
+        own.map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+
     fn legacy_headers(&self) -> Vec<(&str, &str)> {
-        let mut headers = vec![("mcp-protocol-version", LEGACY_VERSION)];
+        let mut headers = self.own_headers();
+        headers.push(("mcp-protocol-version", LEGACY_VERSION));
         headers.extend(self.id.as_deref().map(|id| ("mcp-session-id", id)));
         headers
     }

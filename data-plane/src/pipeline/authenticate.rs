@@ -121,7 +121,13 @@ async fn principal_of(
     match answer {
         Authentication::Accepted(principal) => check_tenant(principal, &snapshot.tenant),
         Authentication::Rejected { reason } => {
-            Err(Failure::new(Reason::Unauthenticated, "not authenticated").caused_by(reason))
+            let message = match credential.is_none() {
+                true => {
+                    "not authenticated: send a credential, as `X-API-Key: KEY` or `Authorization: Bearer TOKEN`"
+                }
+                false => "not authenticated: the credential is not accepted",
+            };
+            Err(Failure::new(Reason::Unauthenticated, message).caused_by(reason))
         }
     }
 }

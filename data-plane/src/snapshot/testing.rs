@@ -13,7 +13,9 @@ use crate::upstream::Commands;
 /// A compiler that permits what a desktop does.
 pub(crate) fn compiler() -> Compiler {
     let permits = Permits {
-        registry: Registry::new(Role::Desktop),
+        registry: Registry::new(Role::Desktop {
+            loopback_only: true,
+        }),
         secrets: SecretResolver::desktop(),
         connector: Connector::new(NetworkPolicy::desktop()).unwrap(),
         commands: Commands::Any,

@@ -9,7 +9,9 @@ use gateway_core::plugin::{
     PolicyEvaluator, Telemetry,
 };
 
-use crate::in_memory::{AlwaysAllow, DesktopImplicit, JsonLines, Noop, NotConfigured, Outputs};
+use crate::in_memory::{
+    AlwaysAllow, ApiKeys, DesktopImplicit, JsonLines, Noop, NotConfigured, Outputs,
+};
 
 /// Says what is wrong with settings; the paths are within the settings.
 pub(super) type Validate = fn(&Settings) -> Vec<Violation>;
@@ -19,14 +21,47 @@ pub(super) struct Implementation<T: ?Sized> {
     /// What the configuration calls it.
     pub(super) name: &'static str,
     validate: Validate,
-    pub(super) build: fn(&Outputs) -> io::Result<Arc<T>>,
+    pub(super) build: fn(&Parts<'_>) -> Result<Arc<T>, Unbuilt>,
 }
 
-pub(super) const AUTH_PROVIDERS: &[Implementation<dyn AuthProvider>] = &[Implementation {
-    name: DesktopImplicit::NAME,
-    validate: no_settings,
-    build: |_| Ok(Arc::new(DesktopImplicit::new())),
-}];
+/// What an implementation is made of.
+pub(super) struct Parts<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) outputs: &'a Outputs,
+}
+
+/// Why an implementation was not built.
+pub(super) enum Unbuilt {
+    /// Its settings are wrong; the paths are within the settings.
+    Settings(Vec<Violation>),
+    /// The system did not let it start.
+    Start(io::Error),
+}
+
+impl From<Vec<Violation>> for Unbuilt {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::Settings(violations)
+    }
+}
+
+impl From<io::Error> for Unbuilt {
+    fn from(error: io::Error) -> Self {
+        Self::Start(error)
+    }
+}
+
+pub(super) const AUTH_PROVIDERS: &[Implementation<dyn AuthProvider>] = &[
+    Implementation {
+        name: DesktopImplicit::NAME,
+        validate: no_settings,
+        build: |_| Ok(Arc::new(DesktopImplicit::new())),
+    },
+    Implementation {
+        name: "api-key",
+        validate: |settings| wrong(ApiKeys::new(settings)),
+        build: |parts| Ok(Arc::new(ApiKeys::new(parts.settings)?)),
+    },
+];
 
 pub(super) const CREDENTIAL_STORAGES: &[Implementation<dyn CredentialStorage>] =
     &[Implementation {
@@ -45,12 +80,12 @@ pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
     Implementation {
         name: "stdout",
         validate: no_settings,
-        build: |outputs| Ok(Arc::new(JsonLines::new(outputs.stdout()?))),
+        build: |parts| Ok(Arc::new(JsonLines::new(parts.outputs.stdout()?))),
     },
     Implementation {
         name: "stderr",
         validate: no_settings,
-        build: |outputs| Ok(Arc::new(JsonLines::new(outputs.stderr()?))),
+        build: |parts| Ok(Arc::new(JsonLines::new(parts.outputs.stderr()?))),
     },
 ];
 
@@ -102,6 +137,10 @@ fn entries<T: ?Sized>(table: &[Implementation<T>]) -> Vec<(&'static str, Validat
         .iter()
         .map(|entry| (entry.name, entry.validate))
         .collect()
+}
+
+fn wrong<T>(compiled: Result<T, Vec<Violation>>) -> Vec<Violation> {
+    compiled.err().unwrap_or_default()
 }
 
 fn no_settings(settings: &Settings) -> Vec<Violation> {

@@ -36,11 +36,22 @@ pub(super) fn unknown_implementation(kind: PluginKind, path: &str, name: &str) -
     Violation::new(field, reason)
 }
 
+/// What to do where every caller would be the user, and anybody could call.
+const INSTEAD_OF_IMPLICIT: &str = "which only a loopback listener can bear: configure an \
+                                   `auth_provider` that checks credentials, or listen on 127.0.0.1";
+
 pub(super) fn implicit_user_on_open_listener(path: &str) -> Violation {
-    let reason = "`desktop-implicit` takes every caller for the user of this machine, which only a \
-                  loopback listener can bear: configure an `auth_provider` that checks \
-                  credentials, or listen on 127.0.0.1";
+    let reason = format!(
+        "`desktop-implicit` takes every caller for the user of this machine, {INSTEAD_OF_IMPLICIT}"
+    );
     Violation::new(format!("{path}.implementation"), reason)
+}
+
+pub(super) fn no_auth_provider_on_open_listener() -> Violation {
+    let reason = format!(
+        "is missing: without it every caller is taken for the user of this machine, {INSTEAD_OF_IMPLICIT}"
+    );
+    Violation::new("plugins.auth_provider", reason)
 }
 
 pub(super) fn disk_durability(path: &str, name: &str) -> Violation {

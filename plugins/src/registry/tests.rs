@@ -9,6 +9,9 @@ use gateway_core::{CallContext, Credential, Deadline, Principal, RequestId};
 
 use super::*;
 
+const DESKTOP: Role = Role::Desktop {
+    loopback_only: true,
+};
 const REPLICA: Role = Role::DataPlane {
     loopback_only: false,
 };
@@ -69,8 +72,8 @@ plugins:
   policy_evaluator: { provider: in-memory, implementation: stdout }
   telemetry: { provider: in-memory, implementation: none }
 ";
-    insta::assert_snapshot!(said(Role::Desktop, yaml), @r"
-    plugins.auth_provider.implementation: there is no implementation `desktop-implict`, did you mean `desktop-implicit`?; `auth_provider` has `desktop-implicit`
+    insta::assert_snapshot!(said(DESKTOP, yaml), @r"
+    plugins.auth_provider.implementation: there is no implementation `desktop-implict`, did you mean `desktop-implicit`?; `auth_provider` has `desktop-implicit` and `api-key`
     plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`
     plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
@@ -93,8 +96,8 @@ plugins:
   mcp_provisioner: { provider: mcp, server: { type: sidecar, port: 9000 } }
   telemetry: { provider: mcp, server: { type: sidecar, socket: /run/telemetry.sock } }
 ";
-    insta::assert_snapshot!(said(Role::Desktop, yaml), @r"
-    plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit`
+    insta::assert_snapshot!(said(DESKTOP, yaml), @r"
+    plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
     plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
     plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
@@ -108,23 +111,25 @@ plugins:
 fn the_implicit_user_is_for_loopback_listeners_only() {
     let yaml =
         "plugins: { auth_provider: { provider: in-memory, implementation: desktop-implicit } }";
-    assert_eq!(said(Role::Desktop, yaml), "");
-    assert_eq!(
-        said(
-            Role::DataPlane {
-                loopback_only: true
-            },
-            yaml
-        ),
-        ""
-    );
+    assert_eq!(said(DESKTOP, yaml), "");
+    let replica = Role::DataPlane {
+        loopback_only: true,
+    };
+    assert_eq!(said(replica, yaml), "");
+    let desktop = Role::Desktop {
+        loopback_only: false,
+    };
+    assert_eq!(said(desktop, yaml), said(REPLICA, yaml));
+    let keys = "plugins: { auth_provider: { provider: in-memory, implementation: api-key } }";
+    assert_eq!(said(desktop, keys), "");
+    insta::assert_snapshot!(said(desktop, "servers: {}"), @"plugins.auth_provider: is missing: without it every caller is taken for the user of this machine, which only a loopback listener can bear: configure an `auth_provider` that checks credentials, or listen on 127.0.0.1");
     insta::assert_snapshot!(said(REPLICA, yaml), @"plugins.auth_provider.implementation: `desktop-implicit` takes every caller for the user of this machine, which only a loopback listener can bear: configure an `auth_provider` that checks credentials, or listen on 127.0.0.1");
 }
 
 #[tokio::test]
 async fn a_desktop_fills_gaps_with_its_user_and_a_replica_with_refusals() {
     let empty = PluginsConfig::default();
-    let desktop = Registry::new(Role::Desktop)
+    let desktop = Registry::new(DESKTOP)
         .build(&TenantId::default(), &empty)
         .unwrap();
     let Authentication::Accepted(principal) = who(&desktop).await else {
@@ -159,7 +164,7 @@ plugins:
   telemetry: { provider: in-memory, implementation: otlp }
 ",
     );
-    let registry = Registry::new(Role::Desktop);
+    let registry = Registry::new(DESKTOP);
     let violations = registry.build(&TenantId::default(), &config).unwrap_err();
     assert_eq!(violations, registry.check(&config));
     assert_eq!(violations.len(), 1);
@@ -167,7 +172,7 @@ plugins:
 
 #[test]
 fn every_name_that_is_known_can_be_built() {
-    let registry = Registry::new(Role::Desktop);
+    let registry = Registry::new(DESKTOP);
     for kind in PluginKind::ALL {
         for name in implementations::names(kind) {
             let yaml =
@@ -181,7 +186,7 @@ fn every_name_that_is_known_can_be_built() {
 
 #[test]
 fn a_change_keeps_what_it_does_not_touch() {
-    let registry = Registry::new(Role::Desktop);
+    let registry = Registry::new(DESKTOP);
     let tenant = TenantId::default();
     let before =
         plugins("plugins: { audit_sink: { provider: in-memory, implementation: stdout } }");

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use gateway_core::config::ServerSpec;
 use gateway_core::plugin::ItemKind;
-use gateway_core::{Credential, Principal, SecretString, UserId};
+use gateway_core::{Credential, ExposeSecret, Principal, SecretString, UserId};
 
 use super::*;
 use crate::in_memory::{
-    AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, EverySink, JsonLines, LineWriter, Noop,
-    NotConfigured,
+    AllMustAllow, AlwaysAllow, ApiKeys, DenyAll, DesktopImplicit, EverySink, JsonLines, LineWriter,
+    Noop, NotConfigured,
 };
+use crate::{NewKey, new_key};
 
 /// Holds a report to having found nothing, and to having judged all but `skipped` cases.
 #[track_caller]
@@ -134,6 +135,24 @@ async fn authentication_passes() {
         rejected: vec![Credential::none(), api_key("anything")],
     };
     passed(&auth_provider(Arc::new(DenyAll), nothing).await, 1);
+    let (ada, bob, gone) = (new_key("ada"), new_key("bob"), new_key("gone"));
+    let [ada, bob, gone] = [ada, bob, gone].map(Result::unwrap);
+    let settings = serde_json::json!({ "keys": [
+        { "id": "ada", "hash": ada.hash, "user_id": "ada" },
+        { "id": "bob", "hash": bob.hash, "user_id": "bob" },
+        { "id": "gone", "hash": gone.hash, "user_id": "eve", "expires_at": "2020-01-01T00:00:00Z" },
+    ] });
+    let keys = ApiKeys::new(&serde_json::from_value(settings).unwrap()).unwrap();
+    let held = |key: &NewKey| api_key(key.text.expose_secret());
+    let holders = Accounts {
+        accepted: vec![(held(&ada), user("ada")), (held(&bob), user("bob"))],
+        rejected: vec![
+            held(&gone),
+            held(&new_key("ada").unwrap()),
+            Credential::none(),
+        ],
+    };
+    passed(&auth_provider(Arc::new(keys), holders).await, 0);
     passed(
         &auth_provider(Arc::new(working::KeysOfUsers), accounts()).await,
         0,
