@@ -80,6 +80,10 @@ pub struct ServerHello {
     pub instructions: Option<String>,
     /// The session that a legacy HTTP server keeps for this peer.
     pub session_id: Option<String>,
+    /// How long this may be kept, in milliseconds; a legacy server does not say.
+    pub ttl_ms: Option<u64>,
+    /// Whether the server allows this to be shared between users.
+    pub is_public: bool,
 }
 
 /// The session id is left out: who knows it can take part in the session.

@@ -1,7 +1,7 @@
 //! What a server says without its belonging to a request.
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::message::Message;
 
@@ -13,6 +13,7 @@ const WAITING_EVENTS: usize = 256;
 #[derive(Debug)]
 pub struct EventReceiver {
     waiting: mpsc::Receiver<Message>,
+    is_heard: watch::Receiver<bool>,
 }
 
 impl EventReceiver {
@@ -24,10 +25,16 @@ impl EventReceiver {
         self.waiting.recv().await
     }
 
+    /// Whether the server is heard now, and when that changes: what it says while its standing
+    /// stream is not open, nobody hears. A change may lead back to where it was.
+    pub fn is_heard(&self) -> watch::Receiver<bool> {
+        self.is_heard.clone()
+    }
+
     /// One in which nothing comes.
     pub(super) fn ended() -> Self {
-        let (_, waiting) = mpsc::channel(1);
-        Self { waiting }
+        let (_, receiver) = channel(false);
+        receiver
     }
 }
 
@@ -46,35 +53,51 @@ impl EventSlot {
 
 /// The end by which messages come to the receiver.
 #[derive(Debug, Clone)]
-pub(super) struct EventSender(mpsc::Sender<Message>);
+pub(super) struct EventSender {
+    messages: mpsc::Sender<Message>,
+    is_heard: watch::Sender<bool>,
+}
 
 impl EventSender {
     /// Hands a message on at once; gives it back if too many wait, or nobody listens any more.
     #[must_use]
     pub(super) fn offer(&self, message: Message) -> Option<Message> {
-        self.0.try_send(message).err().map(TrySendError::into_inner)
+        let sent = self.messages.try_send(message);
+        sent.err().map(TrySendError::into_inner)
     }
 
     /// Hands a message on as soon as there is a place; gives it back if nobody listens any more.
     #[must_use]
     pub(super) async fn send(&self, message: Message) -> Option<Message> {
-        self.0.send(message).await.err().map(|error| error.0)
+        let sent = self.messages.send(message).await;
+        sent.err().map(|error| error.0)
     }
 
     /// Completes when nobody listens any more.
     pub(super) async fn closed(&self) {
-        self.0.closed().await;
+        self.messages.closed().await;
+    }
+
+    /// Says whether what the server says from now on is heard.
+    pub(super) fn set_heard(&self, is_heard: bool) {
+        self.is_heard.send_replace(is_heard);
     }
 }
 
-pub(super) fn channel() -> (EventSender, EventReceiver) {
-    let (sender, waiting) = mpsc::channel(WAITING_EVENTS);
-    (EventSender(sender), EventReceiver { waiting })
+/// A channel on which the server is heard from the start, or only when that is said.
+pub(super) fn channel(is_heard: bool) -> (EventSender, EventReceiver) {
+    let (messages, waiting) = mpsc::channel(WAITING_EVENTS);
+    let (hearing, is_heard) = watch::channel(is_heard);
+    let sender = EventSender {
+        messages,
+        is_heard: hearing,
+    };
+    (sender, EventReceiver { waiting, is_heard })
 }
 
-/// A channel whose receiver is not wanted yet.
+/// A channel on which the server is heard all the time and whose receiver is not wanted yet.
 pub(super) fn kept_channel() -> (EventSender, EventSlot) {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = channel(true);
     (sender, EventSlot(Mutex::new(Some(receiver))))
 }
 

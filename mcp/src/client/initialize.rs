@@ -78,6 +78,8 @@ pub(super) async fn initialize(
             capabilities: capabilities.unwrap_or_else(no_capabilities),
             instructions: result.instructions,
             session_id: shown_id,
+            ttl_ms: None,
+            is_public: false,
         },
         version: header,
         session_id: reply.session_id,

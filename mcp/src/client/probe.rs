@@ -149,6 +149,11 @@ struct DiscoverResult<'a> {
     instructions: Option<String>,
     #[serde(borrow, rename = "_meta")]
     meta: Option<DiscoverMeta<'a>>,
+    // Read as they are: a hint that makes no sense is no reason to turn a server away.
+    #[serde(borrow)]
+    ttl_ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_scope: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -235,6 +240,10 @@ fn judge_result(server: &Arc<str>, result: &str) -> Result<Finding, ClientError>
             capabilities: result.capabilities.to_owned(),
             instructions: result.instructions,
             session_id: None,
+            ttl_ms: result.ttl_ms.and_then(|ttl| ttl.get().parse().ok()),
+            is_public: result
+                .cache_scope
+                .is_some_and(|scope| scope.get() == "\"public\""),
         },
         version: HeaderValue::from_static(version.as_str()),
         session_id: None,

@@ -101,7 +101,7 @@ impl Session {
         if self.is_listening.swap(true, Ordering::Relaxed) {
             return EventReceiver::ended();
         }
-        let (sender, receiver) = events::channel();
+        let (sender, receiver) = events::channel(false);
         let standing = Standing {
             endpoint: self.endpoint.clone(),
             headers: self.headers.clone(),

@@ -53,7 +53,12 @@ impl Standing {
         let mut failures: u32 = 0;
         loop {
             let brought_something = match self.open(&mut cursor).await {
-                Opening::Stream(body) => self.read(*body, &mut cursor).await,
+                Opening::Stream(body) => {
+                    self.events.set_heard(true);
+                    let brought_something = self.read(*body, &mut cursor).await;
+                    self.events.set_heard(false);
+                    brought_something
+                }
                 Opening::Failed => false,
                 Opening::Refused => return,
             };

@@ -56,6 +56,22 @@ async fn keeps_what_a_modern_server_says_of_itself() {
 }
 
 #[tokio::test]
+async fn reads_for_how_long_and_for_whom_an_introduction_is() {
+    for (hints, expected) in [
+        (r#""ttlMs":7,"cacheScope":"public""#, (Some(7), true)),
+        (r#""ttlMs":-1,"cacheScope":"private""#, (None, false)),
+        (r#""ttlMs":null,"cacheScope":["public"]"#, (None, false)),
+    ] {
+        let discovered = DISCOVERED.replacen('{', &format!("{{{hints},"), 1);
+        let peer = connect(move |seen| result(seen, &discovered))
+            .await
+            .unwrap();
+        let hello = peer.hello();
+        assert_eq!((hello.ttl_ms, hello.is_public), expected, "{hints}");
+    }
+}
+
+#[tokio::test]
 async fn falls_back_to_initialize_whatever_a_legacy_server_answers() {
     for variant in 0..9 {
         let peer = connect(move |seen| match variant {

@@ -120,6 +120,33 @@ async fn gets_over_a_server_that_fails_or_forgets_the_place() {
 }
 
 #[tokio::test]
+async fn says_that_the_server_is_heard_for_as_long_as_it_is_open() {
+    let (feeds, mut opened) = mpsc::unbounded_channel();
+    let (_server, peer) = server(move |seen| match seen.header("last-event-id") {
+        None => {
+            let (response, feed) = fed_events();
+            feeds.send(feed).unwrap();
+            response
+        }
+        Some(_) => reply(405, "text/plain", ""),
+    })
+    .await;
+    let events = peer.events();
+    let mut is_heard = events.is_heard();
+    assert!(!*is_heard.borrow(), "it is not open yet");
+    let feed = within(opened.recv()).await.unwrap();
+    within(is_heard.wait_for(|is_heard| *is_heard))
+        .await
+        .unwrap();
+    feed.send(format!("id: 7\nretry: 10\n{}", event(NOTE)))
+        .unwrap();
+    drop(feed);
+    within(is_heard.wait_for(|is_heard| !*is_heard))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn ends_where_the_server_has_none() {
     for (status, body) in [
         (405, ""),
