@@ -2,6 +2,7 @@
 
 use gateway_core::plugin::AuditOutcome;
 use gateway_core::{ErrorKind, PluginError};
+use gateway_mcp::batch::BatchError;
 use gateway_mcp::message::ScanError;
 use gateway_mcp::version::{Era, Version};
 use gateway_mcp::{author, code};
@@ -158,6 +159,14 @@ impl Failure {
         Self::new(Reason::UnknownMethod, format!("method not found: {method}"))
     }
 
+    /// What every version but one says of a batch.
+    pub(crate) fn no_batches() -> Self {
+        Self::new(
+            Reason::Malformed,
+            "only sessions of protocol version 2025-03-26 have batches: send every message on its own",
+        )
+    }
+
     /// With the versions that are served, as the specification demands.
     pub(crate) fn unsupported_version(requested: &str) -> Self {
         let supported: Vec<_> = Version::SERVED
@@ -210,6 +219,14 @@ impl From<ScanError> for Failure {
             Reason::Malformed
         };
         let mut failure = Self::new(reason, error.to_string());
+        failure.code = error.code();
+        failure
+    }
+}
+
+impl From<BatchError> for Failure {
+    fn from(error: BatchError) -> Self {
+        let mut failure = Self::new(Reason::Malformed, error.to_string());
         failure.code = error.code();
         failure
     }
@@ -276,6 +293,6 @@ mod tests {
     #[test]
     fn an_unsupported_version_names_the_supported_ones() {
         let body = Failure::unsupported_version("1900-01-01").to_message(Some("1"));
-        insta::assert_snapshot!(std::str::from_utf8(&body).unwrap(), @r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported protocol version","data":{"supported":["2025-06-18","2025-11-25","2026-07-28"],"requested":"1900-01-01"}}}"#);
+        insta::assert_snapshot!(std::str::from_utf8(&body).unwrap(), @r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported protocol version","data":{"supported":["2025-03-26","2025-06-18","2025-11-25","2026-07-28"],"requested":"1900-01-01"}}}"#);
     }
 }

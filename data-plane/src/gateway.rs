@@ -15,6 +15,10 @@ use crate::snapshot::Tenants;
 pub struct Limits {
     /// The largest message that is taken, from clients and from servers.
     pub max_body_bytes: usize,
+    /// How many messages a client may send at once (2025-03-26), and how many requests of them are
+    /// under way at the same time.
+    pub max_batch: usize,
+    pub batch_concurrency: usize,
     /// How long a client may take to send a message.
     pub body_timeout: Duration,
     /// How long a request may take in all, unless its server has a `timeout` of its own.
@@ -31,6 +35,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 16 * 1024 * 1024,
+            max_batch: 100,
+            batch_concurrency: 16,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(300),
             plugin_timeout: Duration::from_secs(5),

@@ -1,6 +1,8 @@
 //! Streamable HTTP, server side: a POST becomes a message for the pipeline, and its reply a
 //! response. Both eras share one endpoint.
 
+mod batch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use gateway_core::{Deadline, RequestId};
 use gateway_mcp::header::MCP_SESSION_ID;
-use gateway_mcp::message::{Kind, Message};
+use gateway_mcp::message::{Kind, Message, ScanError};
 use gateway_mcp::params::Params;
 use gateway_mcp::sse;
 use gateway_mcp::version::Era;
@@ -70,9 +72,14 @@ async fn post(
         return refusal;
     }
     let deadline = Deadline::after(gateway.limits.request_timeout);
-    let message = match read_message(gateway, body, deadline).await {
-        Ok(message) => message,
+    let body = match read_body(gateway, body, deadline).await {
+        Ok(body) => body,
         Err(failure) => return failed(&failure, None, Era::Legacy),
+    };
+    let message = match Message::scan(body.clone()) {
+        Ok(message) => message,
+        Err(ScanError::Batch) => return batch::answer(gateway, endpoint, headers, &body).await,
+        Err(error) => return failed(&error.into(), None, Era::Legacy),
     };
     match message.kind() {
         Kind::Request => answer_request(gateway, endpoint, headers, message, deadline).await,
@@ -246,11 +253,11 @@ fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
     None
 }
 
-async fn read_message(
+async fn read_body(
     gateway: &Gateway,
     mut body: Incoming,
     deadline: Deadline,
-) -> Result<Message, Failure> {
+) -> Result<Bytes, Failure> {
     let limit = gateway.limits.max_body_bytes;
     let until = deadline.within(gateway.limits.body_timeout).instant();
     if body.size_hint().lower() > limit as u64 {
@@ -258,7 +265,7 @@ async fn read_message(
     }
     let read = Limited::new(&mut body, limit).collect();
     match tokio::time::timeout_at(until.into(), read).await {
-        Ok(Ok(collected)) => Ok(Message::scan(collected.to_bytes())?),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(refuse_size(body, limit).await),
         Ok(Err(error)) => {
             Err(Failure::new(Reason::Malformed, "the body ended early").caused_by(error))

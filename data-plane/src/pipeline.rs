@@ -4,6 +4,7 @@
 mod audit;
 mod authenticate;
 mod authorize;
+mod batch;
 mod forward;
 mod inject;
 mod list;
@@ -37,6 +38,7 @@ use crate::request::{ClientRequest, find_session, unknown_session};
 use crate::session::Session;
 
 pub(crate) use audit::AuditGate;
+pub(crate) use batch::answer_batch;
 use news::News;
 pub(crate) use reply::{EventStream, Reply};
 use route::Subject;
@@ -76,7 +78,7 @@ fn resumable(gateway: &Gateway, live: &LiveSession, mut events: EventStream) -> 
     let body = feed.read_on();
     drop(gateway.requests.spawn(async move {
         while let Some(message) = events.next().await {
-            feed.push(&message);
+            feed.deliver(&message).await;
         }
         feed.close();
     }));

@@ -42,13 +42,14 @@ impl Callbacks {
     /// Details beyond this are left out: they travel with every request.
     const MAX_BYTES: usize = 512;
 
-    /// Those of a client's capabilities, a raw JSON object.
-    pub(crate) fn of(capabilities: &str) -> Self {
+    /// Those of a client's capabilities, a raw JSON object, that its version has.
+    pub(crate) fn of(capabilities: &str, version: Version) -> Self {
         let bytes = capabilities.as_bytes();
         let Ok(fields) = Fields::scan(bytes, 0..bytes.len()) else {
             return Self::default();
         };
-        let declared = Self::KEYS.iter().filter_map(|key| {
+        let exists = |key: &&&str| **key != "elicitation" || version.has_elicitation();
+        let declared = Self::KEYS.iter().filter(exists).filter_map(|key| {
             let value = bytes.get(fields.get(key)?)?;
             let fits = value.len() <= Self::MAX_BYTES && value.starts_with(b"{");
             let value = if fits {
@@ -207,15 +208,10 @@ mod tests {
 
     fn begin(sessions: &Sessions, tenant: &str) -> (Session, String) {
         let user = "ada".parse().unwrap();
-        let callbacks = Callbacks::of(r#"{"roots":{"listChanged":true}}"#);
-        sessions
-            .begin(
-                &tenant.parse().unwrap(),
-                user,
-                Version::V2025_11_25,
-                callbacks,
-            )
-            .unwrap()
+        let version = Version::V2025_11_25;
+        let callbacks = Callbacks::of(r#"{"roots":{"listChanged":true}}"#, version);
+        let tenant = tenant.parse().unwrap();
+        sessions.begin(&tenant, user, version, callbacks).unwrap()
     }
 
     fn find(sessions: &Sessions, tenant: &str, token: &str) -> Option<Session> {
@@ -226,14 +222,16 @@ mod tests {
     fn keeps_what_a_client_can_be_asked_for_as_it_says_it() {
         let declared =
             r#"{"x":{"sampling":{}},"roots":{"listChanged":true},"elicitation":{"url":{}}}"#;
-        let callbacks = Callbacks::of(declared);
+        let callbacks = |text: &str| Callbacks::of(text, Version::V2025_06_18);
         assert_eq!(
-            callbacks.as_json(),
+            callbacks(declared).as_json(),
             r#"{"elicitation":{"url":{}},"roots":{"listChanged":true}}"#
         );
-        assert!(Callbacks::of("7").is_empty() && Callbacks::of("{}").is_empty());
+        let early = Callbacks::of(declared, Version::V2025_03_26);
+        assert_eq!(early.as_json(), r#"{"roots":{"listChanged":true}}"#);
+        assert!(callbacks("7").is_empty() && callbacks("{}").is_empty());
         let long = format!(r#"{{"sampling":{{"x":"{}"}}}}"#, "y".repeat(1000));
-        assert_eq!(Callbacks::of(&long).as_json(), r#"{"sampling":{}}"#);
+        assert_eq!(callbacks(&long).as_json(), r#"{"sampling":{}}"#);
     }
 
     #[test]

@@ -232,7 +232,7 @@ fn not_an_object(text: &str) -> ScanError {
     clippy::needless_pass_by_value,
     reason = "the shape that map_err asks for"
 )]
-fn not_json(error: serde_json::Error) -> ScanError {
+pub(crate) fn not_json(error: serde_json::Error) -> ScanError {
     ScanError::NotJson {
         reason: error.to_string(),
     }

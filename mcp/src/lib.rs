@@ -5,6 +5,7 @@
 //! places of the few fields that matter are found, and edits replace just those.
 
 pub mod author;
+pub mod batch;
 pub mod bridge;
 pub mod client;
 pub mod code;

@@ -36,6 +36,7 @@ impl Version {
 
     /// The versions the gateway's listener speaks with clients, oldest first.
     pub const SERVED: &[Version] = &[
+        Version::V2025_03_26,
         Version::V2025_06_18,
         Version::V2025_11_25,
         Version::V2026_07_28,
@@ -68,6 +69,16 @@ impl Version {
             | Version::V2025_11_25 => Era::Legacy,
             Version::V2026_07_28 => Era::Modern,
         }
+    }
+
+    /// Whether several messages may be sent at once, as one JSON array.
+    pub fn has_batches(self) -> bool {
+        self == Version::V2025_03_26
+    }
+
+    /// Whether servers may ask clients for what only their users can say.
+    pub fn has_elicitation(self) -> bool {
+        self >= Version::V2025_06_18
     }
 
     pub fn is_served(self) -> bool {
@@ -108,15 +119,14 @@ mod tests {
 
     #[test]
     fn grants_a_served_legacy_version_and_offers_the_latest_otherwise() {
-        assert_eq!(
-            Version::negotiate_legacy("2025-06-18"),
-            Version::V2025_06_18
-        );
-        assert_eq!(
-            Version::negotiate_legacy("2025-11-25"),
-            Version::V2025_11_25
-        );
-        for other in ["2024-11-05", "2025-03-26", "2026-07-28", "1.0", ""] {
+        for served in [
+            Version::V2025_03_26,
+            Version::V2025_06_18,
+            Version::V2025_11_25,
+        ] {
+            assert_eq!(Version::negotiate_legacy(served.as_str()), served);
+        }
+        for other in ["2024-11-05", "2026-07-28", "1.0", ""] {
             assert_eq!(Version::negotiate_legacy(other), Version::LATEST_LEGACY);
         }
     }

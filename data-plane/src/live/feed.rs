@@ -2,13 +2,16 @@
 //! and a client goes on where it stopped (2025-11-25, transports, "Resumability and Redelivery").
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use gateway_mcp::sse;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 /// How much of a stream is kept for clients that come back. What is older is lost to them.
 const KEPT_EVENTS: usize = 1_000;
@@ -16,6 +19,9 @@ const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many streams that have ended are kept for clients that come back.
 const KEPT_FEEDS: usize = 16;
+
+/// How long a reader may take nothing before it is taken for gone.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The stream of what belongs to no request; its id is never given to another one.
 const STANDING: u64 = 0;
@@ -41,6 +47,8 @@ pub(crate) struct Feed {
     kept: Mutex<Kept>,
     /// Counts what happens, to wake the reader.
     changes: watch::Sender<u64>,
+    /// Tells who waits for room that a reader has taken an event.
+    taken: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -125,7 +133,44 @@ impl Feed {
             id,
             kept: Mutex::default(),
             changes: watch::Sender::new(0),
+            taken: Notify::new(),
         }
+    }
+
+    /// Adds a message once the reader has left room for it, so that none is lost to one that is
+    /// slow. Nobody waits for a reader that is gone.
+    pub(crate) async fn deliver(&self, message: &[u8]) {
+        loop {
+            let mut taken = pin!(self.taken.notified());
+            // From here on nothing is missed that is taken after the look.
+            taken.as_mut().enable();
+            if self.changes.receiver_count() == 0 || self.has_room(message.len()) {
+                break;
+            }
+            let waiting = async {
+                tokio::select! {
+                    () = taken => {}
+                    () = self.changes.closed() => {}
+                }
+            };
+            if timeout(READER_PATIENCE, waiting).await.is_err() {
+                break;
+            }
+        }
+        self.push(message);
+    }
+
+    /// Whether a message can be kept without giving up one that no reader has seen.
+    fn has_room(&self, length: usize) -> bool {
+        self.kept.lock().is_ok_and(|kept| {
+            let seen = usize::try_from(kept.given.saturating_sub(kept.first)).unwrap_or(usize::MAX);
+            let (mut unseen, mut bytes) = (0, length);
+            for event in kept.events.iter().skip(seen) {
+                unseen += 1;
+                bytes = bytes.saturating_add(event.len());
+            }
+            kept.closed || unseen == 0 || (unseen < KEPT_EVENTS && bytes <= KEPT_BYTES)
+        })
     }
 
     /// Adds a message. What no reader has seen and there is no more room for is lost.
@@ -201,6 +246,7 @@ impl Feed {
             Some(event) => {
                 let next = number.saturating_add(1);
                 kept.given = kept.given.max(next);
+                self.taken.notify_waiters();
                 Found::Event(event, next)
             }
             None if kept.closed => Found::End,
@@ -256,6 +302,32 @@ mod tests {
         assert!(text(&reader.next().await.unwrap()).contains("news"));
         feeds.close();
         assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_to_a_reader_that_is_slow() {
+        const COUNT: usize = 3 * KEPT_EVENTS;
+        let feeds = Feeds::default();
+        let feed = feeds.open();
+        let reader = feed.read(0);
+        let writing = async {
+            for number in 0..COUNT {
+                feed.deliver(number.to_string().as_bytes()).await;
+            }
+            feed.close();
+        };
+        let ((), read) = tokio::join!(writing, reader.count());
+        assert_eq!(read, COUNT);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_reader_that_is_gone() {
+        let feed = Feeds::default().open();
+        drop(feed.read(0));
+        for _ in 0..=KEPT_EVENTS {
+            feed.deliver(b"x").await;
+        }
+        assert_eq!(feed.kept.lock().unwrap().events.len(), KEPT_EVENTS);
     }
 
     #[test]

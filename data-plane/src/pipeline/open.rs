@@ -56,7 +56,7 @@ pub(super) async fn initialize(
         )
     })?;
     let version = Version::negotiate_legacy(&params.protocol_version);
-    let callbacks = Callbacks::of(params.capabilities.get());
+    let callbacks = Callbacks::of(params.capabilities.get(), version);
     let (tenant, user) = (&request.endpoint.tenant, caller.principal.user_id.clone());
     let begun = gateway.sessions.begin(tenant, user, version, callbacks);
     let Some((_, session_id)) = begun else {

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
+use crate::batch::cut;
 use crate::message::{Kind, Message, ScanError};
+
+/// How many messages a server may send at once.
+const MOST: usize = 10_000;
 
 /// Reads the text's first message; those that follow it go to the end of `waiting`.
 ///
@@ -18,13 +21,12 @@ pub(super) fn read_messages(
         Err(ScanError::Batch) => {}
         outcome => return outcome,
     }
-    let parts: Vec<&RawValue> =
-        serde_json::from_slice(&text).map_err(|error| ScanError::NotJson {
-            reason: error.to_string(),
-        })?;
-    let mut messages = Vec::with_capacity(parts.len());
-    for part in parts {
-        messages.push(Message::scan(text.slice_ref(part.get().as_bytes()))?);
+    let places = cut(&text, MOST).map_err(|error| ScanError::NotMessage {
+        reason: error.to_string(),
+    })?;
+    let mut messages = Vec::with_capacity(places.len());
+    for place in places {
+        messages.push(Message::scan(text.slice(place))?);
     }
     messages.sort_by_key(|message| message.kind() == Kind::Response);
     let mut messages = messages.into_iter();

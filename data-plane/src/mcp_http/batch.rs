@@ -1,0 +1,68 @@
+//! A POST of several messages at once, which clients of 2025-03-26 may send.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_core::RequestId;
+use gateway_mcp::batch;
+use gateway_mcp::header::{MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
+use gateway_mcp::message::Message;
+use gateway_mcp::version::{Era, Version};
+use http::{HeaderMap, Response};
+
+use super::{accepted, failed, respond};
+use crate::Gateway;
+use crate::body::ReplyBody;
+use crate::endpoint::Endpoint;
+use crate::error::Failure;
+use crate::pipeline;
+use crate::request::find_session;
+use crate::session::Session;
+
+/// Answers the array `text`: with a stream of events if there are requests in it, one message in
+/// each event. An array as an event is what the official clients do not read, and an array as the
+/// whole body would keep the first answer back until the last one is there.
+pub(super) async fn answer(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    text: &Bytes,
+) -> Response<ReplyBody> {
+    let answered = match read(gateway, &endpoint, &headers, text) {
+        Ok((session, messages)) => {
+            pipeline::answer_batch(gateway, &endpoint, &headers, session, messages).await
+        }
+        Err(failure) => Err(failure),
+    };
+    match answered {
+        Ok(Some(reply)) => respond(reply),
+        Ok(None) => accepted(),
+        Err(failure) => {
+            let id = RequestId::new(uuid::Uuid::now_v7().to_string());
+            pipeline::record_refusal(gateway, &endpoint, &id, "", &failure).await;
+            failed(&failure, None, Era::Legacy)
+        }
+    }
+}
+
+/// The session that a batch belongs to, and its messages.
+fn read(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    text: &Bytes,
+) -> Result<(Session, Vec<Message>), Failure> {
+    let named = headers
+        .get(MCP_PROTOCOL_VERSION)
+        .and_then(|version| Version::parse(version.to_str().ok()?));
+    let is_modern = named.is_some_and(|version| version.era() == Era::Modern);
+    if is_modern || !headers.contains_key(MCP_SESSION_ID) {
+        return Err(Failure::no_batches());
+    }
+    let session = find_session(endpoint, headers, &gateway.sessions)?;
+    if !session.version.has_batches() {
+        return Err(Failure::no_batches());
+    }
+    let messages = batch::scan(text, gateway.limits.max_batch)?;
+    Ok((session, messages))
+}
