@@ -10,6 +10,7 @@ mod deadline;
 mod error;
 mod id;
 mod name;
+mod pattern;
 mod principal;
 mod uri;
 
@@ -19,6 +20,7 @@ pub use deadline::Deadline;
 pub use error::{ErrorKind, PluginError};
 pub use id::{InvalidName, ProfileName, Revision, ServerName, TenantId, UserId};
 pub use name::{ExposedName, MAX_EXPOSED_LENGTH, SEPARATOR};
+pub use pattern::Pattern;
 pub use principal::Principal;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use uri::ExposedUri;

@@ -1,7 +1,6 @@
 //! What an endpoint shows of its servers, and under which names. A server never learns the names
 //! that clients see, and clients of an aggregating endpoint never those that servers use.
 
-mod pattern;
 mod profile;
 mod results;
 

@@ -10,6 +10,7 @@ mod json_lines;
 mod line_writer;
 mod none;
 mod noop;
+mod rules;
 
 pub(crate) use all_must_allow::AllMustAllow;
 pub(crate) use always_allow::AlwaysAllow;
@@ -22,3 +23,4 @@ pub(crate) use json_lines::JsonLines;
 pub(crate) use line_writer::{LineWriter, Outputs};
 pub(crate) use none::NotConfigured;
 pub(crate) use noop::Noop;
+pub(crate) use rules::Rules;

@@ -29,7 +29,7 @@ fn plugins_over_mcp_say_what_is_missing() {
     insta::assert_snapshot!(missing(include_str!("examples/over_mcp.yaml")).unwrap(), @r"
     5:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
     10:5: plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
-    17:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow`
+    17:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     ");
 }
 
@@ -44,6 +44,6 @@ fn the_kubernetes_example_says_what_is_missing() {
     4:5: plugins.auth_provider.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
     8:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
     12:5: plugins.auth_proxy.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `auth_proxy` out, and no credentials are put into requests
-    20:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow`
+    20:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     ");
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use gateway_core::config::ToolFilter;
-use gateway_core::{ExposedName, SEPARATOR, ServerName};
-
-use super::pattern::Pattern;
+use gateway_core::{ExposedName, Pattern, SEPARATOR, ServerName};
 
 /// Which tools a profile shows, and which have other names there.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use gateway_core::plugin::{
 };
 
 use crate::in_memory::{
-    AlwaysAllow, ApiKeys, DesktopImplicit, JsonLines, Noop, NotConfigured, Outputs,
+    AlwaysAllow, ApiKeys, DesktopImplicit, JsonLines, Noop, NotConfigured, Outputs, Rules,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -89,11 +89,18 @@ pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
     },
 ];
 
-pub(super) const POLICY_EVALUATORS: &[Implementation<dyn PolicyEvaluator>] = &[Implementation {
-    name: "always-allow",
-    validate: no_settings,
-    build: |_| Ok(Arc::new(AlwaysAllow)),
-}];
+pub(super) const POLICY_EVALUATORS: &[Implementation<dyn PolicyEvaluator>] = &[
+    Implementation {
+        name: "always-allow",
+        validate: no_settings,
+        build: |_| Ok(Arc::new(AlwaysAllow)),
+    },
+    Implementation {
+        name: "rules",
+        validate: |settings| wrong(Rules::new(settings)),
+        build: |parts| Ok(Arc::new(Rules::new(parts.settings)?)),
+    },
+];
 
 pub(super) const MCP_PROVISIONERS: &[Implementation<dyn McpProvisioner>] = &[Implementation {
     name: NotConfigured::NAME,

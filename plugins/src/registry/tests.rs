@@ -79,7 +79,7 @@ plugins:
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
     plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout` and `stderr`
     plugins.audit_sink[2].durability: `disk` needs an audit spool, which this version does not have yet: `stderr` writes each event before the request is answered, which is `process`
-    plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow`
+    plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow` and `rules`
     plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop`
     ");
 }
@@ -101,7 +101,7 @@ plugins:
     plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
     plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
-    plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow`
+    plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
     plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop`
     ");

@@ -12,8 +12,8 @@ use gateway_core::{Credential, ExposeSecret, Principal, SecretString, UserId};
 
 use super::*;
 use crate::in_memory::{
-    AllMustAllow, AlwaysAllow, ApiKeys, DenyAll, DesktopImplicit, EverySink, JsonLines, LineWriter,
-    Noop, NotConfigured,
+    self, AllMustAllow, AlwaysAllow, ApiKeys, DenyAll, DesktopImplicit, EverySink, JsonLines,
+    LineWriter, Noop, NotConfigured,
 };
 use crate::{NewKey, new_key};
 
@@ -174,6 +174,12 @@ async fn policy_passes() {
         denied: all.allowed,
     };
     passed(&policy_evaluator(Arc::new(DenyAll), none).await, 0);
+    let settings = serde_json::json!({ "rules": [
+        { "effect": "deny", "names": ["write"] },
+        { "effect": "allow", "users": ["ada"], "servers": ["files"], "kinds": ["tool"] },
+    ] });
+    let evaluator = in_memory::Rules::new(&serde_json::from_value(settings).unwrap()).unwrap();
+    passed(&policy_evaluator(Arc::new(evaluator), rules()).await, 0);
     let both = AllMustAllow::new(vec![
         ("all".into(), Arc::new(AlwaysAllow)),
         ("some".into(), Arc::new(working::NoWrites)),

@@ -2,16 +2,17 @@
 
 /// A pattern as the configuration spells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    /// Takes any text; every text is a pattern.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Whether the whole name matches. Takes time in proportion to the product of the lengths at
     /// the most, whatever the pattern.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
             return false;
