@@ -34,6 +34,24 @@ fn paths(method: &str) -> &'static [&'static [Step]] {
             ],
             &[Field("result"), Field("_meta"), Field("ui/resourceUri")],
         ],
+        // A task that has ended carries what the tool gave.
+        "tasks/get" => &[
+            &[
+                Field("result"),
+                Field("result"),
+                Field("content"),
+                Each,
+                Field("uri"),
+            ],
+            &[
+                Field("result"),
+                Field("result"),
+                Field("content"),
+                Each,
+                Field("resource"),
+                Field("uri"),
+            ],
+        ],
         "prompts/get" => &[
             &[
                 Field("result"),
@@ -53,7 +71,10 @@ fn paths(method: &str) -> &'static [&'static [Step]] {
                 Field("uri"),
             ],
         ],
-        "resources/read" => &[&[Field("result"), Field("contents"), Each, Field("uri")]],
+        "resources/read" => &[
+            &[Field("result"), Field("contents"), Each, Field("uri")],
+            &[Field("error"), Field("data"), Field("uri")],
+        ],
         "notifications/resources/updated" => &[&[Field("params"), Field("uri")]],
         _ => &[],
     }
@@ -158,6 +179,20 @@ mod tests {
         let expected = begun.replace("t-1", "maps__t-1");
         assert_eq!(exposed(begun, "tools/call"), expected);
         assert_eq!(exposed(begun, "tasks/get"), expected);
+    }
+
+    #[test]
+    fn links_in_what_a_task_gave_lead_through_the_gateway() {
+        let ended = r#"{"jsonrpc":"2.0","id":1,"result":{"status":"completed","result":{"content":[{"type":"resource_link","uri":"a:b"},{"type":"resource","resource":{"uri":"a:c"}}]}}}"#;
+        let expected = ended.replace("\"a:", "\"maps+a:");
+        assert_eq!(exposed(ended, "tasks/get"), expected);
+    }
+
+    #[test]
+    fn what_is_not_found_is_what_the_client_asked_for() {
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"a:b","data":{"uri":"a:b"}}}"#;
+        let expected = error.replace(r#""uri":"a:b""#, r#""uri":"maps+a:b""#);
+        assert_eq!(exposed(error, "resources/read"), expected);
     }
 
     #[test]
