@@ -34,10 +34,11 @@ use crate::live::LiveSession;
 use crate::session::SessionId;
 use attending::attend;
 use catalog::Catalog;
+use hearing::overhear;
 use private::PrivatePeers;
 use supervisor::{Link, Links, Supervisor};
 
-pub(crate) use attending::pose;
+pub(crate) use attending::{pose, take_back};
 pub(crate) use changes::Changes;
 pub(crate) use private::SessionKey;
 pub use target::Commands;
@@ -288,14 +289,30 @@ impl Upstream {
             )
         };
         let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
-        if let (true, Some(live)) = (is_new, live) {
-            let (name, live) = (self.name().clone(), Arc::clone(live));
-            if let Some(level) = live.level() {
-                set_level(&peer, &level).await;
-            }
-            drop(self.tasks.spawn(attend(name, Arc::downgrade(&peer), live)));
+        if is_new {
+            self.listen_to(&peer, live.filter(|_| key.is_of_one_session()))
+                .await;
         }
         Ok(peer)
+    }
+
+    /// Takes care of what a server says on a connection that is not shared: to the session that
+    /// it belongs to, or, if it belongs to none, as on a shared one.
+    async fn listen_to(&self, peer: &Arc<Peer>, live: Option<&Arc<LiveSession>>) {
+        let events = peer.events();
+        let (name, changes) = (self.name().clone(), self.links.changes_sender());
+        let Some(live) = live else {
+            let label = peer.name().to_owned();
+            let hearing = async move { overhear(&label, events, &changes).await };
+            drop(self.tasks.spawn(hearing));
+            return;
+        };
+        peer.serve_one_client();
+        if let Some(level) = live.level() {
+            set_level(peer, &level).await;
+        }
+        let (peer, live) = (Arc::downgrade(peer), Arc::clone(live));
+        drop(self.tasks.spawn(attend(name, peer, events, live, changes)));
     }
 
     /// Whose connection a request uses; `None`: everybody's. Left to itself, a server that gives

@@ -7,6 +7,7 @@
 
 mod abandon;
 mod answer;
+mod asides;
 mod batch;
 mod callback;
 mod child;
@@ -205,6 +206,21 @@ impl Peer {
             },
             Transport::Sse(link) => link.events(),
             Transport::Child(link) => link.events(),
+        }
+    }
+
+    /// Says that all requests to come are one client's, so that what a legacy server says or asks
+    /// without naming a request can come in the exchange of the request that is under way. What
+    /// comes while there is none is left to [`Peer::events`].
+    pub fn serve_one_client(&self) {
+        match &self.transport {
+            Transport::Http { terms, .. } => {
+                if let Some(session) = terms.session() {
+                    session.serve_one_client();
+                }
+            }
+            Transport::Sse(link) => link.serve_one_client(),
+            Transport::Child(link) => link.serve_one_client(),
         }
     }
 

@@ -59,6 +59,19 @@ impl Questions {
         Some(question.with_id(&id))
     }
 
+    /// Takes back a question that a server asked under its own id; the id under which the client
+    /// knows it. `None` when it is answered already.
+    pub(crate) fn take_back(&self, peer: &Arc<Peer>, own: &str) -> Option<String> {
+        let mut open = self.open.lock().ok()?;
+        let is_it = |question: &Question| {
+            question.id == own && Weak::ptr_eq(&question.peer, &Arc::downgrade(peer))
+        };
+        let found = open.by_id.iter().find(|(_, question)| is_it(question));
+        let id = found.map(|(id, _)| id.clone())?;
+        open.by_id.remove(&id);
+        Some(id)
+    }
+
     /// Who asked what the client answers, and the answer under the server's own id. `None` when
     /// nobody asked, the question is answered already, or the server is gone.
     pub(crate) fn answer(&self, answer: &Message) -> Option<(Arc<Peer>, Message)> {

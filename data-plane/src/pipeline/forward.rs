@@ -23,7 +23,7 @@ use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_links;
 use crate::live::Call;
 use crate::request::ClientRequest;
-use crate::upstream::{SessionKey, Upstream, UpstreamError, pose};
+use crate::upstream::{SessionKey, Upstream, UpstreamError, pose, take_back};
 
 /// What came back for a call.
 pub(crate) enum Answer {
@@ -139,19 +139,30 @@ impl Incoming {
                 let carried = self.carry_over(message)?;
                 Ok(Received::Response(self.expose(carried)))
             }
-            Kind::Notification if self.goes_on(&message) => Ok(Received::Notification(message)),
+            Kind::Notification if self.goes_on(&message) => {
+                let told = self.tell(message);
+                Ok(told.map_or(Received::Nothing, Received::Notification))
+            }
             Kind::Notification => Ok(Received::Nothing),
             Kind::Request => self.ask(&message).await,
         }
     }
 
     /// A question of the server goes to the client whose call caused it.
-    async fn ask(&self, question: &Message) -> Result<Received, Failure> {
+    async fn ask(&mut self, question: &Message) -> Result<Received, Failure> {
         let Some(call) = &self.call else {
             return Ok(Received::Nothing);
         };
         let posed = pose(&self.peer, call.live(), question).await;
         Ok(posed.map_or(Received::Nothing, Received::Notification))
+    }
+
+    /// A notification as the client is told it.
+    fn tell(&self, notification: Message) -> Option<Message> {
+        if notification.method() != Some("notifications/cancelled") {
+            return Some(notification);
+        }
+        take_back(&self.peer, self.call.as_ref()?.live(), &notification)
     }
 
     /// Within one era everything goes on; across eras what both have.

@@ -1,15 +1,20 @@
 //! Attends to a connection that belongs to one client session: what the server says or asks on it
-//! without naming a request is for that client.
+//! while none of the session's calls is under way is for that client all the same.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gateway_core::{Deadline, ServerName};
-use gateway_mcp::client::Peer;
+use gateway_mcp::client::{EventReceiver, Peer};
 use gateway_mcp::message::{Kind, Message};
+use gateway_mcp::place::Step::Field;
+use gateway_mcp::place::find;
+use gateway_mcp::splice::Splice;
 use gateway_mcp::{author, code};
+use tokio::sync::watch;
 use tracing::debug;
 
+use super::changes::Changes;
 use crate::exposure::expose_links;
 use crate::live::LiveSession;
 
@@ -17,23 +22,28 @@ use crate::live::LiveSession;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passes on what comes, until the connection ends.
-pub(super) async fn attend(server: ServerName, peer: Weak<Peer>, live: Arc<LiveSession>) {
-    let Some(mut events) = peer.upgrade().map(|peer| peer.events()) else {
-        return;
-    };
+pub(super) async fn attend(
+    server: ServerName,
+    peer: Weak<Peer>,
+    mut events: EventReceiver,
+    live: Arc<LiveSession>,
+    changes: watch::Sender<Changes>,
+) {
     while let Some(message) = events.recv().await {
         let Some(peer) = peer.upgrade() else { return };
-        if message.kind() == Kind::Request {
-            if let Some(question) = pose(&peer, &live, &message).await {
-                live.feeds.standing().push(question.bytes());
+        let told = match (message.kind(), message.method()) {
+            (Kind::Request, _) => pose(&peer, &live, &message).await,
+            (_, Some("notifications/cancelled")) => take_back(&peer, &live, &message),
+            // Clients are told together with all the others, so that nobody is told twice.
+            (_, method) if Changes::count(&changes, method) => None,
+            (_, method) if live.names_servers() => {
+                let method = method.unwrap_or_default().to_owned();
+                Some(expose_links(message, &method, &server))
             }
-        } else {
-            let method = message.method().unwrap_or_default().to_owned();
-            let message = match live.names_servers() {
-                true => expose_links(message, &method, &server),
-                false => message,
-            };
-            live.feeds.standing().push(message.bytes());
+            _ => Some(message),
+        };
+        if let Some(told) = told {
+            live.feeds.standing().push(told.bytes());
         }
     }
 }
@@ -53,4 +63,21 @@ pub(crate) async fn pose(
         }
     }
     posed
+}
+
+/// The cancellation of a server's question, by the id that the client knows it by. `None` when the
+/// client knows no such question any more.
+pub(crate) fn take_back(
+    peer: &Arc<Peer>,
+    live: &LiveSession,
+    cancelled: &Message,
+) -> Option<Message> {
+    let bytes = cancelled.bytes();
+    let place = [Field("params"), Field("requestId")];
+    let range = find(bytes, 0..bytes.len(), &place).pop()?;
+    let own = std::str::from_utf8(bytes.get(range.clone())?).ok()?;
+    let id = live.questions.take_back(peer, own)?;
+    let mut splice = Splice::new(bytes);
+    splice.replace(range, id);
+    cancelled.edited(splice).ok()
 }

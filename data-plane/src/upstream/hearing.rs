@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use gateway_core::Deadline;
-use gateway_mcp::client::{ClientError, Peer};
+use gateway_mcp::client::{ClientError, EventReceiver, Peer};
 use gateway_mcp::message::Message;
 use gateway_mcp::version::Era;
 use tokio::sync::watch;
@@ -33,9 +33,17 @@ pub(super) async fn hear(peer: &Peer, changes: &watch::Sender<Changes>) -> Infal
 }
 
 async fn hear_legacy(peer: &Peer, changes: &watch::Sender<Changes>) {
-    let mut events = peer.events();
+    overhear(peer.name(), peer.events(), changes).await;
+}
+
+/// Takes note of what a server says on a connection that belongs to no client's session.
+pub(super) async fn overhear(
+    server: &str,
+    mut events: EventReceiver,
+    changes: &watch::Sender<Changes>,
+) {
     while let Some(message) = events.recv().await {
-        take(peer, &message, changes);
+        take(server, &message, changes);
     }
 }
 
@@ -76,16 +84,16 @@ async fn subscribe(
             return Ok(Heard::Nothing);
         }
         *pause = FIRST_PAUSE;
-        take(peer, &message, changes);
+        take(peer.name(), &message, changes);
     }
     Ok(Heard::Response)
 }
 
-fn take(peer: &Peer, message: &Message, changes: &watch::Sender<Changes>) {
+fn take(server: &str, message: &Message, changes: &watch::Sender<Changes>) {
     let method = message.method();
     if !Changes::count(changes, method) && method == Some("notifications/message") {
         // A log line that belongs to no request is nobody's but the operator's.
         let line = message.params().unwrap_or_default();
-        info!(target: "mcp_server", server = peer.name(), "log: {line}");
+        info!(target: "mcp_server", server, "log: {line}");
     }
 }

@@ -53,6 +53,11 @@ impl SessionKey {
         }
     }
 
+    /// Whether everything on such a connection is on account of one client.
+    pub(super) fn is_of_one_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// The same for all of a user's sessions, of which none can be asked anything.
     pub(super) fn per_user(&self) -> Self {
         Self {

@@ -61,13 +61,18 @@ pub(super) struct Outage {
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     state: watch::Receiver<Link>,
-    changes: watch::Receiver<Changes>,
+    changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
 }
 
 impl Links {
     /// Tells when the server's lists change.
     pub(super) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
+    }
+
+    /// By which it is told that they have changed.
+    pub(super) fn changes_sender(&self) -> watch::Sender<Changes> {
         self.changes.clone()
     }
 
@@ -161,11 +166,11 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) fn new(target: Arc<Target>, stop: CancellationToken) -> (Self, Links) {
         let (state, link) = watch::channel(Link::Starting(Instant::now()));
-        let (changes, counts) = watch::channel(Changes::default());
+        let changes = watch::Sender::new(Changes::default());
         let wanted = Arc::new(Notify::new());
         let links = Links {
             state: link,
-            changes: counts,
+            changes: changes.clone(),
             wanted: Arc::clone(&wanted),
         };
         let supervisor = Self {

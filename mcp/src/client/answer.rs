@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::batch::read_messages;
 use super::endpoint::HttpEndpoint;
 use super::error::{ClientError, excerpt};
-use super::identity::Identity;
+use super::identity::answers;
 use super::stream::{EventBody, EventStream, Resumption};
 use crate::message::{Message, ScanError};
 
@@ -42,7 +42,7 @@ impl HttpAnswer {
     pub(super) async fn open(
         endpoint: &HttpEndpoint,
         response: Response<Incoming>,
-        identity: &Identity,
+        wire: u64,
         in_session: bool,
         resumption: Option<Resumption>,
     ) -> Result<Self, ClientError> {
@@ -61,9 +61,7 @@ impl HttpAnswer {
         }
         match error {
             // Credentials are the connection's business, whatever the body calls it.
-            Some(error)
-                if !is_about_credentials(head.status) && identity.is_answered_by(&error) =>
-            {
+            Some(error) if !is_about_credentials(head.status) && answers(&error, wire) => {
                 Ok(Self::Ready(VecDeque::from([error])))
             }
             _ => Err(status_error(endpoint, head.status, &text)),

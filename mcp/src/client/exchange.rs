@@ -1,14 +1,17 @@
 //! One request's exchange with a server: what comes back, in order, until the response.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use gateway_core::Deadline;
 use http::{HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use super::abandon::Abandon;
 use super::answer::HttpAnswer;
+use super::asides::Asides;
 use super::error::ClientError;
 use super::identity::Identity;
 use super::pending::Arrivals;
@@ -18,8 +21,9 @@ use crate::message::{Kind, Message};
 /// meanwhile, in order; then the response.
 ///
 /// A server's question is a message of kind request under the server's own id; its answer goes to
-/// [`Peer::respond`](super::Peer::respond). Only questions that are known to belong to the request
-/// come here: those on its own stream over HTTP.
+/// [`Peer::respond`](super::Peer::respond). Only questions that are known to be for the request's
+/// sender come here: those on its own stream over HTTP, and, where the peer is one client's
+/// ([`Peer::serve_one_client`](super::Peer::serve_one_client)), those that name no request.
 ///
 /// Dropped before the response, it tells the server that nobody waits any more, in the way of the
 /// server's protocol version. It keeps the peer's child or session alive meanwhile.
@@ -32,12 +36,17 @@ pub struct Exchange {
     session_id: Option<HeaderValue>,
     // Dropped before `abandon`: an open connection ends before the cancellation is sent.
     answers: Answers,
+    /// What may come beside an HTTP server's own answer.
+    asides: Option<Asides>,
+    /// Came already, and is to be given to the caller next.
+    ready: VecDeque<Message>,
     abandon: Option<Abandon>,
 }
 
 /// Where an exchange's messages come from.
-#[derive(Debug)]
 pub(super) enum Answers {
+    /// An HTTP server has not begun to answer, but said something beside it.
+    Opening(BoxFuture<'static, Result<HttpAnswer, ClientError>>),
     Http(HttpAnswer),
     /// On a channel that all requests share.
     Shared(Arrivals),
@@ -67,8 +76,18 @@ impl Exchange {
             status: None,
             session_id: None,
             answers,
+            asides: None,
+            ready: VecDeque::new(),
             abandon,
         }
+    }
+
+    /// With the place at which something comes beside the answer, and what came there already.
+    pub(super) fn with_asides(mut self, asides: Option<Asides>, first: Option<Message>) -> Self {
+        self.ready
+            .extend(first.map(|first| self.identity.restore(first)));
+        self.asides = asides;
+        self
     }
 
     pub(super) fn with_head(self, status: StatusCode, session_id: Option<HeaderValue>) -> Self {
@@ -100,7 +119,8 @@ impl Exchange {
         }
     }
 
-    /// The status of an HTTP server's answer; `None` for a command.
+    /// The status of an HTTP server's answer; `None` for a command, and while the answer has not
+    /// begun.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
@@ -110,8 +130,11 @@ impl Exchange {
     /// Loses nothing when it is dropped before it is done.
     pub async fn next(&mut self) -> Option<Result<Message, ClientError>> {
         loop {
-            let message = match self.arrival().await? {
-                Ok(message) => message,
+            if let Some(message) = self.ready.pop_front() {
+                return Some(Ok(message));
+            }
+            let (message, is_settled) = match self.arrival().await? {
+                Ok(arrival) => arrival,
                 Err(error) => {
                     // A server that is late has to be told that nobody waits any more.
                     if error.is_deadline() {
@@ -130,12 +153,17 @@ impl Exchange {
                     {
                         answer.recycle();
                     }
+                    // What came before the response is given to the caller before it.
+                    let asides = self.asides.take().map(Asides::close).unwrap_or_default();
+                    let asides = asides.into_iter().map(|aside| self.identity.restore(aside));
+                    self.ready.extend(asides);
+                    self.ready.push_back(self.identity.restore(message));
                     self.finish();
-                    return Some(Ok(self.identity.restore(message)));
                 }
                 Kind::Response => {
                     tracing::debug!(server = %self.server, "dropped a response to another request");
                 }
+                Kind::Request if is_settled => return Some(Ok(message)),
                 Kind::Request => {
                     if let Some(question) = self.settle(message) {
                         return Some(Ok(question));
@@ -146,11 +174,25 @@ impl Exchange {
         }
     }
 
-    async fn arrival(&mut self) -> Option<Result<Message, ClientError>> {
-        let Some(deadline) = self.deadline else {
-            return self.answers.next(&self.server).await;
+    /// What comes next, and whether it is settled that it is for the caller.
+    async fn arrival(&mut self) -> Option<Result<(Message, bool), ClientError>> {
+        let is_shared = matches!(self.answers, Answers::Shared(_));
+        let answer = self.answers.next(&self.server);
+        let next = async {
+            let answer = match &mut self.asides {
+                Some(asides) => tokio::select! {
+                    biased;
+                    aside = asides.next() => return Some(Ok((aside, true))),
+                    answer = answer => answer,
+                },
+                None => answer.await,
+            };
+            answer.map(|answer| answer.map(|message| (message, is_shared)))
         };
-        match timeout(deadline.remaining(), self.answers.next(&self.server)).await {
+        let Some(deadline) = self.deadline else {
+            return next.await;
+        };
+        match timeout(deadline.remaining(), next).await {
             Ok(arrival) => arrival,
             Err(_) => Some(Err(ClientError::DeadlineExceeded {
                 server: self.server.clone(),
@@ -204,6 +246,7 @@ impl Exchange {
 
     fn finish(&mut self) {
         self.answers = Answers::Over;
+        self.asides = None;
         if let Some(mut abandon) = self.abandon.take() {
             abandon.set_tell(false);
         }
@@ -222,13 +265,19 @@ impl fmt::Debug for Exchange {
 impl Answers {
     /// The next message; `None` once it is over. Loses nothing when dropped before it is done.
     async fn next(&mut self, server: &Arc<str>) -> Option<Result<Message, ClientError>> {
+        if let Self::Opening(opening) = self {
+            match opening.await {
+                Ok(answer) => *self = Self::Http(answer),
+                Err(error) => return Some(Err(error)),
+            }
+        }
         match self {
             Self::Http(answer) => Some(answer.next(server).await),
             Self::Shared(arrivals) => {
                 let arrival = arrivals.next().await?;
                 Some(arrival.map_err(|end| end.interrupt(server)))
             }
-            Self::Over => None,
+            Self::Opening(_) | Self::Over => None,
         }
     }
 }

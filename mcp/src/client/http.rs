@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use gateway_core::Deadline;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use super::abandon::Abandon;
 use super::answer::{HttpAnswer, refusal};
+use super::asides::Asides;
 use super::endpoint::HttpEndpoint;
 use super::error::ClientError;
 use super::exchange::{Answers, Exchange};
@@ -89,40 +93,40 @@ impl HttpLink {
         let protocol = terms
             .headers(&outgoing)
             .map_err(|source| self.unsendable(source))?;
+        let session = terms.session();
+        let asides = session.and_then(|session| session.asides(wire, message, &identity));
         // From here on a caller that goes away while waiting cancels the request.
         let mut abandon = terms
             .session()
             .map(|session| Abandon::session(session.clone(), headers.clone(), wire));
-        let opening = async {
-            let response = self
-                .endpoint
-                .post(&headers, protocol, outgoing.into_bytes())
-                .await?;
-            let status = response.status();
-            let session_id = response.headers().get(MCP_SESSION_ID).cloned();
-            let answer = HttpAnswer::open(
-                &self.endpoint,
-                response,
-                &identity,
-                terms.have_session_id(),
-                self.resumption(terms, &headers),
-            )
-            .await?;
-            Ok((status, session_id, answer))
+        let opening = Opening {
+            endpoint: self.endpoint.clone(),
+            wire,
+            in_session: terms.have_session_id(),
+            resumption: self.resumption(terms, &headers),
         };
-        let Ok(opened) = timeout(deadline.remaining(), opening).await else {
-            return Err(self.deadline_exceeded());
-        };
-        let (status, session_id, answer) = opened.inspect_err(|_| {
-            if let Some(abandon) = &mut abandon {
-                abandon.set_tell(false);
-            }
-        })?;
+        let opening = opening.run(headers, protocol, outgoing.into_bytes());
+        let first = timeout(deadline.remaining(), first_of(opening, asides));
+        let first = first.await.map_err(|_| self.deadline_exceeded())?;
         let name = self.endpoint.name().clone();
-        Ok(
-            Exchange::new(name, identity, deadline, Answers::Http(answer), abandon)
-                .with_head(status, session_id),
-        )
+        let exchange = |answers, abandon| Exchange::new(name, identity, deadline, answers, abandon);
+        match first {
+            First::Answer(Ok(opened), asides) => {
+                Ok(exchange(Answers::Http(opened.answer), abandon)
+                    .with_head(opened.status, opened.session_id)
+                    .with_asides(asides, None))
+            }
+            First::Answer(Err(error), _) => {
+                if let Some(abandon) = &mut abandon {
+                    abandon.set_tell(false);
+                }
+                Err(error)
+            }
+            First::Aside(aside, opening, asides) => {
+                Ok(exchange(Answers::Opening(opening), abandon)
+                    .with_asides(Some(asides), Some(aside)))
+            }
+        }
     }
 
     /// Sends a message that wants no response: a notification, or a response.
@@ -172,6 +176,70 @@ impl HttpLink {
             sent: true,
         }
     }
+}
+
+/// A request that is being sent, until its answer has begun.
+struct Opening {
+    endpoint: Arc<HttpEndpoint>,
+    wire: u64,
+    in_session: bool,
+    resumption: Option<Resumption>,
+}
+
+/// An answer that has begun.
+struct Opened {
+    status: StatusCode,
+    session_id: Option<HeaderValue>,
+    answer: HttpAnswer,
+}
+
+impl Opening {
+    async fn run(
+        self,
+        extra: HeaderMap,
+        protocol: HeaderMap,
+        body: Bytes,
+    ) -> Result<Opened, ClientError> {
+        let response = self.endpoint.post(&extra, protocol, body).await?;
+        let status = response.status();
+        let session_id = response.headers().get(MCP_SESSION_ID).cloned();
+        let (in_session, resumption) = (self.in_session, self.resumption);
+        let answer =
+            HttpAnswer::open(&self.endpoint, response, self.wire, in_session, resumption).await?;
+        Ok(Opened {
+            status,
+            session_id,
+            answer,
+        })
+    }
+}
+
+/// What comes of a request first.
+enum First {
+    Answer(Result<Opened, ClientError>, Option<Asides>),
+    /// Something on the standing stream, which may have to be answered before the answer begins.
+    Aside(
+        Message,
+        BoxFuture<'static, Result<HttpAnswer, ClientError>>,
+        Asides,
+    ),
+}
+
+async fn first_of(
+    opening: impl Future<Output = Result<Opened, ClientError>> + Send + 'static,
+    asides: Option<Asides>,
+) -> First {
+    let Some(mut asides) = asides else {
+        return First::Answer(opening.await, None);
+    };
+    let mut opening = Box::pin(opening);
+    let aside = tokio::select! {
+        biased;
+        opened = &mut opening => return First::Answer(opened, Some(asides)),
+        aside = asides.next() => aside,
+    };
+    let opening = opening.map_ok(|opened| opened.answer).boxed();
+    First::Aside(aside, opening, asides)
 }
 
 #[cfg(test)]

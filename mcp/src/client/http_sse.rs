@@ -114,6 +114,12 @@ impl SseLink {
         self.session.errands()
     }
 
+    /// From now on what the server says without naming a request goes to the request that it is
+    /// most likely for.
+    pub(super) fn serve_one_client(&self) {
+        self.pending.serve_one_client();
+    }
+
     pub(super) fn events(&self) -> EventReceiver {
         self.events.take()
     }
@@ -129,7 +135,7 @@ impl SseLink {
             Identity::assign(message, wire).map_err(|source| self.unsendable(source))?;
         let arrivals = self
             .pending
-            .insert(wire)
+            .insert(wire, message)
             .map_err(|end| end.refuse(&self.name))?;
         // From here on a caller that goes away while waiting cancels the request.
         let mut abandon = Abandon::sse(self.clone(), headers.clone(), wire);

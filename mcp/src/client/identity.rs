@@ -56,13 +56,14 @@ impl Identity {
         ))
     }
 
-    /// Whether `response` answers this request. An error without an id does: the server could not
-    /// read the id, and nothing else was asked on the same exchange.
+    /// Whether `response` answers this request.
     pub(super) fn is_answered_by(&self, response: &Message) -> bool {
-        match response.id() {
-            Some(id) => *id == *self.wire_token,
-            None => response.error_range().is_some(),
-        }
+        answers(response, self.wire)
+    }
+
+    /// Whether the caller has asked for notifications of progress.
+    pub(super) fn wants_progress(&self) -> bool {
+        self.progress_token.is_some()
     }
 
     /// Puts the caller's id and token back into what came for this request.
@@ -104,6 +105,15 @@ impl Identity {
         }
         let edited = response.edited(splice).ok();
         edited.as_ref().unwrap_or(response).with_id(&self.id)
+    }
+}
+
+/// Whether `response` answers request `wire`. An error without an id does: the server could not
+/// read the id, and nothing else was asked on the same exchange.
+pub(super) fn answers(response: &Message, wire: u64) -> bool {
+    match response.id() {
+        Some(id) => id == wire.to_string(),
+        None => response.error_range().is_some(),
     }
 }
 

@@ -11,7 +11,6 @@ use super::batch::read_messages;
 use super::callback::{Callbacks, unheard};
 use super::error::excerpt;
 use super::events::EventSender;
-use super::identity::Subject;
 use super::pending::Pending;
 use super::session::Errands;
 use crate::lines::encode_line;
@@ -83,21 +82,15 @@ impl Router {
     }
 
     fn notify(&self, notification: Message) {
-        // In a legacy session the server takes back requests of its own only, by its own numbers.
-        let subject = Subject::of(&notification)
-            .filter(|subject| !subject.is_cancellation || self.is_modern());
-        let unclaimed = match subject {
-            Some(subject) => self.pending.notify(subject.wire, notification),
-            None => Some(notification),
-        };
-        if let Some(notification) = unclaimed
+        if let Some(notification) = self.pending.bring(notification, self.is_modern())
             && self.events.offer(notification).is_some()
         {
             tracing::debug!(server = %self.label, "dropped a notification that nobody took in time");
         }
     }
 
-    /// The wire does not say on whose behalf the server asks; that is for the peer's owner to know.
+    /// The wire does not say on whose account the server asks; where that is not known either, it
+    /// is for the peer's owner to find out.
     fn ask(&self, request: Message) {
         if self.is_modern() {
             tracing::warn!(
@@ -109,7 +102,11 @@ impl Router {
         }
         let answer = match self.callbacks.answer(&request) {
             Some(answer) => Some(answer),
-            None => self.events.offer(request).map(|request| unheard(&request)),
+            None => self
+                .pending
+                .bring_to_caller(request)
+                .and_then(|request| self.events.offer(request))
+                .map(|request| unheard(&request)),
         };
         if let Some(answer) = answer {
             self.outlet.send(answer, &self.label);

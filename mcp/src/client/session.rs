@@ -9,9 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::asides::Asides;
 use super::callback::Callbacks;
 use super::endpoint::HttpEndpoint;
 use super::events::{self, EventReceiver};
+use super::identity::Identity;
+use super::pending::Pending;
 use super::standing::Standing;
 use crate::header::{MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use crate::message::Message;
@@ -32,6 +35,8 @@ pub(super) struct Session {
     has_id: bool,
     callbacks: Callbacks,
     errands: Errands,
+    /// The requests under way that something may come for on the standing stream.
+    pending: Arc<Pending>,
     is_listening: AtomicBool,
     lost: CancellationToken,
     stop: CancellationToken,
@@ -71,6 +76,7 @@ impl Session {
             has_id,
             callbacks,
             errands: Errands(errands),
+            pending: Arc::default(),
             is_listening: AtomicBool::new(false),
             lost: CancellationToken::new(),
             stop,
@@ -95,6 +101,28 @@ impl Session {
         &self.errands
     }
 
+    /// From now on what the server says on the standing stream without naming a request goes to
+    /// the request that it is most likely for.
+    pub(super) fn serve_one_client(&self) {
+        self.pending.serve_one_client();
+    }
+
+    /// What may come for a request beside its own stream; `None` where nothing can.
+    pub(super) fn asides(
+        &self,
+        wire: u64,
+        request: &Message,
+        identity: &Identity,
+    ) -> Option<Asides> {
+        if !self.is_listening.load(Ordering::Relaxed) {
+            return None;
+        }
+        if !self.pending.serves_one_client() && !identity.wants_progress() {
+            return None;
+        }
+        Asides::open(&self.pending, wire, request)
+    }
+
     /// Opens the session's standing stream, which ends with the session or when nobody listens
     /// any more. There is one only: for later callers nothing comes.
     pub(super) fn listen(&self) -> EventReceiver {
@@ -109,6 +137,7 @@ impl Session {
             callbacks: self.callbacks,
             errands: self.errands.clone(),
             events: sender,
+            pending: self.pending.clone(),
             lost: self.lost.clone(),
         };
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(standing.run()));

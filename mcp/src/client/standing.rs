@@ -13,6 +13,7 @@ use super::batch::read_messages;
 use super::callback::{Callbacks, unheard};
 use super::endpoint::HttpEndpoint;
 use super::events::EventSender;
+use super::pending::Pending;
 use super::session::Errands;
 use super::stream::{Cursor, EventBody, is_passing, message_text};
 use crate::message::{Kind, Message};
@@ -26,6 +27,8 @@ pub(super) struct Standing {
     pub(super) callbacks: Callbacks,
     pub(super) errands: Errands,
     pub(super) events: EventSender,
+    /// The requests under way in the session.
+    pub(super) pending: Arc<Pending>,
     /// Set off when the server knows the session no longer.
     pub(super) lost: CancellationToken,
 }
@@ -136,7 +139,11 @@ impl Standing {
         };
         while let Some(message) = next {
             match message.kind() {
-                Kind::Notification => drop(self.events.send(message).await),
+                Kind::Notification => {
+                    if let Some(message) = self.pending.bring(message, false) {
+                        drop(self.events.send(message).await);
+                    }
+                }
                 Kind::Request => self.ask(message).await,
                 Kind::Response => {
                     tracing::debug!(%server, "dropped a response on the standing stream");
@@ -149,11 +156,13 @@ impl Standing {
     async fn ask(&self, request: Message) {
         let answer = match self.callbacks.answer(&request) {
             Some(answer) => Some(answer),
-            None => self
-                .events
-                .send(request)
-                .await
-                .map(|request| unheard(&request)),
+            None => match self.pending.bring_to_caller(request) {
+                Some(request) => {
+                    let unclaimed = self.events.send(request).await;
+                    unclaimed.map(|request| unheard(&request))
+                }
+                None => None,
+            },
         };
         if let Some(answer) = answer {
             self.errands.send(answer, HeaderMap::new());

@@ -134,7 +134,7 @@ impl StdioLink {
             })?;
         let arrivals = self
             .pending
-            .insert(wire)
+            .insert(wire, message)
             .map_err(|end| end.refuse(&self.label))?;
         // From here on the place is given up again, also if the caller goes away while waiting.
         let mut abandon = Abandon::child(self.clone(), wire);
@@ -169,6 +169,12 @@ impl StdioLink {
         if self.lines.try_send(encode_line(message)).is_err() {
             tracing::debug!(server = %self.label, "a cancellation was not sent: the queue is full");
         }
+    }
+
+    /// From now on what the child says without naming a request goes to the request that it is
+    /// most likely for.
+    pub(super) fn serve_one_client(&self) {
+        self.pending.serve_one_client();
     }
 
     pub(super) fn events(&self) -> EventReceiver {

@@ -68,6 +68,32 @@ async fn brings_a_commands_questions_to_the_events_and_the_answers_back() {
 }
 
 #[tokio::test]
+async fn brings_what_names_no_request_to_the_call_of_the_only_client() {
+    let hello = askable_hello();
+    let peer = Peer::spawn(command(&[]), hello, None, soon())
+        .await
+        .unwrap();
+    peer.serve_one_client();
+    let mut events = peer.events();
+    let mut exchange = peer
+        .request(&call("ask"), HeaderMap::new(), soon())
+        .await
+        .unwrap();
+    let question = within(exchange.next()).await.unwrap().unwrap();
+    assert_eq!(question.method(), Some("roots/list"));
+    for method in ["notifications/cancelled", "notifications/message"] {
+        let notification = within(exchange.next()).await.unwrap().unwrap();
+        assert_eq!(notification.method(), Some(method));
+    }
+    let answer = author::result(question.id().unwrap(), r#"{"roots":[]}"#);
+    peer.respond(&answer, soon()).await.unwrap();
+    let response = within(exchange.next()).await.unwrap().unwrap();
+    assert_eq!(response.id(), Some("\"c-1\""));
+    within(peer.close()).await;
+    assert!(within(events.recv()).await.is_none(), "nothing came twice");
+}
+
+#[tokio::test]
 async fn refuses_questions_that_nobody_takes() {
     let peer = Peer::spawn(command(&[]), askable_hello(), None, soon())
         .await

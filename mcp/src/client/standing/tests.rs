@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use tokio::sync::mpsc;
 
 use crate::client::testing::{
-    Body, Feed, Seen, Server, event, fed_events, legacy_handshake, reply, until, within,
+    Body, Feed, Seen, Server, call, event, fed_events, legacy_handshake, message, reply, silence,
+    soon, until, within,
 };
 use crate::client::{EventReceiver, Peer};
 
@@ -190,4 +191,78 @@ async fn is_closed_with_its_receiver_its_peer_or_its_session() {
             assert!(within(events.recv()).await.is_none());
         }
     }
+}
+
+/// A legacy server whose standing streams and answers to calls the test writes.
+async fn calling_server() -> (Server, Peer, mpsc::UnboundedReceiver<Feed>) {
+    let (feeds, opened) = mpsc::unbounded_channel();
+    let feed = move || {
+        let (response, feed) = fed_events();
+        feeds.send(feed).unwrap();
+        response
+    };
+    let server = Server::start(move |seen| match seen.method().as_str() {
+        "" if seen.verb == Method::GET => feed(),
+        "" => reply(202, "text/plain", ""),
+        "hang" => silence(),
+        "tools/call" => feed(),
+        _ => legacy_handshake(seen).unwrap(),
+    })
+    .await;
+    let peer = server.connect_askable().await.unwrap();
+    (server, peer, opened)
+}
+
+#[tokio::test]
+async fn progress_of_a_request_comes_to_that_request() {
+    let (mut server, peer, mut opened) = calling_server().await;
+    let mut events = peer.events();
+    let standing = within(opened.recv()).await.unwrap();
+    let request = message(
+        r#"{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#,
+    );
+    let mut exchange = peer
+        .request(&request, HeaderMap::new(), soon())
+        .await
+        .unwrap();
+    let answer = within(opened.recv()).await.unwrap();
+    let wire = server.saw("tools/call").await.id();
+    let progress = |token: &str| {
+        let params = format!(r#"{{"progressToken":{token},"progress":1}}"#);
+        event(&format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#
+        ))
+    };
+    standing.send(progress("4711")).unwrap();
+    standing.send(progress(&wire)).unwrap();
+    let own = within(exchange.next()).await.unwrap().unwrap();
+    assert_eq!(own.params(), Some(r#"{"progressToken":"p","progress":1}"#));
+    let other = within(events.recv()).await.unwrap();
+    assert!(other.params().unwrap().contains("4711"));
+    let response = format!(r#"{{"jsonrpc":"2.0","id":{wire},"result":{{}}}}"#);
+    answer.send(event(&response)).unwrap();
+    let response = within(exchange.next()).await.unwrap().unwrap();
+    assert_eq!(response.id(), Some("\"c\""));
+    standing.send(progress(&wire)).unwrap();
+    let late = within(events.recv()).await.unwrap();
+    assert!(late.params().unwrap().contains(&wire), "its call is over");
+}
+
+#[tokio::test]
+async fn a_question_comes_to_the_only_clients_call_before_its_answer_begins() {
+    let (mut server, peer, mut opened) = calling_server().await;
+    peer.serve_one_client();
+    let mut events = peer.events();
+    let standing = within(opened.recv()).await.unwrap();
+    let hanging = call("hang");
+    let (exchange, _) = tokio::join!(peer.request(&hanging, HeaderMap::new(), soon()), async {
+        server.saw("hang").await;
+        standing.send(event(QUESTION)).unwrap();
+    });
+    let mut exchange = exchange.unwrap();
+    let question = within(exchange.next()).await.unwrap().unwrap();
+    assert_eq!(question.method(), Some("roots/list"));
+    drop(exchange);
+    standing.send(event(QUESTION)).unwrap();
+    assert_eq!(method_of_next(&mut events).await.unwrap(), "roots/list");
 }
