@@ -2,95 +2,21 @@
 
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
+use gateway_tests::batches::{Client, answer_to, call, note};
 use gateway_tests::conformance::ConformanceServer;
 use gateway_tests::fixture::{AnswerForm, Eras, HttpFixture, Options};
-use gateway_tests::raw::{ACCEPT, Answer, RawClient, Stream};
 use gateway_tests::servers::{configuration, remote};
 use gateway_tests::{Era, Gateway, Session, Setup, wait};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 const INVALID_REQUEST: i64 = -32600;
 const CANCELLED: i64 = 1009;
 /// How many requests of a batch are under way at the same time, and how many messages it may have.
 const AT_ONCE: u64 = 16;
 const MOST: usize = 100;
-
-/// A client that speaks 2025-03-26 and names the version in no header, which came later.
-struct Client {
-    raw: RawClient,
-    url: String,
-    session: String,
-}
-
-impl Client {
-    async fn open(url: &str, capabilities: Value) -> Result<Self> {
-        let raw = RawClient::default();
-        let initialize = json!({
-            "jsonrpc": "2.0", "id": 0, "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-03-26",
-                "capabilities": capabilities,
-                "clientInfo": { "name": "test", "version": "1" },
-            },
-        });
-        let opened = raw.post(url, &[], initialize.to_string()).await?;
-        let granted = opened.result()?;
-        let granted = granted.get("protocolVersion").and_then(Value::as_str);
-        assert_eq!(granted, Some("2025-03-26"));
-        let session = opened.header("mcp-session-id").context("no session")?;
-        Ok(Self {
-            session: session.to_owned(),
-            url: url.to_owned(),
-            raw,
-        })
-    }
-
-    async fn post(&self, body: &Value) -> Result<Answer> {
-        let headers = [("mcp-session-id", self.session.as_str())];
-        self.raw.post(&self.url, &headers, body.to_string()).await
-    }
-
-    async fn stream(&self, body: &Value) -> Result<Stream> {
-        let headers = [ACCEPT, JSON, ("mcp-session-id", &self.session)];
-        let body = body.to_string();
-        self.raw
-            .stream(Method::POST, &self.url, &headers, body)
-            .await
-    }
-
-    async fn resume(&self, last: &str) -> Result<Stream> {
-        let headers = [
-            ACCEPT,
-            ("mcp-session-id", &self.session),
-            ("last-event-id", last),
-        ];
-        self.raw.stream(Method::GET, &self.url, &headers, "").await
-    }
-}
-
-fn call(id: impl Into<Value>, tool: &str, arguments: Value) -> Value {
-    let id = id.into();
-    let params = json!({ "name": tool, "arguments": arguments });
-    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
-}
-
-fn note(method: &str, params: Value) -> Value {
-    json!({ "jsonrpc": "2.0", "method": method, "params": params })
-}
-
-/// The answer to the request with this id among the messages of a stream.
-fn answer_to(answer: &Answer, id: &Value) -> Result<Value> {
-    let messages = answer.raw_messages();
-    let mut messages = messages.iter().map(|text| serde_json::from_str(text));
-    let found = messages.find_map(|message: Result<Value, _>| {
-        message.ok().filter(|message| message.get("id") == Some(id))
-    });
-    found.with_context(|| format!("no answer to {id} in {}", answer.text()))
-}
 
 async fn gateway(server: &str, tool: &str) -> Result<Gateway> {
     let config = configuration(&[("server", remote(server))]);

@@ -4,20 +4,21 @@ mod admission;
 mod http;
 mod message;
 mod serve;
+mod sse;
 mod stdio;
 mod tools;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use http::HttpFixture;
 pub use stdio::serve_stdio;
 
-/// The legacy version that the fixture negotiates.
+/// The legacy version that the fixture negotiates unless it is told another one.
 pub const LEGACY_VERSION: &str = "2025-11-25";
 /// The modern version that the fixture serves.
 pub const MODERN_VERSION: &str = "2026-07-28";
@@ -51,6 +52,12 @@ pub struct Options {
     pub name: String,
     #[arg(long, value_enum, default_value_t = Eras::Both)]
     pub era: Eras,
+    /// The version that legacy clients are given, whatever they ask for.
+    #[arg(long, default_value = LEGACY_VERSION)]
+    pub legacy_version: String,
+    /// Whether legacy clients get everything that answers a request as one array.
+    #[arg(long)]
+    pub batches: bool,
     /// How many numbered tools are listed after the named ones.
     #[arg(long, default_value_t = 0)]
     pub tools: usize,
@@ -77,6 +84,8 @@ impl Default for Options {
         Self {
             name: "fixture".to_owned(),
             era: Eras::Both,
+            legacy_version: LEGACY_VERSION.to_owned(),
+            batches: false,
             tools: 0,
             page_size: 50,
             empty_cursor: false,
@@ -93,6 +102,8 @@ impl Default for Options {
 pub struct Fixture {
     options: Options,
     sessions: Mutex<HashSet<String>>,
+    /// Those of the HTTP+SSE transport, by their ids.
+    streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
     hang: watch::Sender<Option<Hang>>,
     gate: watch::Sender<bool>,
     /// The raw ids of requests that a client takes back.
@@ -116,6 +127,7 @@ impl Fixture {
             hang: watch::Sender::new(options.hang),
             options,
             sessions: Mutex::default(),
+            streams: Mutex::default(),
             gate: watch::Sender::new(false),
             cancellations: broadcast::Sender::new(64),
             counters: Counters::default(),

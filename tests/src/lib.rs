@@ -6,6 +6,7 @@
 )]
 
 pub mod bare_names;
+pub mod batches;
 pub mod clients;
 pub mod conformance;
 pub mod fixture;
