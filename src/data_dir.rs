@@ -57,6 +57,10 @@ impl DataDir {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A file of the directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)

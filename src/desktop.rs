@@ -3,7 +3,7 @@
 mod planes;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -88,7 +88,8 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
     // Before the first configuration is read, so that no edit falls in between.
     let edits = file.watch()?;
     let loopback_only = listen.ip().is_loopback();
-    let checks = permits(loopback_only)?;
+    let data_dir = data_dir.map_or_else(default_data_dir, Ok)?;
+    let checks = permits(loopback_only, &data_dir)?;
     let document = file
         .read()
         .and_then(|document| document.check(&checks))
@@ -97,10 +98,10 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
         mcp: bind(listen, "--listen").await?,
         operations: bind_operations(ops_listen).await?,
     };
-    let data_dir = DataDir::open(&data_dir.map_or_else(default_data_dir, Ok)?)?;
+    let data_dir = DataDir::open(&data_dir)?;
+    let permits = permits(loopback_only, data_dir.path())?;
     let access = Access::new(own_host(listen).into_iter().chain(allowed_host));
-    let (planes, revision) =
-        Planes::start(&data_dir, permits(loopback_only)?, access, &document).await?;
+    let (planes, revision) = Planes::start(&data_dir, permits, access, &document).await?;
     let work = async {
         planes.in_force(&document, revision).await?;
         let following = follow(&planes, &file, edits, &checks);
@@ -153,10 +154,10 @@ impl Listeners {
 }
 
 /// What a configuration may ask for on a desktop: everything that its user may do.
-pub(crate) fn permits(loopback_only: bool) -> Result<Permits, anyhow::Error> {
+pub(crate) fn permits(loopback_only: bool, data_dir: &Path) -> Result<Permits, anyhow::Error> {
     let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
     Ok(Permits {
-        registry: Registry::new(Role::Desktop { loopback_only }),
+        registry: Registry::new(Role::Desktop { loopback_only }).with_data_dir(data_dir),
         secrets: SecretResolver::desktop(),
         connector,
         commands: Commands::Any,

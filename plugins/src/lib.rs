@@ -3,6 +3,7 @@
 
 pub mod suite;
 
+mod files;
 mod in_memory;
 mod registry;
 mod secrets;

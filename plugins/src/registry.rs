@@ -4,6 +4,7 @@ mod implementations;
 mod refusals;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gateway_core::TenantId;
@@ -44,6 +45,7 @@ pub enum Role {
 pub struct Registry {
     role: Role,
     outputs: Outputs,
+    data_dir: PathBuf,
 }
 
 impl Role {
@@ -60,7 +62,16 @@ impl Registry {
         Self {
             role,
             outputs: Outputs::default(),
+            data_dir: PathBuf::new(),
         }
+    }
+
+    /// The same with a folder for files that a configuration does not place elsewhere; without
+    /// one they are in the working directory.
+    #[must_use]
+    pub fn with_data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = data_dir.into();
+        self
     }
 
     /// Everything that is wrong with the plugins, found without building one or touching the
@@ -95,14 +106,17 @@ impl Registry {
         plugin: &PluginConfig,
     ) -> Vec<Violation> {
         let name = plugin.implementation.as_deref().unwrap_or_default();
-        let Some(validate) = implementations::validator(kind, name) else {
+        let Some(known) = implementations::find(kind, name) else {
             return vec![refusals::unknown_implementation(kind, path, name)];
         };
         let mut violations = Vec::new();
         if name == DesktopImplicit::NAME && !self.role.loopback_only() {
             violations.push(refusals::implicit_user_on_open_listener(path));
         }
-        violations.extend(settings::within(path, validate(&plugin.settings)));
+        if known.desktop_only && !matches!(self.role, Role::Desktop { .. }) {
+            violations.push(refusals::for_desktops_only(path, name));
+        }
+        violations.extend(settings::within(path, (known.validate)(&plugin.settings)));
         if plugin.durability == Some(AuditDurability::Disk) {
             violations.push(refusals::disk_durability(path, name));
         }
@@ -294,6 +308,7 @@ impl Registry {
             let parts = Parts {
                 settings: &plugin.settings,
                 outputs: &self.outputs,
+                data_dir: &self.data_dir,
             };
             match (implementation.build)(&parts) {
                 Ok(plugin) => built.push((name, plugin)),

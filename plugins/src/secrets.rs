@@ -71,8 +71,8 @@ impl SecretResolver {
             Setting::Secret(SecretRef::FromEnv(name)) => self.read_variable(tenant, name),
             Setting::Secret(SecretRef::FromFile(file)) => self.read_file(tenant, file),
             Setting::Secret(SecretRef::FromCredential(name)) => Err(format!(
-                "the credential `{name}` cannot be read, because the tenant has no \
-                 `credential_storage`: use `from_env` or `from_file`"
+                "the credential `{name}` cannot be read: this version reads no setting from a \
+                 `credential_storage`; use `from_env` or `from_file`"
             )),
         };
         value.map_err(|reason| Violation::new(path, reason))

@@ -1,6 +1,7 @@
 //! The in-memory implementations that a configuration can name, one table for each kind.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use gateway_core::config::{Settings, Violation};
@@ -10,7 +11,8 @@ use gateway_core::plugin::{
 };
 
 use crate::in_memory::{
-    AlwaysAllow, ApiKeys, DesktopImplicit, JsonLines, Noop, NotConfigured, Outputs, Rules,
+    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, JsonLines, Memory, Noop, NotConfigured,
+    Outputs, Rules,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -21,6 +23,8 @@ pub(super) struct Implementation<T: ?Sized> {
     /// What the configuration calls it.
     pub(super) name: &'static str,
     validate: Validate,
+    /// Whether only a desktop may have it, because it reaches what belongs to the machine.
+    desktop_only: bool,
     pub(super) build: fn(&Parts<'_>) -> Result<Arc<T>, Unbuilt>,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Implementation<T: ?Sized> {
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a Settings,
     pub(super) outputs: &'a Outputs,
+    /// Where files are that a configuration does not place elsewhere.
+    pub(super) data_dir: &'a Path,
 }
 
 /// Why an implementation was not built.
@@ -54,25 +60,47 @@ pub(super) const AUTH_PROVIDERS: &[Implementation<dyn AuthProvider>] = &[
     Implementation {
         name: DesktopImplicit::NAME,
         validate: no_settings,
+        desktop_only: false,
         build: |_| Ok(Arc::new(DesktopImplicit::new())),
     },
     Implementation {
         name: "api-key",
         validate: |settings| wrong(ApiKeys::new(settings)),
+        desktop_only: false,
         build: |parts| Ok(Arc::new(ApiKeys::new(parts.settings)?)),
     },
 ];
 
-pub(super) const CREDENTIAL_STORAGES: &[Implementation<dyn CredentialStorage>] =
-    &[Implementation {
+pub(super) const CREDENTIAL_STORAGES: &[Implementation<dyn CredentialStorage>] = &[
+    Implementation {
         name: NotConfigured::NAME,
         validate: no_settings,
+        desktop_only: false,
         build: |_| Ok(Arc::new(NotConfigured)),
-    }];
+    },
+    Implementation {
+        name: "memory",
+        validate: no_settings,
+        desktop_only: false,
+        build: |_| Ok(Arc::new(Memory::default())),
+    },
+    Implementation {
+        name: "encrypted-file",
+        validate: EncryptedFile::validate,
+        desktop_only: true,
+        build: |parts| {
+            Ok(Arc::new(EncryptedFile::new(
+                parts.settings,
+                parts.data_dir,
+            )?))
+        },
+    },
+];
 
 pub(super) const AUTH_PROXIES: &[Implementation<dyn AuthProxy>] = &[Implementation {
     name: NotConfigured::NAME,
     validate: no_settings,
+    desktop_only: false,
     build: |_| Ok(Arc::new(NotConfigured)),
 }];
 
@@ -80,11 +108,13 @@ pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
     Implementation {
         name: "stdout",
         validate: no_settings,
+        desktop_only: false,
         build: |parts| Ok(Arc::new(JsonLines::new(parts.outputs.stdout()?))),
     },
     Implementation {
         name: "stderr",
         validate: no_settings,
+        desktop_only: false,
         build: |parts| Ok(Arc::new(JsonLines::new(parts.outputs.stderr()?))),
     },
 ];
@@ -93,11 +123,13 @@ pub(super) const POLICY_EVALUATORS: &[Implementation<dyn PolicyEvaluator>] = &[
     Implementation {
         name: "always-allow",
         validate: no_settings,
+        desktop_only: false,
         build: |_| Ok(Arc::new(AlwaysAllow)),
     },
     Implementation {
         name: "rules",
         validate: |settings| wrong(Rules::new(settings)),
+        desktop_only: false,
         build: |parts| Ok(Arc::new(Rules::new(parts.settings)?)),
     },
 ];
@@ -105,29 +137,36 @@ pub(super) const POLICY_EVALUATORS: &[Implementation<dyn PolicyEvaluator>] = &[
 pub(super) const MCP_PROVISIONERS: &[Implementation<dyn McpProvisioner>] = &[Implementation {
     name: NotConfigured::NAME,
     validate: no_settings,
+    desktop_only: false,
     build: |_| Ok(Arc::new(NotConfigured)),
 }];
 
 pub(super) const TELEMETRIES: &[Implementation<dyn Telemetry>] = &[Implementation {
     name: "noop",
     validate: no_settings,
+    desktop_only: false,
     build: |_| Ok(Arc::new(Noop)),
 }];
 
 /// The names that a configuration can give for a kind.
 pub(super) fn names(kind: PluginKind) -> Vec<&'static str> {
-    of_kind(kind).into_iter().map(|(name, _)| name).collect()
+    of_kind(kind).into_iter().map(|known| known.name).collect()
 }
 
-/// What checks the settings of an implementation; `None` where the kind has none of that name.
-pub(super) fn validator(kind: PluginKind, name: &str) -> Option<Validate> {
-    let mut known = of_kind(kind).into_iter();
-    known
-        .find(|(known, _)| *known == name)
-        .map(|(_, validate)| validate)
+/// What is known of an implementation before it is built.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    name: &'static str,
+    pub(super) validate: Validate,
+    pub(super) desktop_only: bool,
 }
 
-fn of_kind(kind: PluginKind) -> Vec<(&'static str, Validate)> {
+/// An implementation of a kind by its name.
+pub(super) fn find(kind: PluginKind, name: &str) -> Option<Known> {
+    of_kind(kind).into_iter().find(|known| known.name == name)
+}
+
+fn of_kind(kind: PluginKind) -> Vec<Known> {
     match kind {
         PluginKind::AuthProvider => entries(AUTH_PROVIDERS),
         PluginKind::CredentialStorage => entries(CREDENTIAL_STORAGES),
@@ -139,11 +178,13 @@ fn of_kind(kind: PluginKind) -> Vec<(&'static str, Validate)> {
     }
 }
 
-fn entries<T: ?Sized>(table: &[Implementation<T>]) -> Vec<(&'static str, Validate)> {
-    table
-        .iter()
-        .map(|entry| (entry.name, entry.validate))
-        .collect()
+fn entries<T: ?Sized>(table: &[Implementation<T>]) -> Vec<Known> {
+    let known = table.iter().map(|entry| Known {
+        name: entry.name,
+        validate: entry.validate,
+        desktop_only: entry.desktop_only,
+    });
+    known.collect()
 }
 
 fn wrong<T>(compiled: Result<T, Vec<Violation>>) -> Vec<Violation> {

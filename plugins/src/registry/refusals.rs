@@ -54,6 +54,13 @@ pub(super) fn no_auth_provider_on_open_listener() -> Violation {
     Violation::new("plugins.auth_provider", reason)
 }
 
+pub(super) fn for_desktops_only(path: &str, name: &str) -> Violation {
+    let reason = format!(
+        "`{name}` keeps what it has on the machine that it runs on, which belongs to nobody's tenant: only a desktop can have it"
+    );
+    Violation::new(format!("{path}.implementation"), reason)
+}
+
 pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
     let reason = format!(
         "`disk` needs an audit spool, which this version does not have yet: `{name}` writes each \

@@ -74,7 +74,7 @@ plugins:
 ";
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
     plugins.auth_provider.implementation: there is no implementation `desktop-implict`, did you mean `desktop-implicit`?; `auth_provider` has `desktop-implicit` and `api-key`
-    plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`
+    plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`, `memory` and `encrypted-file`
     plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
     plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout` and `stderr`
@@ -98,7 +98,7 @@ plugins:
 ";
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
     plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
-    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; leave `credential_storage` out, and no credentials are stored
+    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory` and `encrypted-file`
     plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
     plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
@@ -124,6 +124,14 @@ fn the_implicit_user_is_for_loopback_listeners_only() {
     assert_eq!(said(desktop, keys), "");
     insta::assert_snapshot!(said(desktop, "servers: {}"), @"plugins.auth_provider: is missing: without it every caller is taken for the user of this machine, which only a loopback listener can bear: configure an `auth_provider` that checks credentials, or listen on 127.0.0.1");
     insta::assert_snapshot!(said(REPLICA, yaml), @"plugins.auth_provider.implementation: `desktop-implicit` takes every caller for the user of this machine, which only a loopback listener can bear: configure an `auth_provider` that checks credentials, or listen on 127.0.0.1");
+}
+
+#[test]
+fn what_belongs_to_the_machine_is_for_desktops_only() {
+    let yaml =
+        "plugins: { credential_storage: { provider: in-memory, implementation: encrypted-file } }";
+    assert_eq!(said(DESKTOP, yaml), "");
+    insta::assert_snapshot!(said(REPLICA, yaml), @"plugins.credential_storage.implementation: `encrypted-file` keeps what it has on the machine that it runs on, which belongs to nobody's tenant: only a desktop can have it");
 }
 
 #[tokio::test]

@@ -238,10 +238,10 @@ fn a_secret_is_read_as_kubernetes_mounts_it() {
 }
 
 #[test]
-fn a_stored_credential_needs_a_storage() {
+fn a_stored_credential_is_refused() {
     let credential = Setting::Secret(SecretRef::FromCredential("github".into()));
     let error = read(&desktop(), "acme", &credential).unwrap_err();
-    insta::assert_snapshot!(error, @"the credential `github` cannot be read, because the tenant has no `credential_storage`: use `from_env` or `from_file`");
+    insta::assert_snapshot!(error, @"the credential `github` cannot be read: this version reads no setting from a `credential_storage`; use `from_env` or `from_file`");
 }
 
 proptest! {

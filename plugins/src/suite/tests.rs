@@ -224,6 +224,14 @@ async fn credential_storage_passes() {
         &credential_storage(Arc::new(NotConfigured), Keeping::Nothing).await,
         5,
     );
+    let memory = Arc::new(in_memory::Memory::default());
+    passed(&credential_storage(memory, Keeping::Everything).await, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = in_memory::EncryptedFile::new(&Default::default(), folder.path()).unwrap();
+    passed(
+        &credential_storage(Arc::new(file), Keeping::Everything).await,
+        1,
+    );
     let kept = Arc::new(working::Kept::default());
     passed(
         &credential_storage(kept.clone(), Keeping::Everything).await,

@@ -1,0 +1,177 @@
+//! Credential storage `encrypted-file`: sealed values in one file, under a key in another.
+
+mod seal;
+mod vault;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gateway_core::config::{Settings, Violation};
+use gateway_core::plugin::CredentialStorage;
+use gateway_core::{
+    CallContext, CredentialEntry, CredentialKey, ErrorKind, PluginError, SecretString, UserId,
+};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::settings;
+use vault::{Vault, VaultError};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileSettings {
+    path: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+}
+
+/// Keeps credentials in a file that is replaced as a whole with every change. Several processes
+/// may use the same file.
+pub(crate) struct EncryptedFile {
+    vault: Arc<Vault>,
+    /// Calls of this process take turns here, where waiting holds no thread.
+    turns: Arc<Semaphore>,
+}
+
+impl EncryptedFile {
+    /// Says what is wrong with settings. No file is touched.
+    pub(crate) fn validate(settings: &Settings) -> Vec<Violation> {
+        let paths = match settings::read::<FileSettings>(settings) {
+            Ok(FileSettings { path, key_file }) => [("path", path), ("key_file", key_file)],
+            Err(violations) => return violations,
+        };
+        let empty = |path: &PathBuf| path.file_name().is_none();
+        let wrong = paths
+            .iter()
+            .filter(|(_, path)| path.as_ref().is_some_and(empty));
+        wrong
+            .map(|(field, _)| Violation::new(*field, "names no file"))
+            .collect()
+    }
+
+    /// Files without a folder of their own are in `data_dir`. Nothing is read or made yet.
+    pub(crate) fn new(settings: &Settings, data_dir: &Path) -> Result<Self, Vec<Violation>> {
+        let FileSettings { path, key_file } = settings::read(settings)?;
+        let path = data_dir.join(path.unwrap_or_else(|| "credentials".into()));
+        let key = data_dir.join(key_file.unwrap_or_else(|| "credentials.key".into()));
+        if path == key {
+            let reason = "is the file of the credentials itself: name another";
+            return Err(vec![Violation::new("key_file", reason)]);
+        }
+        Ok(Self {
+            vault: Arc::new(Vault::new(path, key)),
+            turns: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Works on the file in a thread where that may block. Work that was begun is done, whether
+    /// or not its caller still waits.
+    async fn work<T: Send + 'static>(
+        &self,
+        context: &CallContext,
+        work: impl FnOnce(&Vault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, PluginError> {
+        let late = || {
+            let message = "the credential storage did not answer in time";
+            PluginError::new(ErrorKind::DeadlineExceeded, message)
+        };
+        if context.deadline.has_passed() {
+            return Err(late());
+        }
+        let (vault, turns) = (Arc::clone(&self.vault), Arc::clone(&self.turns));
+        let done = async {
+            let turn = turns.acquire_owned().await;
+            let work = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                work(&vault)
+            });
+            work.await
+        };
+        let deadline = Instant::from_std(context.deadline.instant());
+        match timeout_at(deadline, done).await {
+            Ok(Ok(outcome)) => outcome.map_err(PluginError::from),
+            Ok(Err(ended)) => {
+                let message = "the credential storage failed";
+                Err(PluginError::with_cause(ErrorKind::Internal, message, ended))
+            }
+            Err(_) => Err(late()),
+        }
+    }
+}
+
+impl From<VaultError> for PluginError {
+    /// Where the files are is for the log, not for clients.
+    fn from(error: VaultError) -> Self {
+        let (kind, message) = match &error {
+            VaultError::TooLong => (ErrorKind::InvalidArgument, "the credential is too long"),
+            VaultError::Full => (
+                ErrorKind::ResourceExhausted,
+                "the credential storage is full",
+            ),
+            VaultError::Locked(_) => (
+                ErrorKind::DeadlineExceeded,
+                "the credential storage is in use",
+            ),
+            _ => (
+                ErrorKind::Unavailable,
+                "the credential storage cannot be used",
+            ),
+        };
+        PluginError::with_cause(kind, message, error)
+    }
+}
+
+#[async_trait]
+impl CredentialStorage for EncryptedFile {
+    async fn store(
+        &self,
+        context: &CallContext,
+        key: &CredentialKey,
+        value: SecretString,
+    ) -> Result<(), PluginError> {
+        let (tenant, key, deadline) = (context.tenant.clone(), key.clone(), context.deadline);
+        self.work(context, move |vault| {
+            vault.store(&tenant, &key, &value, deadline)
+        })
+        .await
+    }
+
+    async fn retrieve(
+        &self,
+        context: &CallContext,
+        key: &CredentialKey,
+    ) -> Result<Option<SecretString>, PluginError> {
+        let (tenant, key) = (context.tenant.clone(), key.clone());
+        self.work(context, move |vault| vault.retrieve(&tenant, &key))
+            .await
+    }
+
+    async fn delete(&self, context: &CallContext, key: &CredentialKey) -> Result<(), PluginError> {
+        let (tenant, key, deadline) = (context.tenant.clone(), key.clone(), context.deadline);
+        self.work(context, move |vault| vault.delete(&tenant, &key, deadline))
+            .await
+    }
+
+    async fn list(
+        &self,
+        context: &CallContext,
+        user: &UserId,
+    ) -> Result<Vec<CredentialEntry>, PluginError> {
+        let (tenant, user) = (context.tenant.clone(), user.clone());
+        let listed = self.work(context, move |vault| vault.list(&tenant, &user));
+        let entries = listed
+            .await?
+            .into_iter()
+            .map(|(key, created_at)| CredentialEntry {
+                server: key.server,
+                credential_type: key.credential_type,
+                created_at,
+                expires_at: None,
+            });
+        Ok(entries.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

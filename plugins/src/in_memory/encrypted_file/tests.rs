@@ -1,0 +1,246 @@
+//! What the file shows, what is refused, and what is left when a process is killed in the middle.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use gateway_core::{Deadline, ExposeSecret, RequestId, TenantId};
+use serde_json::json;
+
+use super::*;
+
+fn context() -> CallContext {
+    let deadline = Deadline::after(Duration::from_secs(60));
+    CallContext::new(TenantId::default(), deadline, RequestId::new("r1"))
+}
+
+fn storage(folder: &Path) -> EncryptedFile {
+    EncryptedFile::new(&Settings::default(), folder).unwrap()
+}
+
+fn key(server: &str) -> CredentialKey {
+    CredentialKey {
+        user_id: "ada".parse().unwrap(),
+        server: server.to_owned(),
+        credential_type: "bearer".to_owned(),
+    }
+}
+
+async fn put(storage: &EncryptedFile, server: &str, value: &str) {
+    let value = SecretString::from(value);
+    storage
+        .store(&context(), &key(server), value)
+        .await
+        .unwrap();
+}
+
+async fn get(storage: &EncryptedFile, server: &str) -> Option<String> {
+    let found = storage.retrieve(&context(), &key(server)).await.unwrap();
+    found.map(|value| value.expose_secret().to_owned())
+}
+
+/// Every cause of the refusal to read a credential.
+async fn refusal(storage: &EncryptedFile, server: &str) -> String {
+    let error = storage
+        .retrieve(&context(), &key(server))
+        .await
+        .unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap();
+    format!("{error}: {cause}")
+}
+
+#[tokio::test]
+async fn another_process_reads_what_one_wrote_and_the_files_show_no_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (storage(folder.path()), storage(folder.path()));
+    put(&one, "github", "hunter2").await;
+    assert_eq!(get(&other, "github").await.as_deref(), Some("hunter2"));
+    put(&other, "github", "hunter3").await;
+    assert_eq!(get(&one, "github").await.as_deref(), Some("hunter3"));
+    one.delete(&context(), &key("github")).await.unwrap();
+    assert_eq!(get(&other, "github").await, None);
+    put(&one, "github", "hunter2").await;
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(!fs::read_to_string(file.path()).unwrap().contains("hunter"));
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_good_in_its_own_place_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = storage(folder.path());
+    put(&writer, "github", "hunter2").await;
+    let path = folder.path().join("credentials");
+    let text = fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("\"github\"", "\"gitlab\""),
+        ("\"ada\"", "\"bob\""),
+        ("\"default\"", "\"acme\""),
+        ("\"bearer\"", "\"api_key\""),
+        ("\"created_at\":\"2", "\"created_at\":\"1"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        let key = CredentialKey {
+            user_id: if from == "\"ada\"" { "bob" } else { "ada" }
+                .parse()
+                .unwrap(),
+            server: if from == "\"github\"" {
+                "gitlab"
+            } else {
+                "github"
+            }
+            .into(),
+            credential_type: if from == "\"bearer\"" {
+                "api_key"
+            } else {
+                "bearer"
+            }
+            .into(),
+        };
+        let mut context = context();
+        if from == "\"default\"" {
+            context.tenant = "acme".parse().unwrap();
+        }
+        let error = storage(folder.path())
+            .retrieve(&context, &key)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{from}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_named_to_the_operator_and_not_to_the_client() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&storage(folder.path()), "github", "hunter2").await;
+    let path = folder.path().join("credentials");
+    let key = folder.path().join("credentials.key");
+    let said = async |what: &str| {
+        let said = refusal(&storage(folder.path()), "github").await;
+        assert!(said.contains(what), "{said}");
+        let (public, _) = said.split_once(": ").unwrap();
+        assert_eq!(public, "the credential storage cannot be used");
+    };
+    let good = fs::read(&key).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        said("can be read by others: chmod 600 it").await;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    fs::write(&key, "c2hvcnQ=\n").unwrap();
+    said("holds no key").await;
+    fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    said("was sealed with another key").await;
+    fs::remove_file(&key).unwrap();
+    said("is missing, without which nothing").await;
+    fs::write(&key, good).unwrap();
+    fs::write(&path, "anything\n").unwrap();
+    said("is no credential").await;
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let said = |settings: serde_json::Value| {
+        let violations = EncryptedFile::validate(&serde_json::from_value(settings).unwrap());
+        let lines = violations
+            .iter()
+            .map(|v| format!("{}: {}", v.path, v.reason));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(said(json!({ "path": "", "key_file": "/" })), @r"
+    path: names no file
+    key_file: names no file
+    ");
+    insta::assert_snapshot!(said(json!({ "key": "x" })), @"key: unknown field `key`, expected `path` or `key_file`");
+    let same: Settings = serde_json::from_value(json!({ "path": "a", "key_file": "a" })).unwrap();
+    let violations = EncryptedFile::new(&same, Path::new("")).err().unwrap();
+    insta::assert_snapshot!(violations[0].reason, @"is the file of the credentials itself: name another");
+}
+
+#[tokio::test]
+async fn processes_that_write_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let writers = (0..4).map(|writer| {
+        let storage = storage(folder.path());
+        async move {
+            for count in 0..25 {
+                put(&storage, &format!("s{writer}-{count}"), "x").await;
+            }
+        }
+    });
+    futures_util::future::join_all(writers).await;
+    let user = "ada".parse().unwrap();
+    let listed = storage(folder.path())
+        .list(&context(), &user)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 100);
+}
+
+const FOLDER: &str = "GATEWAY_PLUGINS_TEST_FOLDER";
+
+/// What the process of the test below runs: it stores one value after the other and says so.
+#[tokio::test]
+async fn stores_until_it_is_killed() {
+    let Ok(folder) = env::var(FOLDER) else { return };
+    let storage = storage(Path::new(&folder));
+    let next = get(&storage, "last")
+        .await
+        .map_or(0, |last| last.parse::<u64>().unwrap() + 1);
+    for number in next.. {
+        put(&storage, "last", &number.to_string()).await;
+        put(&storage, &format!("n{}", number % 7), &number.to_string()).await;
+        writeln!(std::io::stdout(), "stored {number}").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_leaves_every_value_that_it_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..200_u64 {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("in_memory::encrypted_file::tests::stores_until_it_is_killed")
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let stored = |line: String| {
+            line.strip_prefix("stored ")
+                .and_then(|n| n.parse::<u64>().ok())
+        };
+        said.by_ref().find_map(stored).unwrap();
+        // Another place in its work every time.
+        std::thread::sleep(Duration::from_micros(round * 7919 % 5000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let Some(acknowledged) = said.filter_map(stored).last() else {
+            continue;
+        };
+        let storage = storage(folder.path());
+        let last: u64 = get(&storage, "last").await.unwrap().parse().unwrap();
+        assert!(
+            last == acknowledged || last == acknowledged + 1,
+            "{last} after {acknowledged}"
+        );
+        let seventh = get(&storage, &format!("n{}", acknowledged % 7))
+            .await
+            .unwrap();
+        assert_eq!(seventh, acknowledged.to_string());
+    }
+}
