@@ -40,6 +40,16 @@ enum Command {
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
+    /// Adds, shows and removes the servers of gateway.yaml.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Server(crate::server::ServerCommand),
+    /// Makes the servers of an MCP client's configuration the gateway's own.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Import(crate::import::ImportArgs),
+    /// Enters the gateway into the configuration of MCP clients, and takes it out again.
+    #[command(subcommand)]
+    Client(crate::client::ClientCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -61,6 +71,11 @@ impl Command {
             Self::Desktop(args) => crate::desktop::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Server(command) => crate::server::run(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Import(args) => crate::import::run(args),
+            Self::Client(command) => crate::client::run(command),
         }
     }
 }

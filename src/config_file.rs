@@ -12,6 +12,8 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
+use crate::folders;
+
 /// Editors write in several steps; an edit is taken when the file has been quiet for this long.
 const QUIET: Duration = Duration::from_millis(60);
 
@@ -54,9 +56,9 @@ impl ConfigFile {
     }
 
     /// `./gateway.yaml` if it is there, else the one of the user's configuration folder.
-    pub(crate) fn default_path(config_home: Option<PathBuf>) -> PathBuf {
+    pub(crate) fn default_path() -> PathBuf {
         let here = PathBuf::from(DEFAULT_NAME);
-        match config_home {
+        match folders::config() {
             Some(home) if !here.exists() => home.join("mcp-gateway").join(DEFAULT_NAME),
             _ => here,
         }

@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::exit::Failure;
+use crate::folders;
+
+/// Where the data directory is when none is named.
+pub(crate) fn default_path() -> Result<PathBuf, Failure> {
+    let folder = folders::data().ok_or_else(|| {
+        Failure::invalid("there is no home folder to keep data in: use --data-dir")
+    })?;
+    Ok(folder.join("mcp-gateway"))
+}
+
 /// A data directory that this process has for itself until it ends.
 #[derive(Debug)]
 pub(crate) struct DataDir {

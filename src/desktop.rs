@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config_file::{ConfigFile, Problem, Watch};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::exit::Failure;
 use crate::signals::StopSignals;
 use planes::Planes;
@@ -84,11 +84,11 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
     } = args;
     // Before anything runs that would have to be ended in good order.
     let mut signals = StopSignals::listen()?;
-    let file = ConfigFile::new(config.unwrap_or_else(default_config));
+    let file = ConfigFile::new(config.unwrap_or_else(ConfigFile::default_path));
     // Before the first configuration is read, so that no edit falls in between.
     let edits = file.watch()?;
     let loopback_only = listen.ip().is_loopback();
-    let data_dir = data_dir.map_or_else(default_data_dir, Ok)?;
+    let data_dir = data_dir.map_or_else(data_dir::default_path, Ok)?;
     let checks = permits(loopback_only, &data_dir)?;
     let document = file
         .read()
@@ -202,27 +202,6 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, anyhow::Error> {
 
 fn invalid(problems: Vec<Problem>) -> Failure {
     Failure::Invalid(problems.iter().map(Problem::to_string).collect())
-}
-
-fn default_config() -> PathBuf {
-    ConfigFile::default_path(folder("XDG_CONFIG_HOME", ".config"))
-}
-
-fn default_data_dir() -> Result<PathBuf, Failure> {
-    let folder = folder("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
-        Failure::invalid("there is no home folder to keep data in: use --data-dir")
-    })?;
-    Ok(folder.join("mcp-gateway"))
-}
-
-/// A folder of the XDG base directory specification.
-fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
-    };
-    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ impl Failure {
     }
 }
 
+/// Says on standard error what is done and may still go wrong.
+pub(crate) fn warn(message: &str) {
+    // Nobody is left to tell where standard error is closed.
+    drop(writeln!(std::io::stderr(), "warning: {message}"));
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)

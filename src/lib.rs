@@ -2,6 +2,9 @@
 
 pub mod cli;
 
+mod client;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod config_edit;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod config_file;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
@@ -9,8 +12,15 @@ mod data_dir;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;
 mod exit;
+mod folders;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod import;
 mod logging;
+mod output;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod server;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod signals;
+mod text_file;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod validate;

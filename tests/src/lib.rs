@@ -11,6 +11,7 @@ pub mod clients;
 pub mod conformance;
 pub mod fixture;
 pub mod gateway;
+pub mod home;
 pub mod log;
 pub mod processes;
 pub mod raw;

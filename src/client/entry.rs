@@ -1,0 +1,73 @@
+//! What a client is told of the gateway, in the client's own words.
+
+use serde_json::{Map, Value, json};
+
+use super::known::Dialect;
+
+/// How a client reaches the gateway.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// Over HTTP. The key comes from the client's environment.
+    Http {
+        url: String,
+        key_variable: Option<String>,
+    },
+    /// The client starts this program.
+    Stdio { command: String, args: Vec<String> },
+}
+
+/// Why a client cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CannotSay {
+    #[error("starts programs only and knows no URLs: leave out --url, or use --stdio")]
+    NoHttp,
+    #[error(
+        "cannot take a header from an environment variable, and a key does not belong into its file: use --stdio"
+    )]
+    NoVariables,
+}
+
+/// The entry for the gateway.
+pub(super) fn write(dialect: &Dialect, way: &Way) -> Result<Value, CannotSay> {
+    let mut entry = Map::new();
+    match way {
+        Way::Stdio { command, args } => {
+            if dialect.stdio_type {
+                entry.insert("type".into(), "stdio".into());
+            }
+            entry.insert("command".into(), command.as_str().into());
+            entry.insert("args".into(), json!(args));
+        }
+        Way::Http { url, key_variable } => {
+            let http = dialect.http.ok_or(CannotSay::NoHttp)?;
+            if http.has_type {
+                entry.insert("type".into(), "http".into());
+            }
+            entry.insert(http.url.into(), url.as_str().into());
+            if let Some(name) = key_variable {
+                let variable = http.variable.ok_or(CannotSay::NoVariables)?;
+                let (before, after) = variable.around;
+                let value = format!("{before}{name}{after}");
+                entry.insert(variable.field.into(), json!({ "X-API-Key": value }));
+            }
+        }
+    }
+    Ok(Value::Object(entry))
+}
+
+/// Where an entry leads, for people: its URL, or the program that it starts.
+pub(super) fn describe(entry: &Value) -> String {
+    let text = |field| entry.get(field).and_then(Value::as_str);
+    if let Some(url) = ["url", "httpUrl", "serverUrl"].into_iter().find_map(text) {
+        return url.to_owned();
+    }
+    let args = entry
+        .get("args")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let words = text("command")
+        .into_iter()
+        .chain(args.filter_map(Value::as_str));
+    words.collect::<Vec<_>>().join(" ")
+}

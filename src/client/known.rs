@@ -1,0 +1,218 @@
+//! The MCP clients whose configuration this program can edit: where it is, and how it is written.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::folders;
+
+/// An MCP client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    ClaudeCode,
+    ClaudeDesktop,
+    Codex,
+    Cursor,
+    GeminiCli,
+    Kiro,
+    LmStudio,
+    #[value(alias = "vscode")]
+    VsCode,
+    Windsurf,
+    Zed,
+}
+
+/// What a client's configuration looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    pub(super) syntax: Syntax,
+    /// The section that holds the servers by name.
+    pub(super) section: &'static str,
+    /// How a server over HTTP is written; `None`: the client starts programs only.
+    pub(super) http: Option<Http>,
+    /// Whether the client wants to be told that a server is a program.
+    pub(super) stdio_type: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// JSON, with comments and trailing commas where somebody wrote them.
+    Json,
+    Toml,
+}
+
+/// How a client writes down a server over HTTP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Http {
+    /// The field that holds the URL.
+    pub(super) url: &'static str,
+    /// Whether the field `type` has to say `http`.
+    pub(super) has_type: bool,
+    /// How a header takes its value from an environment variable.
+    pub(super) variable: Option<Variable>,
+}
+
+/// A header whose value is an environment variable's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Variable {
+    /// The field that holds such headers.
+    pub(super) field: &'static str,
+    /// What stands before and after the variable's name.
+    pub(super) around: (&'static str, &'static str),
+}
+
+const JSON: Dialect = Dialect {
+    syntax: Syntax::Json,
+    section: "mcpServers",
+    http: None,
+    stdio_type: false,
+};
+const HTTP: Http = Http {
+    url: "url",
+    has_type: false,
+    variable: None,
+};
+const SHELL_LIKE: Variable = Variable {
+    field: "headers",
+    around: ("${", "}"),
+};
+const ENV_PREFIX: Variable = Variable {
+    field: "headers",
+    around: ("${env:", "}"),
+};
+
+impl Client {
+    /// The name by which commands know it.
+    pub(super) fn name(self) -> String {
+        // Every variant has a value: none is hidden.
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The name by which people know it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "Claude Code",
+            Self::ClaudeDesktop => "Claude Desktop",
+            Self::Codex => "Codex",
+            Self::Cursor => "Cursor",
+            Self::GeminiCli => "Gemini CLI",
+            Self::Kiro => "Kiro",
+            Self::LmStudio => "LM Studio",
+            Self::VsCode => "VS Code",
+            Self::Windsurf => "Windsurf",
+            Self::Zed => "Zed",
+        }
+    }
+
+    pub(super) fn dialect(self) -> Dialect {
+        let http = |http| Dialect {
+            http: Some(http),
+            ..JSON
+        };
+        match self {
+            Self::ClaudeCode => Dialect {
+                stdio_type: true,
+                ..http(Http {
+                    has_type: true,
+                    variable: Some(SHELL_LIKE),
+                    ..HTTP
+                })
+            },
+            Self::ClaudeDesktop => JSON,
+            Self::Codex => Dialect {
+                syntax: Syntax::Toml,
+                section: "mcp_servers",
+                ..http(Http {
+                    variable: Some(Variable {
+                        field: "env_http_headers",
+                        around: ("", ""),
+                    }),
+                    ..HTTP
+                })
+            },
+            Self::Cursor => http(Http {
+                variable: Some(ENV_PREFIX),
+                ..HTTP
+            }),
+            Self::GeminiCli => http(Http {
+                url: "httpUrl",
+                variable: Some(SHELL_LIKE),
+                ..HTTP
+            }),
+            Self::Kiro => http(Http {
+                variable: Some(SHELL_LIKE),
+                ..HTTP
+            }),
+            Self::LmStudio => http(HTTP),
+            Self::VsCode => Dialect {
+                section: "servers",
+                stdio_type: true,
+                ..http(Http {
+                    has_type: true,
+                    variable: Some(ENV_PREFIX),
+                    ..HTTP
+                })
+            },
+            Self::Windsurf => http(Http {
+                url: "serverUrl",
+                variable: Some(ENV_PREFIX),
+                ..HTTP
+            }),
+            Self::Zed => Dialect {
+                section: "context_servers",
+                ..http(HTTP)
+            },
+        }
+    }
+
+    /// The file that holds for all of the user's projects; `None` without a home folder.
+    pub(super) fn user_file(self) -> Option<PathBuf> {
+        let home = folders::home()?;
+        let file = match self {
+            Self::ClaudeCode => home.join(".claude.json"),
+            Self::ClaudeDesktop => folders::application("Claude/claude_desktop_config.json")?,
+            Self::Codex => folders::variable("CODEX_HOME")
+                .unwrap_or_else(|| home.join(".codex"))
+                .join("config.toml"),
+            Self::Cursor => home.join(".cursor/mcp.json"),
+            Self::GeminiCli => home.join(".gemini/settings.json"),
+            Self::Kiro => home.join(".kiro/settings/mcp.json"),
+            Self::LmStudio => home.join(".lmstudio/mcp.json"),
+            Self::VsCode => folders::application("Code/User/mcp.json")?,
+            Self::Windsurf => home.join(".codeium/windsurf/mcp_config.json"),
+            Self::Zed if cfg!(windows) => folders::application("Zed/settings.json")?,
+            Self::Zed => folders::config()?.join("zed/settings.json"),
+        };
+        Some(file)
+    }
+
+    /// The file that holds for the project in `folder`; `None`: the client has no such thing.
+    pub(super) fn project_file(self, folder: &Path) -> Option<PathBuf> {
+        let file = match self {
+            Self::ClaudeCode => ".mcp.json",
+            Self::Codex => ".codex/config.toml",
+            Self::Cursor => ".cursor/mcp.json",
+            Self::GeminiCli => ".gemini/settings.json",
+            Self::Kiro => ".kiro/settings/mcp.json",
+            Self::VsCode => ".vscode/mcp.json",
+            Self::Zed => ".zed/settings.json",
+            Self::ClaudeDesktop | Self::LmStudio | Self::Windsurf => return None,
+        };
+        Some(folder.join(file))
+    }
+
+    /// Whether the client is there at all, by what it leaves where its configuration is.
+    pub(super) fn is_installed(self) -> bool {
+        let Some(file) = self.user_file() else {
+            return false;
+        };
+        match self {
+            // Its file lies in the home folder itself.
+            Self::ClaudeCode => {
+                file.exists() || folders::home().is_some_and(|home| home.join(".claude").is_dir())
+            }
+            _ => file.parent().is_some_and(Path::is_dir),
+        }
+    }
+}
