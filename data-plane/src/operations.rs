@@ -102,6 +102,7 @@ fn servers(gateway: &Gateway) -> Response<ReplyBody> {
                 "server": name,
                 "state": state,
                 "reason": reason.as_deref(),
+                "sessions": server.sessions(),
                 "protocol_version": server.hello().map(|hello| hello.version.as_str()),
             }));
         }

@@ -18,7 +18,7 @@ mod trail;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryFutureExt as _};
-use gateway_core::{Deadline, RequestId};
+use gateway_core::{Deadline, RequestId, UserId};
 use gateway_mcp::header::LAST_EVENT_ID;
 use gateway_mcp::list::ListKind;
 use gateway_mcp::message::Message;
@@ -96,7 +96,7 @@ pub(crate) async fn open_stream(
     authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
     let live = gateway.live.of(session.id);
     let Some(last) = headers.get(LAST_EVENT_ID) else {
-        return Ok(standing_stream(gateway, endpoint, &live));
+        return Ok(standing_stream(gateway, endpoint, &session.user, &live));
     };
     let resumed = last.to_str().ok().and_then(|id| live.feeds.resume(id));
     let (feed, seen) = resumed.ok_or_else(|| {
@@ -109,11 +109,16 @@ pub(crate) async fn open_stream(
 }
 
 /// The stream of what belongs to no request. While it is open, it tells of changes.
-fn standing_stream(gateway: &Arc<Gateway>, endpoint: &Endpoint, live: &LiveSession) -> Reply {
+fn standing_stream(
+    gateway: &Arc<Gateway>,
+    endpoint: &Endpoint,
+    user: &UserId,
+    live: &LiveSession,
+) -> Reply {
     let feed = Arc::clone(live.feeds.standing());
     let open = CancellationToken::new();
     let (telling, until) = (Arc::clone(&feed), open.clone());
-    let mut news = News::of(gateway, endpoint);
+    let mut news = News::of(gateway, endpoint, user);
     drop(
         gateway
             .requests

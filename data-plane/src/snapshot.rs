@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::endpoint::View;
 use crate::exposure::{Exposure, Profile};
 use crate::pipeline::AuditGate;
-use crate::upstream::Upstream;
+use crate::upstream::{Quota, Upstream};
 
 /// One tenant's configuration, compiled. A request takes it once and holds it to its end, so that
 /// it sees exactly one revision.
@@ -24,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) plugins: Plugins,
     /// Belongs to the audit sink, and stays for as long as that does.
     pub(crate) audit: AuditGate,
+    /// Of connections to servers; the tenant's for good.
+    pub(crate) quota: Arc<Quota>,
     pub(crate) servers: BTreeMap<ServerName, Arc<Upstream>>,
     pub(crate) views: Views,
 }

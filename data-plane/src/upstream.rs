@@ -2,21 +2,25 @@
 //! every revision that leaves it unchanged.
 
 mod attending;
+mod authorization;
 mod catalog;
 mod changes;
 mod environment;
 mod hearing;
+mod lease;
+mod on_demand;
 mod private;
+mod quota;
 mod supervisor;
 mod target;
 mod turns;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use gateway_core::config::{CredentialsMode, Isolation};
-use gateway_core::{Deadline, ServerName};
+use gateway_core::config::CredentialsMode;
+use gateway_core::{Deadline, SecretString, ServerName, UserId};
 use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
@@ -32,15 +36,16 @@ use tracing::debug;
 use crate::error::with_causes;
 use crate::live::LiveSession;
 use crate::session::SessionId;
-use attending::attend;
 use catalog::Catalog;
-use hearing::overhear;
-use private::PrivatePeers;
+use on_demand::OnDemand;
+use private::{NoPeer, PrivatePeers};
 use supervisor::{Link, Links, Supervisor};
 
 pub(crate) use attending::{pose, take_back};
+pub(crate) use authorization::{AuthorizationContext, InvalidCredential};
 pub(crate) use changes::Changes;
 pub(crate) use private::SessionKey;
+pub(crate) use quota::Quota;
 pub use target::Commands;
 pub(crate) use target::Target;
 
@@ -61,11 +66,29 @@ pub(crate) enum UpstreamError {
     Client(#[from] ClientError),
 }
 
+impl UpstreamError {
+    /// Whether the server wants a credential, or another one than it got.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::Client(error) if error.is_about_credentials())
+    }
+}
+
+impl From<NoPeer> for UpstreamError {
+    fn from(error: NoPeer) -> Self {
+        match error {
+            NoPeer::Client(error) if error.is_about_credentials() => Self::Client(error),
+            error => Self::Down {
+                reason: with_causes(&error).into(),
+            },
+        }
+    }
+}
+
 /// One server. Dropped, it ends its sessions and children.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     target: Arc<Target>,
-    links: Links,
+    common: Common,
     private: Arc<PrivatePeers>,
     catalog: Catalog,
     /// Found out by asking: it does not speak as clients do that can be asked.
@@ -74,27 +97,34 @@ pub(crate) struct Upstream {
     _stop: DropGuard,
 }
 
-/// A connection to use for one request.
-struct Lease {
-    peer: Arc<Peer>,
-    /// Set when the connection is not shared.
-    key: Option<SessionKey>,
+/// The connections that all with the same rights have in common.
+#[derive(Debug)]
+enum Common {
+    /// Everybody has the same: one is kept.
+    Kept(Links),
+    /// Users differ: each has one from when they ask until it is idle.
+    OnDemand(OnDemand),
 }
 
 impl Upstream {
-    /// Starts to connect, and returns at once.
-    pub(crate) fn start(target: Target, tasks: &TaskTracker) -> Self {
+    /// Starts to connect, where one connection is for everybody, and returns at once.
+    pub(crate) fn start(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
         let target = Arc::new(target);
         let stop = CancellationToken::new();
-        let (supervisor, links) = Supervisor::new(Arc::clone(&target), stop.clone());
-        drop(tasks.spawn(supervisor.run()));
-        let private = Arc::new(PrivatePeers::default());
+        let private = PrivatePeers::new(quota);
+        let common = if target.tells_users_apart() {
+            Common::OnDemand(OnDemand::new(&target, &private, tasks, &stop))
+        } else {
+            let (supervisor, links) = Supervisor::new(Arc::clone(&target), stop.clone());
+            drop(tasks.spawn(supervisor.run()));
+            Common::Kept(links)
+        };
         drop(tasks.spawn(Arc::clone(&private).tend(stop.clone())));
         let catalog = Catalog::new(stop.clone());
         let _stop = stop.drop_guard();
         Self {
             target,
-            links,
+            common,
             private,
             catalog,
             only_modern: AtomicBool::new(false),
@@ -128,39 +158,97 @@ impl Upstream {
         &self.target.url
     }
 
-    /// What the server said of itself, while it is there.
+    /// With whose rights the server is asked for a user; `given` is what the credential plugin
+    /// gave for the user.
+    pub(crate) fn context(
+        &self,
+        user: &UserId,
+        given: Option<Vec<(String, SecretString)>>,
+    ) -> Result<AuthorizationContext, InvalidCredential> {
+        if !self.target.tells_users_apart() {
+            return Ok(AuthorizationContext::GATEWAY);
+        }
+        let credential = given
+            .map(|given| self.target.credential(given))
+            .transpose()?;
+        let isolation = self.target.config.isolation;
+        Ok(AuthorizationContext::of_user(user, credential, isolation))
+    }
+
+    /// What the server said of itself, while it is there for everybody.
     pub(crate) fn hello(&self) -> Option<ServerHello> {
-        match self.links.now() {
-            Link::Ready(connection) => Some(connection.peer.hello().clone()),
-            Link::Starting(_) | Link::Down(_) => None,
+        match &self.common {
+            Common::Kept(links) => match links.now() {
+                Link::Ready(connection) => Some(connection.peer.hello().clone()),
+                Link::Starting(_) | Link::Down(_) => None,
+            },
+            Common::OnDemand(_) => None,
         }
     }
 
-    /// `starting`, `ready` or `down`, and why, for operators.
+    /// `starting`, `ready`, `down` and why, or `per-user`, for operators.
     pub(crate) fn state(&self) -> (&'static str, Option<Arc<str>>) {
-        match self.links.now() {
-            Link::Starting(_) => ("starting", None),
-            Link::Ready(_) => ("ready", None),
-            Link::Down(outage) => ("down", Some(outage.reason)),
+        match &self.common {
+            Common::Kept(links) => match links.now() {
+                Link::Starting(_) => ("starting", None),
+                Link::Ready(_) => ("ready", None),
+                Link::Down(outage) => ("down", Some(outage.reason)),
+            },
+            Common::OnDemand(_) => ("per-user", None),
         }
     }
 
-    /// Tells when one of the server's lists changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
-        self.links.changes()
+    /// How many sessions or children there are beside the one that is kept for everybody.
+    pub(crate) fn sessions(&self) -> usize {
+        self.private.count()
     }
 
-    /// One of the server's lists, all pages of it. `None` when it cannot be had within
-    /// `patience`, or at all.
-    pub(crate) async fn list(&self, kind: ListKind, patience: Duration) -> Option<Arc<Vec<Item>>> {
-        self.catalog
-            .list(kind, &self.links, &self.tasks, patience)
-            .await
+    /// Tells when one of the server's lists changes, as far as a user can notice.
+    pub(crate) fn changes(&self, user: &UserId) -> watch::Receiver<Changes> {
+        match &self.common {
+            Common::Kept(links) => links.changes(),
+            Common::OnDemand(users) => users.changes(user),
+        }
+    }
+
+    /// By which it is told that the lists have changed that one with these rights sees.
+    fn changes_sender(&self, context: &AuthorizationContext) -> watch::Sender<Changes> {
+        match &self.common {
+            Common::Kept(links) => links.changes_sender(),
+            Common::OnDemand(users) => users.changes_sender(context),
+        }
+    }
+
+    /// One of the server's lists, all pages of it, if it can be had within `patience`.
+    pub(crate) async fn list(
+        &self,
+        kind: ListKind,
+        context: &AuthorizationContext,
+        patience: Duration,
+    ) -> Result<Arc<Vec<Item>>, UpstreamError> {
+        match &self.common {
+            Common::Kept(links) => {
+                let items = self.catalog.list(kind, links, &self.tasks, patience).await;
+                items.ok_or_else(|| UpstreamError::Down {
+                    reason: "its list cannot be had".into(),
+                })
+            }
+            Common::OnDemand(users) => users.list(kind, context, patience).await,
+        }
     }
 
     /// What the server says of itself, once it is there; waits only while it is starting.
-    pub(crate) async fn introduction(&self, patience: Duration) -> Option<ServerHello> {
-        let peer = self.links.ready_soon(patience).await?;
+    pub(crate) async fn introduction(
+        &self,
+        context: &AuthorizationContext,
+        patience: Duration,
+    ) -> Option<ServerHello> {
+        let peer = match &self.common {
+            Common::Kept(links) => links.ready_soon(patience).await?,
+            Common::OnDemand(users) => {
+                users.ready(context, Deadline::after(patience)).await.ok()?
+            }
+        };
         Some(peer.hello().clone())
     }
 
@@ -221,124 +309,6 @@ impl Upstream {
     pub(crate) fn end_sessions_of(&self, session: SessionId) {
         for peer in self.private.take_session(session) {
             drop(self.tasks.spawn(async move { peer.close().await }));
-        }
-    }
-
-    async fn lease(
-        &self,
-        key: &SessionKey,
-        live: Option<&Arc<LiveSession>>,
-        deadline: Deadline,
-    ) -> Result<Lease, UpstreamError> {
-        let shared = self.links.ready(deadline).await?;
-        let is_asked = !key.callbacks.is_empty() || live.is_some_and(|live| live.has_state());
-        let Some(key) = self.private_key(key, is_asked, shared.hello()) else {
-            return Ok(Lease {
-                peer: shared,
-                key: None,
-            });
-        };
-        match self
-            .connect_private(&key, live, is_asked, shared.hello(), deadline)
-            .await
-        {
-            Ok(peer) => Ok(Lease {
-                peer,
-                key: Some(key),
-            }),
-            // It asks nothing in its own way, and has no other.
-            Err(_) if is_asked && shared.hello().era == Era::Modern => {
-                self.only_modern.store(true, Ordering::Relaxed);
-                Ok(Lease {
-                    peer: shared,
-                    key: None,
-                })
-            }
-            Err(error) => Err(UpstreamError::Down {
-                reason: with_causes(&error).into(),
-            }),
-        }
-    }
-
-    /// A client that can be asked, or has set something, is served in its own era, which has these
-    /// things; otherwise the era is that of the shared connection.
-    async fn connect_private(
-        &self,
-        key: &SessionKey,
-        live: Option<&Arc<LiveSession>>,
-        is_asked: bool,
-        hello: &ServerHello,
-        deadline: Deadline,
-    ) -> Result<Arc<Peer>, ClientError> {
-        let era = if is_asked {
-            key.version.era()
-        } else {
-            hello.era
-        };
-        let version = if key.version.era() == era {
-            key.version
-        } else {
-            hello.version
-        };
-        let capabilities = key.callbacks.as_json();
-        // On the heap, because it is large and seldom needed.
-        let connect = || {
-            Box::pin(
-                self.target
-                    .connect(Some(era), version, capabilities, deadline),
-            )
-        };
-        let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
-        if is_new {
-            self.listen_to(&peer, live.filter(|_| key.is_of_one_session()))
-                .await;
-        }
-        Ok(peer)
-    }
-
-    /// Takes care of what a server says on a connection that is not shared: to the session that
-    /// it belongs to, or, if it belongs to none, as on a shared one.
-    async fn listen_to(&self, peer: &Arc<Peer>, live: Option<&Arc<LiveSession>>) {
-        let events = peer.events();
-        let (name, changes) = (self.name().clone(), self.links.changes_sender());
-        let Some(live) = live else {
-            let label = peer.name().to_owned();
-            let hearing = async move { overhear(&label, events, &changes).await };
-            drop(self.tasks.spawn(hearing));
-            return;
-        };
-        peer.serve_one_client();
-        if let Some(level) = live.level() {
-            set_level(peer, &level).await;
-        }
-        let (peer, live) = (Arc::downgrade(peer), Arc::clone(live));
-        drop(self.tasks.spawn(attend(name, peer, events, live, changes)));
-    }
-
-    /// Whose connection a request uses; `None`: everybody's. Left to itself, a server that gives
-    /// out sessions has one for each client session, because it may keep something in it, and a client
-    /// that can be asked has one of its own, so that the questions reach it and nobody else.
-    fn private_key(
-        &self,
-        key: &SessionKey,
-        is_asked: bool,
-        hello: &ServerHello,
-    ) -> Option<SessionKey> {
-        match self.target.config.isolation {
-            Some(Isolation::Shared) => None,
-            Some(Isolation::PerUser) => Some(key.per_user()),
-            Some(Isolation::PerSession) => Some(key.clone()),
-            None => {
-                let may_ask = is_asked && !self.only_modern.load(Ordering::Relaxed);
-                (hello.session_id.is_some() || may_ask).then(|| key.clone())
-            }
-        }
-    }
-
-    fn give_up(&self, lease: Lease) {
-        match lease.key {
-            Some(key) => self.private.give_up(&key, &lease.peer),
-            None => self.links.give_up(&lease.peer),
         }
     }
 }

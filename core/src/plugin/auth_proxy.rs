@@ -27,6 +27,12 @@ pub struct ProxyRequest<'a> {
 pub struct Injection {
     /// Headers to set, replacing those of the same name. The gateway refuses `Host`,
     /// `Content-Length`, hop-by-hop and `Mcp-*` headers.
+    ///
+    /// For a child process these are variables of its environment: `api-token` becomes
+    /// `API_TOKEN`. The gateway refuses those that decide what a program runs, such as `PATH`.
+    ///
+    /// As long as these stay the same, so do the user's sessions and children at the server; with
+    /// others they are made anew.
     pub headers: Vec<(String, SecretString)>,
     /// A body to send instead. `None` leaves it. `id`, `method`, name and `_meta` must be those
     /// of the original; the gateway checks.

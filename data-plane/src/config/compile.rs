@@ -11,7 +11,7 @@ use gateway_plugins::{Registry, SecretResolver};
 use tokio_util::task::TaskTracker;
 
 use crate::snapshot::{Origin, Snapshot, Views};
-use crate::upstream::{Commands, Target, Upstream};
+use crate::upstream::{Commands, Quota, Target, Upstream};
 
 /// What a configuration may ask of this process. A setting of the process: no configuration that
 /// is pushed can extend it.
@@ -91,9 +91,11 @@ impl Compiler {
                 return Err(violations);
             }
         };
+        let quota = previous.map(|kept| Arc::clone(&kept.quota));
+        let quota = quota.unwrap_or_default();
         let servers = targets
             .into_iter()
-            .map(|(name, target)| (name, self.start_or_keep(target, previous)))
+            .map(|(name, target)| (name, self.start_or_keep(target, &quota, previous)))
             .collect::<BTreeMap<_, _>>();
         let same_sink =
             |previous: &&Snapshot| Arc::ptr_eq(&previous.plugins.audit_sink, &plugins.audit_sink);
@@ -105,15 +107,21 @@ impl Compiler {
             config,
             plugins,
             audit: audit.unwrap_or_default(),
+            quota,
             servers,
         })
     }
 
-    fn start_or_keep(&self, target: Target, previous: Option<&Snapshot>) -> Arc<Upstream> {
+    fn start_or_keep(
+        &self,
+        target: Target,
+        quota: &Arc<Quota>,
+        previous: Option<&Snapshot>,
+    ) -> Arc<Upstream> {
         let running = previous.and_then(|previous| previous.servers.get(target.name()));
         match running {
             Some(running) if running.target().is_same(&target) => Arc::clone(running),
-            _ => Arc::new(Upstream::start(target, &self.tasks)),
+            _ => Arc::new(Upstream::start(target, quota, &self.tasks)),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 use gateway_core::Deadline;
+use gateway_core::config::CredentialsMode;
 use gateway_core::plugin::AuditOutcome;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer};
@@ -16,6 +17,7 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Reserved;
+use super::inject::advice;
 use super::route::Routed;
 use super::{Reply, stopping};
 use crate::Gateway;
@@ -51,7 +53,9 @@ pub(super) async fn forward(
     let equipped = reserved.equipped;
     let Routed { caller, server, .. } = equipped.authorized.routed;
     let deadline = server.timeout().map_or(request.deadline, Deadline::after);
-    let key = SessionKey::of(&caller.principal.user_id, &request.dialect);
+    let user = &caller.principal.user_id;
+    let key = SessionKey::of(equipped.context, user, &request.dialect);
+    let advice = advice(server.name(), user);
     let exposes_links = caller.view.is_prefixed();
     let call = request.dialect.session().map(|session| {
         let live = gateway.live.of(session.id);
@@ -66,7 +70,10 @@ pub(super) async fn forward(
         sent = sending => sent,
         () = cancelled(call.as_ref()) => return Err(unwanted()),
     };
-    let (exchange, peer) = sent.map_err(|error| failure(error, server.name().as_str()))?;
+    let (exchange, peer) = sent.map_err(|error| match error.is_about_credentials() {
+        true => unaccepted(error, &server, &advice),
+        false => failure(error, server.name().as_str()),
+    })?;
     let mut incoming = Incoming {
         exchange,
         server,
@@ -287,8 +294,21 @@ fn late(server: &str) -> Failure {
     Failure::new(Reason::DeadlineExceeded, message)
 }
 
+/// What a client is told of a server that does not accept the user's credential, or wants one.
+pub(super) fn unaccepted(error: UpstreamError, server: &Upstream, advice: &str) -> Failure {
+    let name = server.name();
+    if server.credentials() == CredentialsMode::None {
+        let message = format!(
+            "server `{name}`: {error}; if it wants a credential of each user, set `credentials: required` for it"
+        );
+        return Failure::new(Reason::Unavailable, message).caused_by(error);
+    }
+    let message = format!("server `{name}` does not accept this credential: {error}; {advice}");
+    Failure::new(Reason::CredentialsRequired, message).caused_by(error)
+}
+
 /// What a client is told of a server that did not answer.
-fn failure(error: UpstreamError, server: &str) -> Failure {
+pub(super) fn failure(error: UpstreamError, server: &str) -> Failure {
     let (reason, message) = match &error {
         UpstreamError::Down { reason } => (
             Reason::Unavailable,

@@ -1,31 +1,19 @@
-//! Step 5: the credential that the server wants.
+//! Step 5: with whose rights the server is asked: the credential that it wants.
 
 use gateway_core::config::CredentialsMode;
 use gateway_core::plugin::{Injection, ProxyRequest};
-use gateway_core::{ErrorKind, ExposeSecret as _};
+use gateway_core::{ErrorKind, PluginError, ServerName, UserId};
 use gateway_mcp::header::MCP_PARAM_PREFIX;
 use gateway_mcp::message::Message;
 use gateway_mcp::params::Params;
 use http::HeaderMap;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::HeaderName;
 
-use super::authenticate::within;
+use super::authenticate::{Authenticated, within};
 use super::authorize::Authorized;
 use crate::error::{Failure, Reason};
 use crate::request::ClientRequest;
-
-/// What no plugin may set: framing, routing, and what MCP itself says.
-const OWN_HEADERS: [HeaderName; 9] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-];
+use crate::upstream::{AuthorizationContext, InvalidCredential, Upstream};
 
 /// Headers of a client that go on to the server: what the call's own arguments say, and the trace.
 /// Nothing else does; the client's credentials least of all.
@@ -34,29 +22,49 @@ const PASSED_ON: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 /// A request with everything that the server wants to see.
 pub(crate) struct Equipped {
     pub(super) authorized: Authorized,
+    /// With whose rights the server is asked.
+    pub(super) context: AuthorizationContext,
     /// The message under the item's original name.
     pub(super) message: Message,
+    /// What goes along with this request alone.
     pub(super) headers: HeaderMap,
 }
 
-/// Puts what goes along, and the user's credential, into the headers.
+/// Finds out with whose rights the server is asked, and what goes along.
 pub(super) async fn inject(
     authorized: Authorized,
     request: &ClientRequest,
 ) -> Result<Equipped, Failure> {
     let routed = &authorized.routed;
-    let message = routed.message.clone();
     let headers = passed_on(&request.headers);
-    let equipped = Equipped {
+    let (context, body) =
+        authority(&routed.caller, &routed.server, &headers, &routed.message).await?;
+    let message = match body {
+        Some(body) => replace_body(&routed.message, body)?,
+        None => routed.message.clone(),
+    };
+    Ok(Equipped {
         authorized,
+        context,
         message,
         headers,
-    };
-    match equipped.authorized.routed.server.credentials() {
-        CredentialsMode::None => Ok(equipped),
-        CredentialsMode::Optional => with_credential(equipped, false).await,
-        CredentialsMode::Required => with_credential(equipped, true).await,
-    }
+    })
+}
+
+/// With whose rights a server is asked what belongs to no call, such as its lists.
+pub(super) async fn context_for(
+    caller: &Authenticated,
+    server: &Upstream,
+    request: &ClientRequest,
+) -> Result<AuthorizationContext, Failure> {
+    let headers = passed_on(&request.headers);
+    let asked = authority(caller, server, &headers, &request.message).await;
+    asked.map(|(context, _)| context)
+}
+
+/// What to do about a credential that is missing or not accepted.
+pub(super) fn advice(server: &ServerName, user: &UserId) -> String {
+    format!("store one with `mcp-gateway credential set {server} --user {user}`")
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
@@ -68,69 +76,59 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-async fn with_credential(equipped: Equipped, required: bool) -> Result<Equipped, Failure> {
-    let routed = &equipped.authorized.routed;
-    let caller = &routed.caller;
-    let shown: Vec<_> = equipped
-        .headers
+/// The rights, and what the plugin wants to be sent in the message's place.
+async fn authority(
+    caller: &Authenticated,
+    server: &Upstream,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Result<(AuthorizationContext, Option<String>), Failure> {
+    let user = &caller.principal.user_id;
+    let invalid = |error: InvalidCredential| {
+        Failure::new(Reason::Unavailable, error.to_string()).caused_by(error)
+    };
+    if server.credentials() == CredentialsMode::None {
+        return Ok((server.context(user, None).map_err(invalid)?, None));
+    }
+    match ask_proxy(caller, server, headers, message).await? {
+        Ok(Injection { headers, body }) => {
+            let context = server.context(user, Some(headers)).map_err(invalid)?;
+            Ok((context, body))
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        Err(_) if server.credentials() == CredentialsMode::Optional => {
+            Ok((server.context(user, None).map_err(invalid)?, None))
+        }
+        Err(error) => {
+            let (server, advice) = (server.name(), advice(server.name(), user));
+            let message = format!("server `{server}` needs a credential of `{user}`: {advice}");
+            Err(Failure::new(Reason::CredentialsRequired, message).caused_by(error))
+        }
+    }
+}
+
+async fn ask_proxy(
+    caller: &Authenticated,
+    server: &Upstream,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Result<Result<Injection, PluginError>, Failure> {
+    let shown: Vec<_> = headers
         .iter()
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect();
     let proxied = ProxyRequest {
         user_id: &caller.principal.user_id,
-        server: routed.server.name(),
-        target_url: routed.server.target_url(),
+        server: server.name(),
+        target_url: server.target_url(),
         method: "POST",
         headers: &shown,
-        body: std::str::from_utf8(equipped.message.bytes()).unwrap_or_default(),
+        body: std::str::from_utf8(message.bytes()).unwrap_or_default(),
     };
     let context = caller.context_for(caller.snapshot.config.plugins.auth_proxy.as_ref());
-    let asked = caller
-        .snapshot
-        .plugins
-        .auth_proxy
-        .inject_credentials(&context, proxied);
-    match within(context.deadline, "the credential plugin", asked).await? {
-        Ok(injection) => apply(equipped, injection),
-        Err(error) if error.kind() == ErrorKind::NotFound && !required => Ok(equipped),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let (server, user) = (routed.server.name(), &caller.principal.user_id);
-            let message = format!(
-                "server `{server}` needs a credential of yours: mcp-gateway credential set {server} --user {user}"
-            );
-            Err(Failure::new(Reason::CredentialsRequired, message).caused_by(error))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn apply(mut equipped: Equipped, injection: Injection) -> Result<Equipped, Failure> {
-    let refused = |what: String| Failure::new(Reason::Unavailable, what);
-    for (name, value) in injection.headers {
-        let parsed = HeaderName::try_from(name.as_str());
-        let name = parsed.map_err(|_| {
-            refused(format!(
-                "the credential plugin set `{name}`, which is no header"
-            ))
-        })?;
-        if OWN_HEADERS.contains(&name) || name.as_str().starts_with("mcp-") {
-            return Err(refused(format!(
-                "the credential plugin may not set `{name}`"
-            )));
-        }
-        let value = HeaderValue::try_from(value.expose_secret());
-        let mut value = value.map_err(|_| {
-            refused(format!(
-                "the credential plugin set `{name}` to what no header can hold"
-            ))
-        })?;
-        value.set_sensitive(true);
-        equipped.headers.insert(name, value);
-    }
-    if let Some(body) = injection.body {
-        equipped.message = replace_body(&equipped.message, body)?;
-    }
-    Ok(equipped)
+    let proxy = &caller.snapshot.plugins.auth_proxy;
+    let asked = proxy.inject_credentials(&context, proxied);
+    within(context.deadline, "the credential plugin", asked).await
 }
 
 /// A plugin may change a message's arguments, and nothing by which it was authorized.
@@ -164,6 +162,8 @@ fn replace_body(original: &Message, body: String) -> Result<Message, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn message(text: &str) -> Message {

@@ -13,11 +13,14 @@ use gateway_mcp::json::encode_str;
 use gateway_mcp::list::{self, Item, ListKind};
 use gateway_mcp::version::Era;
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
 use super::Reply;
 use super::authenticate::Authenticated;
+use super::forward::{failure, unaccepted};
+use super::inject::{advice, context_for};
 use super::open::SERVER_META;
-use crate::error::{Failure, Reason};
+use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_tool_links;
 use crate::request::ClientRequest;
 use crate::upstream::Upstream;
@@ -73,15 +76,27 @@ pub(super) async fn collect(
     let servers = caller.view.servers();
     let (first, place) = start(servers, request, kind)?;
     let asked = servers.iter().skip(first).map(|server| async move {
-        let items = server.list(kind, caller.limits.list_patience).await;
+        let items = items_of(server, caller, request, kind).await;
         (server, items)
     });
     let mut offered = Vec::new();
     for (index, (server, items)) in join_all(asked).await.into_iter().enumerate() {
         let before = if index == 0 { place } else { 0 };
-        let items = items
-            .iter()
-            .flat_map(|items| items.iter().enumerate().skip(before));
+        let items = match items {
+            Ok(items) => items,
+            // Where there is nothing else to show, the user sees what to do.
+            Err(failure)
+                if servers.len() == 1 && failure.reason() == Reason::CredentialsRequired =>
+            {
+                return Err(failure);
+            }
+            Err(failure) => {
+                let (server, error) = (server.name(), with_causes(&failure));
+                debug!(%server, error, "a server is left out of a list");
+                continue;
+            }
+        };
+        let items = items.iter().enumerate().skip(before);
         offered.extend(items.filter_map(|(place, item)| {
             let exposed = caller
                 .view
@@ -96,6 +111,24 @@ pub(super) async fn collect(
         }));
     }
     Ok(offered)
+}
+
+async fn items_of(
+    server: &Upstream,
+    caller: &Authenticated,
+    request: &ClientRequest,
+    kind: ListKind,
+) -> Result<Arc<Vec<Item>>, Failure> {
+    let context = context_for(caller, server, request).await?;
+    let patience = caller.limits.list_patience;
+    let listed = server.list(kind, &context, patience).await;
+    listed.map_err(|error| match error.is_about_credentials() {
+        true => {
+            let advice = advice(server.name(), &caller.principal.user_id);
+            unaccepted(error, server, &advice)
+        }
+        false => failure(error, server.name().as_str()),
+    })
 }
 
 /// The server with which a page begins, by its place in the view, and the place in that

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::select_all;
+use gateway_core::UserId;
 use gateway_mcp::author;
 use gateway_mcp::json::Fields;
 use gateway_mcp::list::ListKind;
@@ -51,17 +52,19 @@ const TOLD: [(ListKind, &str, &str); 3] = [
 pub(super) struct News {
     gateway: Arc<Gateway>,
     endpoint: Endpoint,
+    user: UserId,
     revisions: watch::Receiver<u64>,
     view: Option<Arc<Exposure>>,
     servers: Vec<(watch::Receiver<Changes>, Changes)>,
 }
 
 impl News {
-    /// Follows from now on.
-    pub(super) fn of(gateway: &Arc<Gateway>, endpoint: &Endpoint) -> Self {
+    /// Follows from now on, as far as a user can notice.
+    pub(super) fn of(gateway: &Arc<Gateway>, endpoint: &Endpoint, user: &UserId) -> Self {
         let mut news = Self {
             gateway: Arc::clone(gateway),
             endpoint: endpoint.clone(),
+            user: user.clone(),
             revisions: gateway.tenants.changes(),
             view: None,
             servers: Vec::new(),
@@ -134,7 +137,7 @@ impl News {
         let servers = now.iter().flat_map(|view| view.servers());
         self.servers = servers
             .map(|server| {
-                let receiver = server.changes();
+                let receiver = server.changes(&self.user);
                 let known = *receiver.borrow();
                 (receiver, known)
             })
@@ -152,6 +155,7 @@ pub(super) async fn listen(
     request: &ClientRequest,
     trail: &mut Trail,
 ) -> Reply {
+    let user = caller.principal.user_id.clone();
     // The stream outlives many configurations; it holds none of them.
     drop(caller);
     trail.finish().await;
@@ -170,7 +174,7 @@ pub(super) async fn listen(
         &format!(r#","notifications":{}"#, serde_json::Value::from(agreed)),
     );
     let methods: Vec<_> = wanted.into_iter().map(|(_, _, method)| *method).collect();
-    let news = News::of(gateway, &request.endpoint);
+    let news = News::of(gateway, &request.endpoint, &user);
     let stop = gateway.stopping.clone();
     let start = (news, vec![acknowledged], false);
     Reply::Events(Box::pin(futures_util::stream::unfold(

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Reply;
 use super::authenticate::Authenticated;
+use super::inject::context_for;
 use crate::Gateway;
 use crate::error::{Failure, Reason};
 use crate::request::ClientRequest;
@@ -62,7 +63,7 @@ pub(super) async fn initialize(
     let Some((_, session_id)) = begun else {
         return Err(Failure::new(Reason::Internal, "no session could be opened"));
     };
-    let own = introduce(caller, request.dialect.era()).await;
+    let own = introduce(caller, request).await;
     let mut result = json!({
         "protocolVersion": version.as_str(),
         "capabilities": own.capabilities,
@@ -78,7 +79,7 @@ pub(super) async fn initialize(
 
 /// Says which versions are served and what the endpoint offers.
 pub(super) async fn discover(caller: &Authenticated, request: &ClientRequest) -> Reply {
-    let own = introduce(caller, request.dialect.era()).await;
+    let own = introduce(caller, request).await;
     let versions: Vec<_> = Version::SERVED
         .iter()
         .map(|version| version.as_str())
@@ -129,13 +130,16 @@ pub(super) fn pong(request: &ClientRequest) -> Reply {
 
 /// An endpoint that shows one server speaks as that server does; one that shows several speaks
 /// for itself, with what its servers have in common with what the gateway carries.
-async fn introduce(caller: &Authenticated, era: Era) -> Introduction {
+async fn introduce(caller: &Authenticated, request: &ClientRequest) -> Introduction {
+    let era = request.dialect.era();
     let patience = caller.limits.list_patience;
-    let asked = caller
-        .view
-        .servers()
-        .iter()
-        .map(|server| async move { (server.name(), server.introduction(patience).await) });
+    let asked = caller.view.servers().iter().map(|server| async move {
+        let hello = match context_for(caller, server, request).await {
+            Ok(context) => server.introduction(&context, patience).await,
+            Err(_) => None,
+        };
+        (server.name(), hello)
+    });
     let known: Vec<_> = join_all(asked).await;
     let own = json!({ "name": "mcp-gateway", "version": env!("CARGO_PKG_VERSION") });
     if let [(_, Some(hello))] = known.as_slice() {

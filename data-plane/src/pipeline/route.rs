@@ -15,6 +15,7 @@ use gateway_mcp::version::Era;
 
 use super::Trail;
 use super::authenticate::Authenticated;
+use super::inject::context_for;
 use crate::error::{Failure, Reason};
 use crate::exposure::Found;
 use crate::request::ClientRequest;
@@ -78,7 +79,7 @@ pub(super) async fn route(
     let named = named(&request.message, subject)?;
     let exposed = named.text.as_str(request.message.bytes());
     trail.item(named.kind, exposed);
-    let found = look_up(&caller, named.kind, exposed).await;
+    let found = look_up(&caller, request, named.kind, exposed).await?;
     let (server, name) = found.ok_or_else(|| unknown(named.kind, exposed, request))?;
     trail.route(server.name(), &name);
     let message = if name == exposed {
@@ -138,27 +139,31 @@ fn named(message: &Message, subject: Subject) -> Result<Named, Failure> {
 
 async fn look_up(
     caller: &Authenticated,
+    request: &ClientRequest,
     kind: ItemKind,
     exposed: &str,
-) -> Option<(Arc<Upstream>, String)> {
-    let server = match caller.view.find(kind, exposed)? {
-        Found::Item(server, name) => return Some((server, name)),
-        Found::Shortened(server) => server,
+) -> Result<Option<(Arc<Upstream>, String)>, Failure> {
+    let server = match caller.view.find(kind, exposed) {
+        None => return Ok(None),
+        Some(Found::Item(server, name)) => return Ok(Some((server, name))),
+        Some(Found::Shortened(server)) => server,
     };
+    let context = context_for(caller, &server, request).await?;
     let listed = match kind {
         ItemKind::Prompt => ListKind::Prompts,
         _ => ListKind::Tools,
     };
-    let items = server.list(listed, caller.limits.list_patience).await;
+    let patience = caller.limits.list_patience;
+    let items = server.list(listed, &context, patience).await.ok();
     let original = items.as_ref().and_then(|items| {
         let mut names = items.iter().map(Item::name);
         names.find(|name| ExposedName::of(server.name(), name).as_str() == exposed)
     });
     // A name of just the limit's length need not be a shortened one.
     let plain = || ExposedName::split(exposed).map(|(_, name)| name);
-    let name = original.or_else(plain)?.to_owned();
+    let name = original.or_else(plain).unwrap_or_default().to_owned();
     let is_shown = caller.view.name_of(kind, server.name(), &name).as_deref() == Some(exposed);
-    is_shown.then_some((server, name))
+    Ok(is_shown.then_some((server, name)))
 }
 
 /// Each version has its own way of saying that something is not there.

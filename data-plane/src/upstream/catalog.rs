@@ -134,8 +134,9 @@ async fn ask(kind: ListKind, peer: &Arc<Peer>, links: &Links) -> Option<Items> {
     }
 }
 
+/// Why a server's list cannot be had.
 #[derive(Debug, thiserror::Error)]
-enum AskError {
+pub(super) enum AskError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("the server refused: {0}")]
@@ -144,7 +145,7 @@ enum AskError {
     Unreadable(String),
 }
 
-async fn all_pages(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
+pub(super) async fn all_pages(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
     let capabilities = peer.hello().capabilities.get();
     let declared = Fields::scan(capabilities.as_bytes(), 0..capabilities.len());
     if declared.is_ok_and(|fields| fields.get(capability(kind)).is_none()) {

@@ -27,6 +27,38 @@ const PREFIXES: [&str; 5] = ["LC_", "XDG_", "NPM_CONFIG_", "PIP_", "UV_"];
 /// Parts of names that speak of a secret, whatever they begin with.
 const SECRET: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "AUTH", "KEY"];
 
+/// Beginnings of variables that decide which code a program loads or runs.
+const LOADING: [&str; 16] = [
+    "LD_", "DYLD_", "GCONV_", "GLIBC_", "BASH_", "PYTHON", "NODE_", "NPM_", "PERL", "RUBY",
+    "JAVA_", "JDK_", "DOTNET_", "UV_", "PIP_", "GIT_",
+];
+
+/// Ends of names that hold a secret and nothing else, such as `NODE_AUTH_TOKEN`.
+const SECRET_ENDS: [&str; 4] = ["_TOKEN", "_KEY", "_SECRET", "_PASSWORD"];
+
+/// Further names of that kind.
+const DECISIVE: [&str; 6] = ["PATH", "HOME", "SHELL", "ENV", "IFS", "CLASSPATH"];
+
+/// Whether a variable can have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let begins = bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+    begins && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether a variable, in capitals, is more to a program than a value: whoever may set it may run
+/// code of his own.
+pub(super) fn decides_what_runs(name: &str) -> bool {
+    let is_secret = SECRET_ENDS.iter().any(|end| name.ends_with(end));
+    let is_read = DECISIVE.contains(&name)
+        || LOADING.iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with("_OPTIONS")
+        || name.ends_with("_PROXY");
+    is_read && !is_secret
+}
+
 /// The variables of this process that a child gets.
 pub(super) fn inherited() -> Vec<(String, String)> {
     let variables = std::env::vars_os();

@@ -1,4 +1,5 @@
-//! The connections to one server that not everybody shares: one session or child for each key.
+//! The connections to one server that not everybody shares: one session or child for each key,
+//! as many as the server and its tenant may have.
 
 #[expect(
     clippy::disallowed_types,
@@ -15,15 +16,15 @@ use futures_util::future::join_all;
 use gateway_core::UserId;
 use gateway_mcp::client::{ClientError, Peer};
 use gateway_mcp::version::Version;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::authorization::AuthorizationContext;
+use super::changes::Changes;
+use super::quota::{Full, Quota};
 use crate::request::Dialect;
 use crate::session::{Callbacks, SessionId};
-
-/// How many of them one server may have; the longest unused one ends first.
-const MOST: usize = 1_000;
 
 /// How long one is kept unused, and how often that is looked at.
 const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -32,7 +33,9 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Who a connection to a server is for. Only what is equal in all of it may share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SessionKey {
-    user: UserId,
+    pub(super) context: AuthorizationContext,
+    /// `None` for what all with the same rights share.
+    user: Option<UserId>,
     /// The client's session; `None` for a modern client, which has none.
     session: Option<SessionId>,
     pub(super) version: Version,
@@ -41,9 +44,10 @@ pub(crate) struct SessionKey {
 }
 
 impl SessionKey {
-    pub(crate) fn of(user: &UserId, dialect: &Dialect) -> Self {
+    pub(crate) fn of(context: AuthorizationContext, user: &UserId, dialect: &Dialect) -> Self {
         Self {
-            user: user.clone(),
+            context,
+            user: Some(user.clone()),
             session: dialect.session().map(|session| session.id),
             version: dialect.version(),
             callbacks: dialect
@@ -58,46 +62,85 @@ impl SessionKey {
         self.session.is_some()
     }
 
-    /// The same for all of a user's sessions, of which none can be asked anything.
-    pub(super) fn per_user(&self) -> Self {
+    /// The one of all that have the same rights, none of whom can be asked anything.
+    pub(super) fn common(context: &AuthorizationContext) -> Self {
         Self {
+            context: context.clone(),
+            user: None,
             session: None,
+            version: Version::LATEST_LEGACY,
             callbacks: Callbacks::default(),
-            ..self.clone()
         }
     }
+
+    /// Whether it takes the place of `other`, because its user has another credential now.
+    fn supersedes(&self, other: &Self) -> bool {
+        let user = self.context.user();
+        user.is_some() && user == other.context.user() && self.context != other.context
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoPeer {
+    #[error(transparent)]
+    Full(#[from] Full),
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// The connections by whom they are for. One that is let go of ends by itself once the last
 /// exchange on it is over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PrivatePeers {
+    quota: Arc<Quota>,
     #[expect(
         clippy::disallowed_types,
         reason = "held for a few lines, never over an await"
     )]
-    slots: Mutex<HashMap<SessionKey, Slot>>,
+    slots: Mutex<Slots>,
 }
+
+type Slots = HashMap<SessionKey, Slot>;
 
 #[derive(Debug)]
 struct Slot {
     /// Empty while it is being connected.
     peer: Arc<OnceCell<Arc<Peer>>>,
     used: Instant,
+    heard: Option<Heard>,
+    _space: OwnedSemaphorePermit,
+}
+
+/// A task that holds a connection to hear what the server says on it; it ends with this.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) changes: watch::Sender<Changes>,
+    pub(super) _until: DropGuard,
 }
 
 impl PrivatePeers {
+    /// None yet, and as many as the quota has space for.
+    pub(super) fn new(quota: &Arc<Quota>) -> Arc<Self> {
+        let peers = Arc::new(Self {
+            quota: Arc::clone(quota),
+            slots: HashMap::new().into(),
+        });
+        quota.count_in(&peers);
+        peers
+    }
+
     /// The connection for `key`, and whether it was made for this call; many who want a new one at
     /// the same time connect once.
     pub(super) async fn get_or_connect<F>(
         &self,
         key: &SessionKey,
         connect: impl FnOnce() -> F,
-    ) -> Result<(Arc<Peer>, bool), ClientError>
+    ) -> Result<(Arc<Peer>, bool), NoPeer>
     where
         F: Future<Output = Result<Peer, ClientError>>,
     {
-        let cell = self.cell(key);
+        let cell = self.cell(key)?;
         let mut is_new = false;
         let connected = cell.get_or_try_init(|| {
             is_new = true;
@@ -107,29 +150,57 @@ impl PrivatePeers {
         Ok((peer, is_new))
     }
 
-    fn cell(&self, key: &SessionKey) -> Arc<OnceCell<Arc<Peer>>> {
-        let mut slots = self.lock();
-        let now = Instant::now();
-        if let Some(slot) = slots.get_mut(key)
-            && !slot.has_ended()
-        {
-            slot.used = now;
-            return Arc::clone(&slot.peer);
+    /// The connection for `key`, if there is one.
+    pub(super) fn get(&self, key: &SessionKey) -> Option<Arc<Peer>> {
+        known(&mut self.lock(), key)?.get().cloned()
+    }
+
+    fn cell(&self, key: &SessionKey) -> Result<Arc<OnceCell<Arc<Peer>>>, Full> {
+        if let Some(cell) = known(&mut self.lock(), key) {
+            return Ok(cell);
         }
-        if slots.len() >= MOST
-            && let Some(oldest) = slots.iter().min_by_key(|(_, slot)| slot.used)
-        {
-            let oldest = oldest.0.clone();
-            slots.remove(&oldest);
+        // Nothing is locked here, because space may have to be made at another server.
+        let space = self.quota.enter()?;
+        let mut slots = self.lock();
+        if let Some(cell) = known(&mut slots, key) {
+            return Ok(cell);
+        }
+        slots.retain(|other, _| other != key && !key.supersedes(other));
+        if slots.len() >= self.quota.per_server && !end_longest_idle(&mut slots) {
+            return Err(Full::Server(self.quota.per_server));
         }
         let peer = Arc::new(OnceCell::new());
-        let used = now;
         let slot = Slot {
             peer: Arc::clone(&peer),
-            used,
+            used: Instant::now(),
+            heard: None,
+            _space: space,
         };
         slots.insert(key.clone(), slot);
-        peer
+        Ok(peer)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Since when the one that was not used for longest is idle; `None` when all are in use.
+    pub(super) fn longest_idle(&self) -> Option<Instant> {
+        let slots = self.lock();
+        let idle = slots.values().filter(|slot| !slot.is_in_use());
+        idle.map(|slot| slot.used).min()
+    }
+
+    /// Makes space; `false` when all are in use.
+    pub(super) fn end_longest_idle(&self) -> bool {
+        end_longest_idle(&mut self.lock())
+    }
+
+    /// Has a connection held by the task that hears what the server says on it.
+    pub(super) fn hold(&self, key: &SessionKey, peer: &Arc<Peer>, heard: Heard) {
+        if let Some(slot) = self.lock().get_mut(key).filter(|slot| slot.holds(peer)) {
+            slot.heard = Some(heard);
+        }
     }
 
     /// Says that a connection is of no use any more. Only the one in use counts: many requests
@@ -171,14 +242,31 @@ impl PrivatePeers {
     }
 
     fn let_go_of_unused(&self, now: Instant) {
-        let is_idle = |slot: &Slot| now.duration_since(slot.used) >= IDLE;
-        self.lock()
-            .retain(|_, slot| !is_idle(slot) && !slot.has_ended());
+        self.lock().retain(|_, slot| {
+            if slot.is_in_use() || slot.is_listened_to() {
+                slot.used = now;
+            }
+            now.duration_since(slot.used) < IDLE && !slot.has_ended()
+        });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn known(slots: &mut Slots, key: &SessionKey) -> Option<Arc<OnceCell<Arc<Peer>>>> {
+    let slot = slots.get_mut(key).filter(|slot| !slot.has_ended())?;
+    slot.used = Instant::now();
+    Some(Arc::clone(&slot.peer))
+}
+
+fn end_longest_idle(slots: &mut Slots) -> bool {
+    let idle = slots.iter().filter(|(_, slot)| !slot.is_in_use());
+    let longest = idle
+        .min_by_key(|(_, slot)| slot.used)
+        .map(|(key, _)| key.clone());
+    longest.is_some_and(|key| slots.remove(&key).is_some())
 }
 
 impl Slot {
@@ -186,6 +274,20 @@ impl Slot {
     fn has_ended(&self) -> bool {
         let peer = self.peer.get();
         peer.is_some_and(|peer| peer.closed().now_or_never().is_some())
+    }
+
+    /// Whether a request waits for it or for an answer on it.
+    fn is_in_use(&self) -> bool {
+        match self.peer.get() {
+            Some(peer) => Arc::strong_count(peer) > 1 + usize::from(self.heard.is_some()),
+            None => Arc::strong_count(&self.peer) > 1,
+        }
+    }
+
+    /// Whether its user wants to hear what changes at the server.
+    fn is_listened_to(&self) -> bool {
+        let heard = self.heard.as_ref();
+        heard.is_some_and(|heard| heard.changes.receiver_count() > 0)
     }
 
     fn holds(&self, peer: &Arc<Peer>) -> bool {
@@ -200,95 +302,4 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use gateway_core::Deadline;
-    use gateway_mcp::client::{ChildCommand, ClientHello};
-    use gateway_mcp::version::Era;
-
-    use super::*;
-
-    /// A child that greets and then reads until its input ends, or ends with its first line.
-    async fn connect(then: &str) -> Result<Peer, ClientError> {
-        let greeting = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"x","version":"1"}}}"#;
-        let mut command = ChildCommand::new("test", "sh");
-        let script = format!("read line; echo '{greeting}'; {then}");
-        command.args = vec!["-c".to_owned(), script];
-        let hello = ClientHello {
-            name: "test".to_owned(),
-            version: "1".to_owned(),
-            capabilities: "{}".to_owned(),
-            legacy_version: Version::LATEST_LEGACY,
-        };
-        let deadline = Deadline::after(Duration::from_secs(30));
-        Peer::spawn(command, hello, Some(Era::Legacy), deadline).await
-    }
-
-    const STAYS: &str = "cat >&2";
-
-    fn key(session: u128) -> SessionKey {
-        SessionKey {
-            user: "ada".parse().unwrap(),
-            session: Some(SessionId::from_u128(session)),
-            version: Version::LATEST_LEGACY,
-            callbacks: Callbacks::default(),
-        }
-    }
-
-    async fn get(peers: &PrivatePeers, key: &SessionKey, then: &str) -> Arc<Peer> {
-        let connected = peers.get_or_connect(key, || connect(then)).await;
-        connected.unwrap().0
-    }
-
-    #[tokio::test]
-    async fn those_who_want_the_same_connection_at_once_get_one() {
-        let peers = PrivatePeers::default();
-        let (one, other) = (key(1), key(1));
-        let (one, other) = tokio::join!(get(&peers, &one, STAYS), get(&peers, &other, STAYS),);
-        assert!(Arc::ptr_eq(&one, &other));
-        let third = get(&peers, &key(2), STAYS).await;
-        assert!(!Arc::ptr_eq(&one, &third));
-    }
-
-    #[tokio::test]
-    async fn only_the_connection_that_was_lost_is_given_up() {
-        let peers = PrivatePeers::default();
-        let lost = get(&peers, &key(1), STAYS).await;
-        peers.give_up(&key(1), &lost);
-        let next = get(&peers, &key(1), STAYS).await;
-        assert!(!Arc::ptr_eq(&lost, &next));
-        // Another request notices the same loss, late.
-        peers.give_up(&key(1), &lost);
-        let kept = get(&peers, &key(1), STAYS).await;
-        assert!(Arc::ptr_eq(&next, &kept));
-    }
-
-    #[tokio::test]
-    async fn a_child_that_has_ended_is_replaced() {
-        let peers = PrivatePeers::default();
-        let ended = get(&peers, &key(1), "read line").await;
-        ended.closed().await;
-        let next = get(&peers, &key(1), STAYS).await;
-        assert!(!Arc::ptr_eq(&ended, &next));
-    }
-
-    #[tokio::test]
-    async fn what_is_not_used_for_long_ends() {
-        let peers = PrivatePeers::default();
-        let connected = peers.get_or_connect(&key(1), || connect(STAYS)).await;
-        let peer = Arc::downgrade(&connected.unwrap().0);
-        peers.let_go_of_unused(Instant::now());
-        assert!(peer.upgrade().is_some());
-        peers.let_go_of_unused(Instant::now() + IDLE);
-        assert!(peer.upgrade().is_none(), "nothing holds it any more");
-    }
-
-    #[tokio::test]
-    async fn everything_has_ended_once_it_was_told_to_stop() {
-        let peers = Arc::new(PrivatePeers::default());
-        let peer = get(&peers, &key(1), STAYS).await;
-        let stop = CancellationToken::new();
-        stop.cancel();
-        Arc::clone(&peers).tend(stop).await;
-        assert!(peer.closed().now_or_never().is_some());
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::UpstreamError;
+use super::authorization::AuthorizationContext;
 use super::changes::Changes;
 use super::hearing::hear;
 use super::target::Target;
@@ -188,9 +189,13 @@ impl Supervisor {
         for attempt in 1.. {
             let began = Instant::now();
             let deadline = Deadline::after(self.target.patience());
-            let connecting = self
-                .target
-                .connect(None, Version::LATEST_LEGACY, "{}", deadline);
+            let connecting = self.target.connect(
+                &AuthorizationContext::GATEWAY,
+                None,
+                Version::LATEST_LEGACY,
+                "{}",
+                deadline,
+            );
             let connected = tokio::select! {
                 () = self.stop.cancelled() => return,
                 connected = connecting => connected,

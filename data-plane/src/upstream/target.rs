@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::config::{RemoteAuth, ServerConfig, ServerSpec, Setting, Violation};
-use gateway_core::{Deadline, ExposeSecret as _, ServerName, TenantId};
+use gateway_core::config::{
+    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, Setting, Violation,
+};
+use gateway_core::{Deadline, ExposeSecret as _, SecretString, ServerName, TenantId};
 use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, Peer};
 use gateway_mcp::version::{Era, Version};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::authorization::{AuthorizationContext, InvalidCredential, UserCredential};
 use super::environment;
 use crate::config::Permits;
 
@@ -146,9 +149,27 @@ impl Target {
         self.config == other.config && self.secrets == other.secrets
     }
 
-    /// Connects or starts it, and learns its era unless that is known.
+    /// Whether what the server says may differ from user to user, so that none of it is for all.
+    pub(super) fn tells_users_apart(&self) -> bool {
+        self.config.credentials != CredentialsMode::None
+            || self.config.isolation == Some(Isolation::PerUser)
+    }
+
+    /// What a credential plugin gave for a user, as the server takes it.
+    pub(super) fn credential(
+        &self,
+        given: Vec<(String, SecretString)>,
+    ) -> Result<UserCredential, InvalidCredential> {
+        match &self.transport {
+            Transport::Http(_) => UserCredential::as_headers(given),
+            Transport::Command(_) => UserCredential::as_variables(given),
+        }
+    }
+
+    /// Connects or starts it with these rights, and learns its era unless that is known.
     pub(super) async fn connect(
         &self,
+        context: &AuthorizationContext,
         era: Option<Era>,
         version: Version,
         capabilities: &str,
@@ -167,9 +188,19 @@ impl Target {
         };
         match &self.transport {
             Transport::Http(endpoint) => {
-                Peer::connect_http(Arc::clone(endpoint), hello, era, deadline).await
+                let endpoint = match context.credential() {
+                    Some(credential) => Arc::new(endpoint.with_further(credential.headers())),
+                    None => Arc::clone(endpoint),
+                };
+                Peer::connect_http(endpoint, hello, era, deadline).await
             }
-            Transport::Command(command) => Peer::spawn(command.clone(), hello, era, deadline).await,
+            Transport::Command(command) => {
+                let mut command = command.clone();
+                if let Some(credential) = context.credential() {
+                    command.env.extend(credential.variables());
+                }
+                Peer::spawn(command, hello, era, deadline).await
+            }
         }
     }
 

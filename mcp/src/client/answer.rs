@@ -208,7 +208,7 @@ fn is_session_lost(status: StatusCode, error: Option<&Message>) -> bool {
     }
 }
 
-fn is_about_credentials(status: StatusCode) -> bool {
+pub(super) fn is_about_credentials(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 

@@ -58,13 +58,13 @@ impl HttpEndpoint {
         })
     }
 
-    /// The same endpoint and connection pool with other headers, such as one user's credentials.
+    /// The same endpoint and connection pool with further headers, such as one user's credentials,
+    /// which override those of the same names.
     #[must_use]
-    pub fn with_headers(&self, headers: HeaderMap) -> Self {
-        Self {
-            headers,
-            ..self.clone()
-        }
+    pub fn with_further(&self, headers: HeaderMap) -> Self {
+        let mut endpoint = self.clone();
+        override_with(&mut endpoint.headers, headers);
+        endpoint
     }
 
     /// The same server at another address; in logs and errors it keeps its name.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::answer;
 use crate::message::ScanError;
 
 /// The cause of an error, of whatever type the layer below has.
@@ -140,6 +141,11 @@ impl ClientError {
     /// Whether the peer is of no more use: a new one has to be connected or spawned.
     pub fn is_peer_lost(&self) -> bool {
         matches!(self, Self::SessionLost { .. } | Self::ServerExited { .. })
+    }
+
+    /// Whether the server wants a credential, or another one than it got.
+    pub fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if answer::is_about_credentials(*status))
     }
 
     pub fn is_deadline(&self) -> bool {

@@ -1,0 +1,142 @@
+//! Which connection to a server a request uses.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gateway_core::Deadline;
+use gateway_core::config::Isolation;
+use gateway_mcp::client::{Peer, ServerHello};
+use gateway_mcp::version::Era;
+
+use super::attending::attend;
+use super::hearing::overhear;
+use super::private::{NoPeer, SessionKey};
+use super::{Common, Upstream, UpstreamError, set_level};
+use crate::live::LiveSession;
+
+/// A connection to use for one request.
+pub(super) struct Lease {
+    pub(super) peer: Arc<Peer>,
+    /// `None`: the one that is kept for everybody.
+    key: Option<SessionKey>,
+}
+
+impl Upstream {
+    pub(super) async fn lease(
+        &self,
+        key: &SessionKey,
+        live: Option<&Arc<LiveSession>>,
+        deadline: Deadline,
+    ) -> Result<Lease, UpstreamError> {
+        let (common, kept) = match &self.common {
+            Common::Kept(links) => (links.ready(deadline).await?, None),
+            Common::OnDemand(users) => {
+                let peer = users.ready(&key.context, deadline).await?;
+                (peer, Some(SessionKey::common(&key.context)))
+            }
+        };
+        let is_asked = !key.callbacks.is_empty() || live.is_some_and(|live| live.has_state());
+        if !self.wants_own(is_asked, common.hello()) {
+            return Ok(Lease {
+                peer: common,
+                key: kept,
+            });
+        }
+        match self
+            .connect_private(key, live, is_asked, common.hello(), deadline)
+            .await
+        {
+            Ok(peer) => Ok(Lease {
+                peer,
+                key: Some(key.clone()),
+            }),
+            // It asks nothing in its own way, and has no other.
+            Err(NoPeer::Client(_)) if is_asked && common.hello().era == Era::Modern => {
+                self.only_modern.store(true, Ordering::Relaxed);
+                Ok(Lease {
+                    peer: common,
+                    key: kept,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A client that can be asked, or has set something, is served in its own era, which has these
+    /// things; otherwise the era is that of the shared connection.
+    async fn connect_private(
+        &self,
+        key: &SessionKey,
+        live: Option<&Arc<LiveSession>>,
+        is_asked: bool,
+        hello: &ServerHello,
+        deadline: Deadline,
+    ) -> Result<Arc<Peer>, NoPeer> {
+        let era = if is_asked {
+            key.version.era()
+        } else {
+            hello.era
+        };
+        let version = if key.version.era() == era {
+            key.version
+        } else {
+            hello.version
+        };
+        let capabilities = key.callbacks.as_json();
+        // On the heap, because it is large and seldom needed.
+        let connect = || {
+            Box::pin(
+                self.target
+                    .connect(&key.context, Some(era), version, capabilities, deadline),
+            )
+        };
+        let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
+        if is_new {
+            self.listen_to(key, &peer, live.filter(|_| key.is_of_one_session()))
+                .await;
+        }
+        Ok(peer)
+    }
+
+    /// Takes care of what a server says on a connection that is not shared: to the session that
+    /// it belongs to, or, if it belongs to none, as on a shared one.
+    async fn listen_to(&self, key: &SessionKey, peer: &Arc<Peer>, live: Option<&Arc<LiveSession>>) {
+        let events = peer.events();
+        let changes = self.changes_sender(&key.context);
+        let Some(live) = live else {
+            let label = peer.name().to_owned();
+            let hearing = async move { overhear(&label, events, &changes).await };
+            drop(self.tasks.spawn(hearing));
+            return;
+        };
+        peer.serve_one_client();
+        if let Some(level) = live.level() {
+            set_level(peer, &level).await;
+        }
+        let (name, live) = (self.name().clone(), Arc::clone(live));
+        let peer = Arc::downgrade(peer);
+        drop(self.tasks.spawn(attend(name, peer, events, live, changes)));
+    }
+
+    /// Whether a request goes over a connection of its client's own. Left to itself, a server that
+    /// gives out sessions has one for each client session, because it may keep something in it, and
+    /// a client that can be asked has one of its own, so that the questions reach it and nobody else.
+    fn wants_own(&self, is_asked: bool, hello: &ServerHello) -> bool {
+        match self.target.config.isolation {
+            Some(Isolation::Shared | Isolation::PerUser) => false,
+            Some(Isolation::PerSession) => true,
+            None => {
+                let may_ask = is_asked && !self.only_modern.load(Ordering::Relaxed);
+                hello.session_id.is_some() || may_ask
+            }
+        }
+    }
+
+    pub(super) fn give_up(&self, lease: Lease) {
+        match (lease.key, &self.common) {
+            (Some(key), _) => self.private.give_up(&key, &lease.peer),
+            (None, Common::Kept(links)) => links.give_up(&lease.peer),
+            (None, Common::OnDemand(_)) => {}
+        }
+    }
+}
