@@ -12,7 +12,7 @@ mod server_fields;
 mod settings;
 mod yaml;
 
-pub use check::{Violation, check};
+pub use check::{Violation, check, check_header_name};
 pub use document::TenantConfig;
 pub use duration::{InvalidTimeSpan, TimeSpan};
 pub use plugins::{

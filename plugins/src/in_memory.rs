@@ -13,6 +13,7 @@ mod memory;
 mod none;
 mod noop;
 mod rules;
+mod stored_credential;
 
 pub(crate) use all_must_allow::AllMustAllow;
 pub(crate) use always_allow::AlwaysAllow;
@@ -28,3 +29,4 @@ pub(crate) use memory::Memory;
 pub(crate) use none::NotConfigured;
 pub(crate) use noop::Noop;
 pub(crate) use rules::Rules;
+pub(crate) use stored_credential::{Injecting, StoredCredential};

@@ -90,6 +90,14 @@ impl Registry {
         }
         for kind in PluginKind::ALL {
             for (path, plugin) in plugins.of_kind(kind) {
+                let name = plugin
+                    .implementation
+                    .as_deref()
+                    .unwrap_or(NotConfigured::NAME);
+                let needs_storage = implementations::reads_storage(kind, name);
+                if needs_storage && plugins.credential_storage.is_none() {
+                    violations.push(refusals::no_storage(&path, name));
+                }
                 violations.extend(match plugin.provider {
                     Provider::InMemory => self.check_in_memory(kind, &path, plugin),
                     Provider::Mcp => vec![refusals::over_mcp(kind, &path, plugin)],
@@ -163,19 +171,22 @@ impl Registry {
             let (config, built) = previous?;
             (config.of_kind(kind) == plugins.of_kind(kind)).then_some(built)
         };
+        // What the storage's readers are built with.
+        let storage = match kept(PluginKind::CredentialStorage) {
+            Some(built) => Arc::clone(&built.credential_storage),
+            None => self.credential_storage(plugins)?,
+        };
+        let same_storage = kept(PluginKind::CredentialStorage).is_some();
         let complete = Plugins {
             auth_provider: match kept(PluginKind::AuthProvider) {
                 Some(built) => Arc::clone(&built.auth_provider),
                 None => self.auth_provider(plugins)?,
             },
-            credential_storage: match kept(PluginKind::CredentialStorage) {
-                Some(built) => Arc::clone(&built.credential_storage),
-                None => self.credential_storage(plugins)?,
-            },
-            auth_proxy: match kept(PluginKind::AuthProxy) {
+            auth_proxy: match kept(PluginKind::AuthProxy).filter(|_| same_storage) {
                 Some(built) => Arc::clone(&built.auth_proxy),
-                None => self.auth_proxy(plugins)?,
+                None => self.auth_proxy(plugins, &storage)?,
             },
+            credential_storage: storage,
             audit_sink: match kept(PluginKind::AuditSink) {
                 Some(built) => Arc::clone(&built.audit_sink),
                 None => self.audit_sink(plugins)?,
@@ -229,12 +240,13 @@ impl Registry {
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, storage)| storage))
     }
 
-    fn auth_proxy(&self, plugins: &PluginsConfig) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
-        let mut built = self.of_kind(
-            PluginKind::AuthProxy,
-            implementations::AUTH_PROXIES,
-            plugins,
-        )?;
+    fn auth_proxy(
+        &self,
+        plugins: &PluginsConfig,
+        storage: &Arc<dyn CredentialStorage>,
+    ) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
+        let (kind, table) = (PluginKind::AuthProxy, implementations::AUTH_PROXIES);
+        let mut built = self.of_kind_with(kind, table, plugins, storage)?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, proxy)| proxy))
@@ -291,12 +303,24 @@ impl Registry {
             .map_or_else(|| Arc::new(Noop) as _, |(_, telemetry)| telemetry))
     }
 
-    /// Builds the configured plugins of one kind, in order, each with its name in messages.
+    /// Builds the configured plugins of a kind that reads no credential.
     fn of_kind<T: ?Sized>(
         &self,
         kind: PluginKind,
         table: &[Implementation<T>],
         plugins: &PluginsConfig,
+    ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
+        let nothing: Arc<dyn CredentialStorage> = Arc::new(NotConfigured);
+        self.of_kind_with(kind, table, plugins, &nothing)
+    }
+
+    /// Builds the configured plugins of one kind, in order, each with its name in messages.
+    fn of_kind_with<T: ?Sized>(
+        &self,
+        kind: PluginKind,
+        table: &[Implementation<T>],
+        plugins: &PluginsConfig,
+        storage: &Arc<dyn CredentialStorage>,
     ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
         let mut built = Vec::new();
         for (path, plugin) in plugins.of_kind(kind) {
@@ -309,6 +333,7 @@ impl Registry {
                 settings: &plugin.settings,
                 outputs: &self.outputs,
                 data_dir: &self.data_dir,
+                storage,
             };
             match (implementation.build)(&parts) {
                 Ok(plugin) => built.push((name, plugin)),

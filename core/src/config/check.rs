@@ -184,7 +184,11 @@ fn check_endpoint(endpoint: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_header_name(name: &str) -> Result<(), String> {
+/// Checks the name of a header that a configuration sets. Framing and what MCP says is not its to set.
+///
+/// # Errors
+/// Says why not.
+pub fn check_header_name(name: &str) -> Result<(), String> {
     const OWN: [&str; 9] = [
         "host",
         "content-length",

@@ -11,8 +11,8 @@ use gateway_core::plugin::{
 };
 
 use crate::in_memory::{
-    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, JsonLines, Memory, Noop, NotConfigured,
-    Outputs, Rules,
+    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Memory, Noop,
+    NotConfigured, Outputs, Rules, StoredCredential,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -34,6 +34,8 @@ pub(super) struct Parts<'a> {
     pub(super) outputs: &'a Outputs,
     /// Where files are that a configuration does not place elsewhere.
     pub(super) data_dir: &'a Path,
+    /// The tenant's own storage.
+    pub(super) storage: &'a Arc<dyn CredentialStorage>,
 }
 
 /// Why an implementation was not built.
@@ -97,12 +99,42 @@ pub(super) const CREDENTIAL_STORAGES: &[Implementation<dyn CredentialStorage>] =
     },
 ];
 
-pub(super) const AUTH_PROXIES: &[Implementation<dyn AuthProxy>] = &[Implementation {
-    name: NotConfigured::NAME,
-    validate: no_settings,
-    desktop_only: false,
-    build: |_| Ok(Arc::new(NotConfigured)),
-}];
+pub(super) const AUTH_PROXIES: &[Implementation<dyn AuthProxy>] = &[
+    Implementation {
+        name: NotConfigured::NAME,
+        validate: no_settings,
+        desktop_only: false,
+        build: |_| Ok(Arc::new(NotConfigured)),
+    },
+    Implementation {
+        name: "bearer",
+        validate: |settings| wrong(Injecting::bearer(settings)),
+        desktop_only: false,
+        build: |parts| Ok(from_storage(parts, Injecting::bearer)?),
+    },
+    Implementation {
+        name: "header",
+        validate: |settings| wrong(Injecting::header(settings)),
+        desktop_only: false,
+        build: |parts| Ok(from_storage(parts, Injecting::header)?),
+    },
+];
+
+fn from_storage(
+    parts: &Parts<'_>,
+    read: fn(&Settings) -> Result<Injecting, Vec<Violation>>,
+) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
+    let storage = Arc::clone(parts.storage);
+    Ok(Arc::new(StoredCredential::new(
+        read(parts.settings)?,
+        storage,
+    )))
+}
+
+/// Whether the implementation reads what the tenant's `credential_storage` keeps.
+pub(super) fn reads_storage(kind: PluginKind, name: &str) -> bool {
+    kind == PluginKind::AuthProxy && name != NotConfigured::NAME
+}
 
 pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
     Implementation {

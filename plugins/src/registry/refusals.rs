@@ -54,6 +54,13 @@ pub(super) fn no_auth_provider_on_open_listener() -> Violation {
     Violation::new("plugins.auth_provider", reason)
 }
 
+pub(super) fn no_storage(path: &str, name: &str) -> Violation {
+    let reason = format!(
+        "`{name}` reads what the `credential_storage` keeps, which is missing: configure one beside it"
+    );
+    Violation::new(format!("{path}.implementation"), reason)
+}
+
 pub(super) fn for_desktops_only(path: &str, name: &str) -> Violation {
     let reason = format!(
         "`{name}` keeps what it has on the machine that it runs on, which belongs to nobody's tenant: only a desktop can have it"

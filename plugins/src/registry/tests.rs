@@ -99,7 +99,7 @@ plugins:
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
     plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
     plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory` and `encrypted-file`
-    plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; leave `auth_proxy` out, and no credentials are put into requests
+    plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `auth_proxy` has `bearer` and `header`
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
     plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
@@ -132,6 +132,31 @@ fn what_belongs_to_the_machine_is_for_desktops_only() {
         "plugins: { credential_storage: { provider: in-memory, implementation: encrypted-file } }";
     assert_eq!(said(DESKTOP, yaml), "");
     insta::assert_snapshot!(said(REPLICA, yaml), @"plugins.credential_storage.implementation: `encrypted-file` keeps what it has on the machine that it runs on, which belongs to nobody's tenant: only a desktop can have it");
+}
+
+#[test]
+fn a_proxy_that_reads_a_storage_goes_with_its_storage() {
+    let alone = "plugins: { auth_proxy: { provider: in-memory, implementation: bearer } }";
+    insta::assert_snapshot!(said(DESKTOP, alone), @"plugins.auth_proxy.implementation: `bearer` reads what the `credential_storage` keeps, which is missing: configure one beside it");
+    let with = |timeout: &str| {
+        plugins(&format!(
+            "plugins:
+  auth_proxy: {{ provider: in-memory, implementation: bearer }}
+  credential_storage: {{ provider: in-memory, implementation: memory{timeout} }}"
+        ))
+    };
+    let (registry, tenant) = (Registry::new(DESKTOP), TenantId::default());
+    let before = with("");
+    let built = registry.build(&tenant, &before).unwrap();
+    let after = with(", timeout: 1s");
+    let rebuilt = registry
+        .rebuild(&tenant, &after, (&before, &built))
+        .unwrap();
+    assert!(!Arc::ptr_eq(
+        &built.credential_storage,
+        &rebuilt.credential_storage
+    ));
+    assert!(!Arc::ptr_eq(&built.auth_proxy, &rebuilt.auth_proxy));
 }
 
 #[tokio::test]
@@ -178,13 +203,29 @@ plugins:
     assert_eq!(violations.len(), 1);
 }
 
+/// What a plugin must be configured with where it cannot do without.
+fn needed(name: &str) -> &'static str {
+    match name {
+        "header" => ", settings: { header: x-key, credential_type: key }",
+        _ => "",
+    }
+}
+
 #[test]
 fn every_name_that_is_known_can_be_built() {
     let registry = Registry::new(DESKTOP);
     for kind in PluginKind::ALL {
         for name in implementations::names(kind) {
-            let yaml =
-                format!("plugins: {{ {kind}: {{ provider: in-memory, implementation: {name} }} }}");
+            let settings = needed(name);
+            let storage = match kind {
+                PluginKind::AuthProxy => {
+                    "credential_storage: { provider: in-memory, implementation: memory },"
+                }
+                _ => "",
+            };
+            let yaml = format!(
+                "plugins: {{ {storage} {kind}: {{ provider: in-memory, implementation: {name}{settings} }} }}"
+            );
             let config = plugins(&yaml);
             assert_eq!(registry.check(&config), []);
             registry.build(&TenantId::default(), &config).unwrap();

@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use gateway_core::config::ServerSpec;
-use gateway_core::plugin::ItemKind;
-use gateway_core::{Credential, ExposeSecret, Principal, SecretString, UserId};
+use gateway_core::plugin::{CredentialStorage, ItemKind};
+use gateway_core::{Credential, CredentialKey, ExposeSecret, Principal, SecretString, UserId};
 
 use super::*;
 use crate::in_memory::{
@@ -245,6 +245,22 @@ async fn auth_proxy_passes() {
     passed(
         &auth_proxy(Arc::new(NotConfigured), injections(&[])).await,
         4,
+    );
+    let storage = Arc::new(in_memory::Memory::default());
+    for name in ["ada", "bob"] {
+        let key = CredentialKey {
+            user_id: user(name),
+            server: "files".into(),
+            credential_type: "bearer".into(),
+        };
+        let value = SecretString::from(format!("of {name}"));
+        storage.store(&probe::context(), &key, value).await.unwrap();
+    }
+    let bearer = in_memory::Injecting::bearer(&Default::default()).unwrap();
+    let bearer = in_memory::StoredCredential::new(bearer, storage);
+    passed(
+        &auth_proxy(Arc::new(bearer), injections(&["ada", "bob"])).await,
+        0,
     );
     passed(
         &auth_proxy(Arc::new(working::BearerOf), injections(&["ada", "bob"])).await,

@@ -11,6 +11,13 @@ use serde_json::json;
 
 use super::*;
 
+/// The files of a first version.
+const KEY_FILE: &str = "v73wVO889/Xufn+FXtKkDqg1bGTLmvBvD1x2H87lAEA=\n";
+const VAULT_FILE: &str = r#"mcp-gateway-credentials 1 eb1db0ec-f1bc-4988-9f54-60321adcb55c
+{"tenant":"default","user":"ada","server":"one","type":"bearer","created_at":"2026-11-22T21:00:43.557443087Z","sealed":"MeJP0FUsM7rRdgD7WYXLi+mz29es3yvAsfawYOcyEfagEd4mV4yTdQ=="}
+{"tenant":"default","user":"bob","server":"one","type":"bearer","created_at":"2026-11-22T21:00:43.568466297Z","sealed":"ZtQufzCyewSM+YqJmZrcK2VlVf97abxDH6eIDTewNglcNR9S7obl5A=="}
+"#;
+
 fn context() -> CallContext {
     let deadline = Deadline::after(Duration::from_secs(60));
     CallContext::new(TenantId::default(), deadline, RequestId::new("r1"))
@@ -147,6 +154,23 @@ async fn files_that_cannot_be_used_are_named_to_the_operator_and_not_to_the_clie
     fs::write(&key, good).unwrap();
     fs::write(&path, "anything\n").unwrap();
     said("is no credential").await;
+}
+
+#[tokio::test]
+async fn reads_what_an_earlier_version_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let mut file = crate::files::private();
+        let file = file
+            .write(true)
+            .create_new(true)
+            .open(folder.path().join(name));
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    put("credentials.key", KEY_FILE);
+    put("credentials", VAULT_FILE);
+    let storage = storage(folder.path());
+    assert_eq!(get(&storage, "one").await.as_deref(), Some("token-of-ada"));
 }
 
 #[test]
