@@ -13,6 +13,8 @@ mod questions;
 mod reconnection;
 mod resources;
 mod server;
+mod stdio;
 mod tasks;
 
 pub use http::ConformanceServer;
+pub use stdio::serve_stdio;

@@ -136,7 +136,13 @@ impl Stream {
             }
             let frame = tokio::time::timeout(PATIENCE, self.body.frame());
             let Some(frame) = frame.await.context("no further event")? else {
-                return Ok(None);
+                // What is left is the answer of a server that did not stream it.
+                let rest = std::mem::take(&mut self.read);
+                let message = (!rest.trim().is_empty()).then(|| serde_json::from_str(&rest));
+                let message = message
+                    .transpose()
+                    .with_context(|| format!("reading {rest:?}"))?;
+                return Ok(message.map(|message| Event { id: None, message }));
             };
             if let Some(data) = frame?.data_ref() {
                 self.read.push_str(std::str::from_utf8(data)?);

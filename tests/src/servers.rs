@@ -122,13 +122,24 @@ pub fn time() -> anyhow::Result<Value> {
 /// The fixture on stdio; `arguments` are those of `fixture::Options`. Cargo puts every binary into one folder, so
 /// the gateway's path tells where it is.
 pub fn fixture_on_stdio(gateway: &str, arguments: &[&str]) -> anyhow::Result<Value> {
-    let program: PathBuf = Path::new(gateway).with_file_name("fixture-server");
+    let program = beside(gateway, "fixture-server")?;
+    let mut all = vec!["--stdio"];
+    all.extend_from_slice(arguments);
+    Ok(command(&program, &all))
+}
+
+/// The conformance fixture on stdio; `era` is `legacy`, `modern` or `both`.
+pub fn conformance_on_stdio(gateway: &str, era: &str) -> anyhow::Result<Value> {
+    let program = beside(gateway, "conformance-fixture")?;
+    Ok(command(&program, &["--stdio", "--era", era]))
+}
+
+fn beside(gateway: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let program = Path::new(gateway).with_file_name(program);
     ensure!(
         program.exists(),
         "{} is missing: run cargo build --package gateway-tests first",
         program.display()
     );
-    let mut all = vec!["--stdio"];
-    all.extend_from_slice(arguments);
-    Ok(command(&program, &all))
+    Ok(program)
 }

@@ -25,15 +25,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Takes note of what a server says of its lists.
 pub(super) async fn hear(peer: &Peer, changes: &watch::Sender<Changes>) -> Infallible {
+    // A modern child has log messages that name no request as well.
+    let overhearing = overhear(peer.name(), peer.events(), changes);
     match peer.hello().era {
-        Era::Legacy => hear_legacy(peer, changes).await,
-        Era::Modern => hear_modern(peer, changes).await,
+        Era::Legacy => overhearing.await,
+        Era::Modern => drop(tokio::join!(overhearing, hear_modern(peer, changes))),
     }
     std::future::pending().await
-}
-
-async fn hear_legacy(peer: &Peer, changes: &watch::Sender<Changes>) {
-    overhear(peer.name(), peer.events(), changes).await;
 }
 
 /// Takes note of what a server says on a connection that belongs to no client's session.
