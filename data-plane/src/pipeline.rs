@@ -10,6 +10,7 @@ mod inject;
 mod list;
 mod news;
 mod open;
+mod params;
 mod reply;
 mod route;
 mod tenant;
@@ -232,7 +233,8 @@ async fn call(
     let routed = route::route(caller, request, subject, trail).await?;
     let authorized = authorize::authorize(routed, request).await?;
     let equipped = inject::inject(authorized, request).await?;
-    let reserved = audit::reserve(equipped, trail)?;
+    let checked = params::check(equipped, request).await?;
+    let reserved = audit::reserve(checked, trail)?;
     let answer = forward::forward(gateway, reserved, request).await?;
     audit::record(answer, trail).await
 }

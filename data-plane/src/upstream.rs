@@ -9,10 +9,12 @@ mod environment;
 mod hearing;
 mod lease;
 mod on_demand;
+mod params;
 mod private;
 mod quota;
 mod supervisor;
 mod target;
+mod tool_headers;
 mod turns;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use gateway_core::{Deadline, SecretString, ServerName, UserId};
 use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
+use gateway_mcp::header::ParamError;
 use gateway_mcp::list::{Item, ListKind};
 use gateway_mcp::message::Message;
 use gateway_mcp::version::Era;
@@ -40,6 +43,7 @@ use catalog::Catalog;
 use on_demand::OnDemand;
 use private::{NoPeer, PrivatePeers};
 use supervisor::{Link, Links, Supervisor};
+use tool_headers::{ToolHeaders, ToolHeadersByContext};
 
 pub(crate) use attending::{pose, take_back};
 pub(crate) use authorization::{AuthorizationContext, InvalidCredential};
@@ -61,6 +65,9 @@ pub(crate) enum UpstreamError {
     /// The server cannot be asked this in its era.
     #[error(transparent)]
     Bridge(#[from] Unbridgeable),
+    /// The call's arguments cannot stand in headers.
+    #[error(transparent)]
+    Params(#[from] ParamError),
     /// The exchange failed.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -91,10 +98,21 @@ pub(crate) struct Upstream {
     common: Common,
     private: Arc<PrivatePeers>,
     catalog: Catalog,
+    tool_headers: ToolHeadersByContext,
     /// Found out by asking: it does not speak as clients do that can be asked.
     only_modern: AtomicBool,
     tasks: TaskTracker,
     _stop: DropGuard,
+}
+
+/// A client's request on its way to a server.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    /// Under the server's own names, in the client's era.
+    pub(crate) message: &'a Message,
+    pub(crate) headers: HeaderMap,
+    /// Whether the client has written no headers that repeat these arguments.
+    pub(crate) writes_params: bool,
 }
 
 /// The connections that all with the same rights have in common.
@@ -123,6 +141,7 @@ impl Upstream {
         let catalog = Catalog::new(stop.clone());
         let _stop = stop.drop_guard();
         Self {
+            tool_headers: ToolHeadersByContext::default(),
             target,
             common,
             private,
@@ -226,14 +245,17 @@ impl Upstream {
         context: &AuthorizationContext,
         patience: Duration,
     ) -> Result<Arc<Vec<Item>>, UpstreamError> {
+        let tool_headers = self.tool_headers(context);
         match &self.common {
             Common::Kept(links) => {
-                let items = self.catalog.list(kind, links, &self.tasks, patience).await;
-                items.ok_or_else(|| UpstreamError::Down {
+                let listing = self
+                    .catalog
+                    .list(kind, links, &tool_headers, &self.tasks, patience);
+                listing.await.ok_or_else(|| UpstreamError::Down {
                     reason: "its list cannot be had".into(),
                 })
             }
-            Common::OnDemand(users) => users.list(kind, context, patience).await,
+            Common::OnDemand(users) => users.list(kind, context, &tool_headers, patience).await,
         }
     }
 
@@ -259,22 +281,18 @@ impl Upstream {
         &self,
         key: &SessionKey,
         live: Option<&Arc<LiveSession>>,
-        message: &Message,
-        headers: HeaderMap,
+        outgoing: Outgoing<'_>,
         deadline: Deadline,
     ) -> Result<(Exchange, Arc<Peer>), UpstreamError> {
         let mut may_retry = true;
         loop {
             let lease = self.lease(key, live, deadline).await?;
             let hello = lease.peer.hello();
-            let outgoing = adapt(message, key.version.era(), hello)?;
-            match lease
-                .peer
-                .request(&outgoing, headers.clone(), deadline)
-                .await
-            {
+            let adapted = adapt(outgoing.message, key.version.era(), hello)?;
+            let sent = self.request(&lease.peer, &key.context, &outgoing, &adapted, deadline);
+            match sent.await {
                 Ok(exchange) => return Ok((exchange, lease.peer)),
-                Err(error) => {
+                Err(UpstreamError::Client(error)) => {
                     if !needs_new_connection(&error) {
                         return Err(error.into());
                     }
@@ -285,6 +303,7 @@ impl Upstream {
                     debug!(server = %self.target.name, %error, "connecting anew");
                     may_retry = false;
                 }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::version::Version;
 
 mod params;
 
-pub use params::{InvalidAnnotation, ParamError, check_params, param_headers, valid_annotations};
+pub use params::{InvalidAnnotation, ParamError, ParamHeaders, ParamMismatch};
 
 pub const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

@@ -157,6 +157,13 @@ impl Item {
         &self.bytes
     }
 
+    /// The raw input schema of a tool, if it is an object.
+    pub fn input_schema(&self) -> Option<&str> {
+        let fields = Fields::scan(&self.bytes, 0..self.bytes.len()).ok()?;
+        let range = fields.get("inputSchema")?;
+        is_object(&self.bytes, &range).then(|| str_at(&self.bytes, &range))
+    }
+
     /// The item under another name, everything else as it was.
     pub fn renamed(&self, name: &str) -> Bytes {
         let Range { start, end } = self.name.range();
@@ -221,6 +228,20 @@ mod tests {
         );
         assert!(page.is_public);
         assert_eq!(page.dropped, 0);
+    }
+
+    #[test]
+    fn finds_a_tools_input_schema() {
+        let schema = |item: &'static str| {
+            let item = Item::read(Bytes::from_static(item.as_bytes()), "name").unwrap();
+            item.input_schema().map(str::to_owned)
+        };
+        assert_eq!(
+            schema(r#"{"name":"a","inputSchema": {"type":"object" } }"#).as_deref(),
+            Some(r#"{"type":"object" }"#)
+        );
+        assert_eq!(schema(r#"{"name":"a","inputSchema":true}"#), None);
+        assert_eq!(schema(r#"{"name":"a"}"#), None);
     }
 
     #[test]

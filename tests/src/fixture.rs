@@ -3,6 +3,7 @@
 mod admission;
 mod http;
 mod message;
+mod params;
 mod serve;
 mod sse;
 mod stdio;
@@ -61,6 +62,9 @@ pub struct Options {
     /// How many numbered tools are listed after the named ones.
     #[arg(long, default_value_t = 0)]
     pub tools: usize,
+    /// Whether tools are listed whose arguments go into headers.
+    #[arg(long)]
+    pub annotated: bool,
     #[arg(long, default_value_t = 50)]
     pub page_size: usize,
     /// The second page's cursor is the empty string, which is a valid cursor.
@@ -87,6 +91,7 @@ impl Default for Options {
             legacy_version: LEGACY_VERSION.to_owned(),
             batches: false,
             tools: 0,
+            annotated: false,
             page_size: 50,
             empty_cursor: false,
             answer: AnswerForm::Json,
@@ -106,6 +111,8 @@ pub struct Fixture {
     streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
     hang: watch::Sender<Option<Hang>>,
     gate: watch::Sender<bool>,
+    /// The name of the header that the regional tool wants.
+    region_header: watch::Sender<&'static str>,
     /// The raw ids of requests that a client takes back.
     cancellations: broadcast::Sender<String>,
     counters: Counters,
@@ -129,6 +136,7 @@ impl Fixture {
             sessions: Mutex::default(),
             streams: Mutex::default(),
             gate: watch::Sender::new(false),
+            region_header: watch::Sender::new("Region"),
             cancellations: broadcast::Sender::new(64),
             counters: Counters::default(),
             exit: CancellationToken::new(),
@@ -153,6 +161,11 @@ impl Fixture {
     /// Lets every call of the tool `wait` return, now and later.
     pub fn open_gate(&self) {
         self.gate.send_replace(true);
+    }
+
+    /// Changes the header that the regional tool wants, without telling anybody.
+    pub fn rename_region_header(&self, name: &'static str) {
+        self.region_header.send_replace(name);
     }
 
     /// How many sessions or stateless clients were greeted: `initialize` and `server/discover`.

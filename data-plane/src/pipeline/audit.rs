@@ -1,4 +1,4 @@
-//! Steps 6 and 8: space for the audit event before anything is forwarded, and the event before
+//! Steps 7 and 9: space for the audit event before anything is forwarded, and the event before
 //! the final answer is released.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::forward::Answer;
 use super::inject::Equipped;
+use super::params::Checked;
 use super::{Reply, Trail};
 use crate::error::{Failure, Reason, with_causes};
 
@@ -84,7 +85,8 @@ pub(crate) struct Reserved {
 }
 
 /// Reserves space for the request's event, or refuses the request.
-pub(super) fn reserve(equipped: Equipped, trail: &mut Trail) -> Result<Reserved, Failure> {
+pub(super) fn reserve(checked: Checked, trail: &mut Trail) -> Result<Reserved, Failure> {
+    let equipped = checked.equipped;
     let snapshot = &equipped.authorized.routed.caller.snapshot;
     let Some(space) = snapshot.audit.enter() else {
         return Err(Failure::new(

@@ -1,4 +1,4 @@
-//! Step 7: to the server and back.
+//! Step 8: to the server and back.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_links;
 use crate::live::Call;
 use crate::request::ClientRequest;
-use crate::upstream::{SessionKey, Upstream, UpstreamError, pose, take_back};
+use crate::upstream::{Outgoing, SessionKey, Upstream, UpstreamError, pose, take_back};
 
 /// What came back for a call.
 pub(crate) enum Answer {
@@ -65,7 +65,12 @@ pub(super) async fn forward(
     // From here on only the server is needed: what a new revision removes may end meanwhile.
     drop(caller);
     let live = call.as_ref().map(Call::live);
-    let sending = server.send(&key, live, &equipped.message, equipped.headers, deadline);
+    let outgoing = Outgoing {
+        message: &equipped.message,
+        headers: equipped.headers,
+        writes_params: equipped.is_rewritten || request.dialect.era() == Era::Legacy,
+    };
+    let sending = server.send(&key, live, outgoing, deadline);
     let sent = tokio::select! {
         sent = sending => sent,
         () = cancelled(call.as_ref()) => return Err(unwanted()),
@@ -315,6 +320,7 @@ pub(super) fn failure(error: UpstreamError, server: &str) -> Failure {
             format!("server `{server}` is not available: {reason}"),
         ),
         UpstreamError::Bridge(error) => (Reason::NotBridgeable, error.to_string()),
+        UpstreamError::Params(error) => (Reason::InvalidParams, error.to_string()),
         UpstreamError::Client(error) if error.is_deadline() => return late(server),
         UpstreamError::Client(
             error @ (ClientError::Unreadable { .. } | ClientError::TooLarge { .. }),

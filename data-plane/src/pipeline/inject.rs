@@ -28,6 +28,8 @@ pub(crate) struct Equipped {
     pub(super) message: Message,
     /// What goes along with this request alone.
     pub(super) headers: HeaderMap,
+    /// Whether the client's headers are about other arguments than the message has now.
+    pub(super) is_rewritten: bool,
 }
 
 /// Finds out with whose rights the server is asked, and what goes along.
@@ -39,6 +41,7 @@ pub(super) async fn inject(
     let headers = passed_on(&request.headers);
     let (context, body) =
         authority(&routed.caller, &routed.server, &headers, &routed.message).await?;
+    let is_rewritten = body.is_some();
     let message = match body {
         Some(body) => replace_body(&routed.message, body)?,
         None => routed.message.clone(),
@@ -48,6 +51,7 @@ pub(super) async fn inject(
         context,
         message,
         headers,
+        is_rewritten,
     })
 }
 

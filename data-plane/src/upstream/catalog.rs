@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use super::needs_new_connection;
 use super::supervisor::Links;
 use super::target::CLIENT_INFO;
+use super::tool_headers::ToolHeaders;
 use super::turns::Turns;
 use crate::error::with_causes;
 
@@ -71,6 +72,7 @@ impl Catalog {
         &self,
         kind: ListKind,
         links: &Links,
+        tool_headers: &Arc<ToolHeaders>,
         tasks: &TaskTracker,
         patience: Duration,
     ) -> Option<Items> {
@@ -78,8 +80,10 @@ impl Catalog {
         let known = self.known(kind);
         let label = peer.name().to_owned();
         let (links, last, stop) = (links.clone(), Arc::clone(&known.last), self.stop.clone());
+        let tool_headers = Arc::clone(tool_headers);
         let question = async move {
-            let asked = stop.run_until_cancelled(ask(kind, &peer, &links)).await;
+            let asking = ask(kind, &peer, &links, &tool_headers);
+            let asked = stop.run_until_cancelled(asking).await;
             let items = asked.flatten()?;
             last.store(Some(Arc::clone(&items)));
             Some(items)
@@ -108,15 +112,20 @@ impl Catalog {
     }
 }
 
-async fn ask(kind: ListKind, peer: &Arc<Peer>, links: &Links) -> Option<Items> {
-    let mut asked = all_pages(kind, peer).await;
+async fn ask(
+    kind: ListKind,
+    peer: &Arc<Peer>,
+    links: &Links,
+    tool_headers: &ToolHeaders,
+) -> Option<Items> {
+    let mut asked = all_pages(kind, peer, tool_headers).await;
     if let Err(AskError::Client(error)) = &asked
         && needs_new_connection(error)
     {
         // Restarted, perhaps: connect anew and ask once more.
         links.give_up(peer);
         if let Ok(peer) = links.ready(Deadline::after(PATIENCE)).await {
-            asked = all_pages(kind, &peer).await;
+            asked = all_pages(kind, &peer, tool_headers).await;
         }
     }
     match asked {
@@ -145,7 +154,21 @@ pub(super) enum AskError {
     Unreadable(String),
 }
 
-pub(super) async fn all_pages(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
+/// The whole list, without the tools that must not be offered.
+pub(super) async fn all_pages(
+    kind: ListKind,
+    peer: &Peer,
+    tool_headers: &ToolHeaders,
+) -> Result<Vec<Item>, AskError> {
+    let as_of = tool_headers.now();
+    let items = all_items(kind, peer).await?;
+    Ok(match kind {
+        ListKind::Tools => tool_headers.learn(peer.name(), items, as_of),
+        _ => items,
+    })
+}
+
+async fn all_items(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
     let capabilities = peer.hello().capabilities.get();
     let declared = Fields::scan(capabilities.as_bytes(), 0..capabilities.len());
     if declared.is_ok_and(|fields| fields.get(capability(kind)).is_none()) {

@@ -40,6 +40,11 @@ impl Changes {
         });
     }
 
+    /// Whether the tools are what they were then.
+    pub(super) fn has_same_tools(&self, then: Self) -> bool {
+        self.tools == then.tools
+    }
+
     /// The lists that have changed since then, by their keys.
     pub(crate) fn since(&self, before: &Self) -> Vec<&'static str> {
         let lists = [

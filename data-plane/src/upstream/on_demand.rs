@@ -28,6 +28,7 @@ use super::changes::Changes;
 use super::hearing::hear;
 use super::private::{Heard, PrivatePeers, SessionKey};
 use super::target::Target;
+use super::tool_headers::ToolHeaders;
 use super::{UpstreamError, needs_new_connection};
 
 /// The pause before users are told that a connection was lost, which makes their clients ask and
@@ -113,6 +114,7 @@ impl OnDemand {
         &self,
         kind: ListKind,
         context: &AuthorizationContext,
+        tool_headers: &ToolHeaders,
         patience: Duration,
     ) -> Result<Arc<Vec<Item>>, UpstreamError> {
         let deadline = Deadline::after(patience);
@@ -120,7 +122,7 @@ impl OnDemand {
             let mut may_retry = true;
             loop {
                 let peer = self.ready(context, deadline).await?;
-                match all_pages(kind, &peer).await {
+                match all_pages(kind, &peer, tool_headers).await {
                     Ok(items) => return Ok(Arc::new(items)),
                     Err(AskError::Client(error)) if may_retry && needs_new_connection(&error) => {
                         let key = SessionKey::common(context);

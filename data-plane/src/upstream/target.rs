@@ -144,6 +144,11 @@ impl Target {
         &self.name
     }
 
+    /// Whether it is reached over HTTP.
+    pub(super) fn is_http(&self) -> bool {
+        matches!(self.transport, Transport::Http(_))
+    }
+
     /// Whether a connection made for `self` serves `other` as well.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.config == other.config && self.secrets == other.secrets

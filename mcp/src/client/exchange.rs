@@ -15,7 +15,7 @@ use super::asides::Asides;
 use super::error::ClientError;
 use super::identity::Identity;
 use super::pending::Arrivals;
-use crate::message::{Kind, Message};
+use crate::message::{Kind, Message, RpcError};
 
 /// What comes back for one request: notifications, and what the server asks of the client
 /// meanwhile, in order; then the response.
@@ -123,6 +123,16 @@ impl Exchange {
     /// begun.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
+    }
+
+    /// The error by which an HTTP server refused the request together with its status, which is
+    /// known before anything is read.
+    pub fn refusal(&self) -> Option<RpcError> {
+        match &self.answers {
+            Answers::Http(HttpAnswer::Ready(messages)) => messages.front()?.rpc_error(),
+            // Only legacy servers, which refuse no headers, say something before they answer.
+            Answers::Http(_) | Answers::Opening(_) | Answers::Shared(_) | Answers::Over => None,
+        }
     }
 
     /// The next message, with the caller's own ids in it; `None` after the response or an error.

@@ -7,8 +7,7 @@ use memchr::memmem;
 use serde_json::value::RawValue;
 
 use super::{HeaderMismatch, MCP_PARAM_PREFIX, encode_value, single_value};
-use crate::code;
-use crate::json::{Fields, check_depth, decode_str, is_null, is_object, str_at};
+use crate::json::{Fields, check_depth, decode_str, is_null, str_at};
 use crate::message::ScanError;
 
 const ANNOTATION: &str = "x-mcp-header";
@@ -35,8 +34,6 @@ pub enum InvalidAnnotation {
 /// Why a call's arguments cannot be repeated in headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
-    #[error("the tool's annotations are invalid")]
-    Annotation(#[from] InvalidAnnotation),
     #[error("the arguments cannot be read")]
     Arguments(#[from] ScanError),
     #[error("the argument `{property}` appears more than once")]
@@ -47,79 +44,81 @@ pub enum ParamError {
     Value { property: String },
 }
 
-impl ParamError {
-    /// The JSON-RPC error code that says this to the client.
-    pub fn code(&self) -> i64 {
-        match self {
-            ParamError::Annotation(_) => code::INTERNAL_ERROR,
-            ParamError::Arguments(_) | ParamError::Repeated { .. } | ParamError::Value { .. } => {
-                code::INVALID_PARAMS
-            }
+/// A header that is at odds with the argument that it repeats.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{mismatch} (argument `{property}`)")]
+pub struct ParamMismatch {
+    pub mismatch: HeaderMismatch,
+    /// The names of the properties that lead to the argument, joined by dots.
+    pub property: String,
+}
+
+/// Which arguments of a tool are repeated in `Mcp-Param-` headers.
+#[derive(Debug)]
+pub struct ParamHeaders(Vec<Annotated>);
+
+impl ParamHeaders {
+    /// Reads the annotations of a tool's input schema, a raw JSON object.
+    pub fn read(input_schema: &str) -> Result<Self, InvalidAnnotation> {
+        let mut reader = Reader::default();
+        if may_be_annotated(input_schema) {
+            let source = input_schema.as_bytes();
+            let schema = Fields::scan(source, 0..source.len())?;
+            check_depth(source)?;
+            reader.read_object(source, &schema, true)?;
         }
+        Ok(Self(reader.found))
     }
-}
 
-/// Says of a tool's input schema, a JSON object, whether its annotations keep to the rules.
-pub fn valid_annotations(input_schema: &str) -> Result<(), InvalidAnnotation> {
-    read_annotations(input_schema).map(drop)
-}
-
-/// The `Mcp-Param-` headers of a call, of whose tool this is the input schema. Both are raw JSON
-/// objects.
-pub fn param_headers(input_schema: &str, arguments: Option<&str>) -> Result<HeaderMap, ParamError> {
-    let mut headers = HeaderMap::new();
-    let Some(arguments) = arguments else {
-        return Ok(headers);
-    };
-    for annotated in read_annotations(input_schema)? {
-        let Some(value) = annotated.value_in(arguments)? else {
-            continue;
-        };
-        let text = header_text(value).ok_or_else(|| ParamError::Value {
-            property: annotated.property(),
-        })?;
-        headers.insert(annotated.header, encode_value(&text));
+    /// Whether the tool has none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    Ok(headers)
-}
 
-/// Checks the `Mcp-Param-` headers of a call against its arguments. Headers that the input schema
-/// does not ask for are not looked at, nor are any if its annotations are invalid.
-pub fn check_params(
-    input_schema: &str,
-    arguments: Option<&str>,
-    headers: &HeaderMap,
-) -> Result<(), HeaderMismatch> {
-    for annotated in read_annotations(input_schema).unwrap_or_default() {
-        let spelled = || Cow::Owned(format!("Mcp-Param-{}", annotated.name));
-        let found = single_value(headers, &annotated.header, spelled(), true)?;
-        let argument = match arguments.map(|arguments| annotated.value_in(arguments)) {
-            Some(Ok(argument)) => argument,
-            Some(Err(_)) => return Err(HeaderMismatch::Ambiguous { header: spelled() }),
-            None => None,
+    /// The headers of a call with these arguments, a raw JSON object.
+    pub fn write(&self, arguments: Option<&str>) -> Result<HeaderMap, ParamError> {
+        let mut headers = HeaderMap::new();
+        let Some(arguments) = arguments else {
+            return Ok(headers);
         };
-        match (found, argument) {
-            (None, None) => {}
-            (None, Some(_)) => return Err(HeaderMismatch::Missing { header: spelled() }),
-            (Some(found), None) => {
-                return Err(HeaderMismatch::Unmatched {
-                    header: spelled(),
-                    value: found.into_owned(),
-                });
-            }
-            (Some(found), Some(argument)) if says_the_same(&found, argument) => {}
-            (Some(found), Some(argument)) => {
-                return Err(HeaderMismatch::Differs {
-                    header: spelled(),
-                    value: found.into_owned(),
-                    body: header_text(argument)
-                        .unwrap_or(argument.into())
-                        .into_owned(),
-                });
-            }
+        for annotated in &self.0 {
+            let Some(value) = annotated.value_in(arguments)? else {
+                continue;
+            };
+            let text = header_text(value).ok_or_else(|| ParamError::Value {
+                property: annotated.property(),
+            })?;
+            headers.insert(annotated.header.clone(), encode_value(&text));
         }
+        Ok(headers)
     }
-    Ok(())
+
+    /// Puts the headers of a call with these arguments in the place of those that are there.
+    pub fn replace_in(
+        &self,
+        headers: &mut HeaderMap,
+        arguments: Option<&str>,
+    ) -> Result<(), ParamError> {
+        let written = self.write(arguments)?;
+        for annotated in &self.0 {
+            headers.remove(&annotated.header);
+        }
+        headers.extend(written);
+        Ok(())
+    }
+
+    /// Checks the headers of a call against its arguments. Those that the tool does not ask for
+    /// are not looked at.
+    pub fn check(&self, arguments: Option<&str>, headers: &HeaderMap) -> Result<(), ParamMismatch> {
+        for annotated in &self.0 {
+            let checked = annotated.check(arguments, headers);
+            checked.map_err(|mismatch| ParamMismatch {
+                mismatch,
+                property: annotated.property(),
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// A property whose value goes into a header.
@@ -137,10 +136,40 @@ impl Annotated {
         self.path.join(".")
     }
 
+    fn check(&self, arguments: Option<&str>, headers: &HeaderMap) -> Result<(), HeaderMismatch> {
+        let spelled = || Cow::Owned(format!("Mcp-Param-{}", self.name));
+        let found = single_value(headers, &self.header, spelled(), true)?;
+        let argument = match arguments.map(|arguments| self.value_in(arguments)) {
+            Some(Ok(argument)) => argument,
+            Some(Err(_)) => return Err(HeaderMismatch::Ambiguous { header: spelled() }),
+            None => None,
+        };
+        match (found, argument) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => Err(HeaderMismatch::Missing { header: spelled() }),
+            (Some(found), None) => Err(HeaderMismatch::Unmatched {
+                header: spelled(),
+                value: found.into_owned(),
+            }),
+            (Some(found), Some(argument)) if says_the_same(&found, argument) => Ok(()),
+            (Some(found), Some(argument)) => Err(HeaderMismatch::Differs {
+                header: spelled(),
+                value: found.into_owned(),
+                body: header_text(argument)
+                    .unwrap_or(argument.into())
+                    .into_owned(),
+            }),
+        }
+    }
+
     /// What a call's arguments say under the property; `None` also for `null`.
     fn value_in<'a>(&self, arguments: &'a str) -> Result<Option<&'a str>, ParamError> {
         let mut value = arguments;
-        for name in &self.path {
+        for (depth, name) in self.path.iter().enumerate() {
+            // The arguments themselves have to be an object; what is in them need not be one.
+            if depth > 0 && !value.starts_with('{') {
+                return Ok(None);
+            }
             let source = value.as_bytes();
             let fields = Fields::scan(source, 0..source.len())?;
             let mut places = fields.iter().filter(|(key, _)| key == name);
@@ -154,10 +183,6 @@ impl Annotated {
                 });
             }
             value = str_at(source, &place);
-            let is_last = self.path.last() == Some(name);
-            if !is_last && !is_object(source, &place) {
-                return Ok(None);
-            }
         }
         Ok(Some(value))
     }
@@ -199,17 +224,6 @@ fn integer(text: &str) -> Option<i64> {
         }
     };
     (integer.unsigned_abs() <= GREATEST_INTEGER).then_some(integer)
-}
-
-fn read_annotations(input_schema: &str) -> Result<Vec<Annotated>, InvalidAnnotation> {
-    let mut reader = Reader::default();
-    if may_be_annotated(input_schema) {
-        let source = input_schema.as_bytes();
-        let schema = Fields::scan(source, 0..source.len())?;
-        check_depth(source)?;
-        reader.read_object(source, &schema, true)?;
-    }
-    Ok(reader.found)
 }
 
 /// Whether the annotation can stand in the text at all, be it in another spelling.

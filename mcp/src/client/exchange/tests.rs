@@ -116,6 +116,26 @@ async fn a_server_that_refuses_the_clients_answer_says_so() {
 }
 
 #[tokio::test]
+async fn a_refusal_by_status_is_known_before_anything_is_read() {
+    let server = Server::start(|seen| match seen.method().as_str() {
+        "server/discover" => result(seen, DISCOVERED),
+        "ok" => result(seen, "{}"),
+        _ => {
+            let error = author::error(Some(&seen.id()), -32020, "Header mismatch", None);
+            let text = String::from_utf8(error.into_bytes().to_vec()).unwrap();
+            reply(400, "application/json", text)
+        }
+    })
+    .await;
+    let peer = server.connect(None).await.unwrap();
+    let mut exchange = open(&peer).await;
+    assert_eq!(exchange.refusal().unwrap().code, -32020);
+    assert_eq!(next(&mut exchange).await.id(), Some("\"c-1\""));
+    let answered = peer.request(&call("ok"), HeaderMap::new(), soon()).await;
+    assert_eq!(answered.unwrap().refusal(), None);
+}
+
+#[tokio::test]
 async fn a_modern_servers_question_is_dropped() {
     let (_server, peer, mut opened) = modern().await;
     let mut exchange = open(&peer).await;
