@@ -16,6 +16,16 @@ fn an_empty_text_is_an_empty_document() {
 }
 
 #[test]
+fn a_part_that_holds_only_comments_is_empty() {
+    let text = "plugins:\n  # telemetry: {}\nservers:\n  # files: {}\nprofiles: ~\n";
+    assert_eq!(load_yaml(text).unwrap(), TenantConfig::default());
+    // Everything but nothing has to be what it is for.
+    for text in ["servers: []\n", "profiles: x\n", "plugins: 7\n"] {
+        assert!(load_yaml(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn prints_errors() {
     let cases = [
         "servers:\n  files: { type: command, command: npx, argz: [] }\n",
