@@ -361,9 +361,28 @@ pub(crate) async fn end_session(
     endpoint: &Endpoint,
     headers: &HeaderMap,
 ) -> Result<(), Failure> {
-    let session = find_session(endpoint, headers, &gateway.sessions)?;
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
+    let mut trail = Trail::begin("DELETE", &endpoint.tenant, &id, &gateway.tasks);
+    let ended = end(gateway, endpoint, headers, &mut trail).await;
+    match &ended {
+        Ok(()) => trail.finish().await,
+        Err(failure) => trail.refuse(failure).await,
+    }
+    ended
+}
+
+async fn end(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    trail: &mut Trail,
+) -> Result<(), Failure> {
     let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
-    authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
+    trail.in_force(&snapshot);
+    let session = find_session(endpoint, headers, &gateway.sessions)?;
+    let caller = authenticate::authenticate_caller(&snapshot, headers, &gateway.limits).await?;
+    trail.caller(&caller);
+    authenticate::check_owner(&caller, &session)?;
     gateway.sessions.end(&session);
     gateway.live.end(session.id);
     for server in snapshot.servers.values() {

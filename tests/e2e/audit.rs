@@ -110,6 +110,36 @@ async fn what_fails_is_recorded_with_who_failed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_beginning_and_the_end_of_a_session_are_recorded() -> Result<()> {
+    let server = HttpFixture::start(Options::default()).await?;
+    let dead = DeadEndpoint::reserve()?;
+    let gateway = gateway(&server, &dead).await?;
+    let session = Session::open(Era::Legacy, &gateway.url("/mcp")).await?;
+    for (event_type, result) in [
+        ("session_start", "ok"),
+        ("session_end", "ok"),
+        ("session_end", "denied"),
+    ] {
+        if event_type == "session_end" {
+            // The second time there is nothing to end any more.
+            session.delete().await?;
+        }
+        let event = gateway
+            .wait_for_audit(|event| event["event_type"] == event_type && event["result"] == result)
+            .await?;
+        let user = if result == "ok" {
+            json!("desktop-user")
+        } else {
+            Value::Null
+        };
+        assert_eq!(event["user_id"], user, "{event}");
+        assert!(event["metadata"]["revision"].is_u64(), "{event}");
+    }
+    gateway.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_call_is_recorded_before_its_answer_is_released() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
     let dead = DeadEndpoint::reserve()?;

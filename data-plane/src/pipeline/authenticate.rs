@@ -81,17 +81,31 @@ pub(super) async fn authenticate(
     })
 }
 
-/// Checks that the caller is the owner of a session that is to be ended.
+/// Checks that the caller is the owner of a session.
 pub(super) async fn authenticate_owner(
     snapshot: &Snapshot,
     headers: &HeaderMap,
     session: &Session,
     limits: &Limits,
 ) -> Result<(), Failure> {
+    let principal = authenticate_caller(snapshot, headers, limits).await?;
+    check_owner(&principal, session)
+}
+
+/// Who sends what is no request.
+pub(super) async fn authenticate_caller(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    limits: &Limits,
+) -> Result<Principal, Failure> {
     let request = RequestId::new(uuid::Uuid::now_v7().to_string());
     let deadline = Deadline::after(limits.plugin_timeout);
     let context = CallContext::new(snapshot.tenant.clone(), deadline, request);
-    let principal = principal_of(snapshot, headers, &context, limits).await?;
+    principal_of(snapshot, headers, &context, limits).await
+}
+
+/// A session belongs to whoever opened it.
+pub(super) fn check_owner(principal: &Principal, session: &Session) -> Result<(), Failure> {
     if principal.user_id == session.user {
         Ok(())
     } else {

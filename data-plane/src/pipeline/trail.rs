@@ -58,6 +58,7 @@ struct Known {
 }
 
 impl Trail {
+    /// `method` is that of the message; of the end of a session, which none says, the verb.
     pub(super) fn begin(
         method: &str,
         tenant: &TenantId,
@@ -79,6 +80,7 @@ impl Trail {
             "resources/list" => "resource_list",
             "resources/templates/list" => "resource_template_list",
             "initialize" => "session_start",
+            "DELETE" => "session_end",
             "server/discover" => "discover",
             _ => "request",
         };
