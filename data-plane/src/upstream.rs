@@ -127,7 +127,7 @@ enum Common {
 impl Upstream {
     /// Starts to connect, where one connection is for everybody, and returns at once.
     pub(crate) fn start(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
-        let target = Arc::new(target);
+        let target = Arc::new(target.within(tasks));
         let stop = CancellationToken::new();
         let private = PrivatePeers::new(quota);
         let common = if target.tells_users_apart() {

@@ -1,11 +1,13 @@
 //! The end: with calls under way, with children that do not want to, and when it has to be at once.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use gateway_tests::fixture::{Hang, HttpFixture, Options};
-use gateway_tests::servers::{configuration, fixture_on_stdio, remote, stubborn};
-use gateway_tests::{Era, Gateway, Session, wait};
+use gateway_tests::servers::{command, configuration, fixture_on_stdio, remote, stubborn};
+use gateway_tests::{Era, Gateway, Session, Workspace, wait};
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
@@ -80,6 +82,38 @@ async fn a_server_that_hangs_in_a_list_delays_nothing() -> Result<()> {
     let exit = gateway.stop().await?;
     assert_eq!(exit.code, Some(0));
     assert!(exit.took < Duration::from_secs(3), "{:?}", exit.took);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_that_is_being_connected_to_is_asked_to_end_as_well() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let said = |name: &str| workspace.path().join(name);
+    // Neither greets. One ends when its input does, and takes its time; the other at SIGTERM only.
+    let closed = format!("cat >&2; sleep 1; echo >{}", said("closed").display());
+    let told = said("told");
+    let told = format!(
+        "trap 'echo >{}; exit' TERM; while :; do sleep 0.1; done",
+        told.display()
+    );
+    let child = |script: &str| command(Path::new("sh"), &["-c", script]);
+    workspace.replace_config(&configuration(&[
+        ("closed", child(&closed)),
+        ("told", child(&told)),
+    ]))?;
+    let gateway = Gateway::builder(BINARY)
+        .workspace(&workspace)
+        .start()
+        .await?;
+    wait::until("the children and what they run", || async {
+        gateway.children().len() >= 4
+    })
+    .await?;
+    let exit = gateway.stop().await?;
+    assert_eq!(exit.code, Some(0), "{:#?}", exit.stderr);
+    for name in ["closed", "told"] {
+        assert!(said(name).exists(), "{name} was killed: {:#?}", exit.stderr);
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, 
 use gateway_mcp::version::{Era, Version};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio_util::task::TaskTracker;
 
 use super::authorization::{AuthorizationContext, InvalidCredential, UserCredential};
 use super::environment;
@@ -138,6 +139,14 @@ impl Target {
                 not_built(other),
             )]),
         }
+    }
+
+    /// The same target, whose children end within these tasks.
+    pub(super) fn within(mut self, tasks: &TaskTracker) -> Self {
+        if let Transport::Command(command) = &mut self.transport {
+            command.tasks = tasks.clone();
+        }
+        self
     }
 
     pub(crate) fn name(&self) -> &ServerName {

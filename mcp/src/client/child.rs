@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::error::ClientError;
 
@@ -33,6 +34,9 @@ pub struct ChildCommand {
     pub probe_timeout: Duration,
     /// How long the child may take to end: first by itself, then once more after SIGTERM.
     pub close_grace: Duration,
+    /// Where the child is watched over, however its connection ends: who waits for these tasks waits
+    /// until it is gone.
+    pub tasks: TaskTracker,
 }
 
 impl ChildCommand {
@@ -48,6 +52,7 @@ impl ChildCommand {
             max_line_bytes: 16 * 1024 * 1024,
             probe_timeout: Duration::from_secs(5),
             close_grace: Duration::from_secs(2),
+            tasks: TaskTracker::new(),
         }
     }
 

@@ -97,7 +97,8 @@ impl StdioLink {
             logger,
             stop: stop.clone(),
         };
-        tokio::spawn(supervise(process, tasks, pending.clone(), closed_sender));
+        let watching = supervise(process, tasks, pending.clone(), closed_sender);
+        drop(command.tasks.spawn(watching));
 
         let next_wire = AtomicU64::new(1);
         Ok(Arc::new(Self {
