@@ -15,6 +15,7 @@ use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -23,6 +24,12 @@ use super::network::{NetworkPolicy, NetworkRule};
 
 /// How long one address may take to accept a connection before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long nothing may come before the other end is asked whether it is there, and how often, and
+/// in what steps, until it is taken for gone: a minute after it has vanished without a word.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_STEP: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_PROBES: u32 = 3;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -159,11 +166,19 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, ConnectError> {
         .await
         .map_err(|_| ConnectError::TimedOut { address })?
         .map_err(|source| ConnectError::Connect { address, source })?;
-    // Messages are small and somebody waits for each of them.
-    stream
-        .set_nodelay(true)
-        .map_err(|source| ConnectError::Connect { address, source })?;
+    prepare(&stream).map_err(|source| ConnectError::Connect { address, source })?;
     Ok(stream)
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Messages are small and somebody waits for each of them.
+    stream.set_nodelay(true)?;
+    // A stream may be silent for hours; only asking tells it from one whose other end is gone.
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_IDLE)
+        .with_interval(KEEP_ALIVE_STEP)
+        .with_retries(KEEP_ALIVE_PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
 
 impl Service<Uri> for Dialer {
@@ -223,6 +238,16 @@ mod tests {
             error.contains("loopback addresses are only reached in permitted"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn notices_a_peer_that_is_gone_without_a_word() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap());
+        let stream = dial(NetworkPolicy::desktop(), &uri).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEP_ALIVE_IDLE);
     }
 
     #[tokio::test]
