@@ -35,12 +35,7 @@ impl DataDir {
             )
         })?;
         let lock_path = path.join("lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
+        let mut lock = open_private(&lock_path)
             .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -76,6 +71,27 @@ impl DataDir {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Opens a file that nobody else may read, whatever the directory allows and an earlier version left.
+#[cfg(unix)]
+fn open_private(path: &Path) -> std::io::Result<File> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = options().mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn open_private(path: &Path) -> std::io::Result<File> {
+    options().open(path)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options
 }
 
 #[cfg(unix)]

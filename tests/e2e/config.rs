@@ -1,5 +1,8 @@
 //! The configuration file: edits while it runs, and what is said of everything that cannot be accepted.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -295,6 +298,32 @@ async fn a_data_directory_in_use_is_named() -> Result<()> {
         "{said}"
     );
     assert!(said.contains("--data-dir"), "it says what to do: {said}");
+    gateway.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_in_the_data_directory_is_its_owners_alone() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let data = workspace.folder("data")?;
+    let open =
+        |name: &str, mode| fs::set_permissions(data.join(name), Permissions::from_mode(mode));
+    open("", 0o755)?;
+    // As an earlier version may have left them.
+    for name in ["lock", "gateway.db"] {
+        fs::write(data.join(name), "")?;
+        open(name, 0o644)?;
+    }
+    let gateway = Gateway::builder(BINARY)
+        .workspace(&workspace)
+        .start()
+        .await?;
+    let files = fs::read_dir(&data)?.collect::<std::io::Result<Vec<_>>>()?;
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let mode = file.metadata()?.permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.path().display());
+    }
     gateway.stop().await?;
     Ok(())
 }

@@ -66,7 +66,28 @@ async fn touch(path: &Path) -> io::Result<()> {
     options.create(true).append(true);
     #[cfg(unix)]
     options.mode(0o600);
-    options.open(path).await.map(drop)
+    drop(options.open(path).await?);
+    #[cfg(unix)]
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        make_private(Path::new(&file)).await?;
+    }
+    Ok(())
+}
+
+/// Takes a file that was there before away from everybody but its owner.
+#[cfg(unix)]
+async fn make_private(path: &Path) -> io::Result<()> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    let permissions = Permissions::from_mode(0o600);
+    match tokio::fs::metadata(path).await {
+        Ok(found) if found.permissions().mode() & 0o077 == 0 => Ok(()),
+        Ok(_) => tokio::fs::set_permissions(path, permissions).await,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[async_trait]
