@@ -2,36 +2,53 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  LoggingMessageNotificationSchema,
+  PromptListChangedNotificationSchema,
+  ResourceListChangedNotificationSchema,
+  ResourceUpdatedNotificationSchema,
+  ToolListChangedNotificationSchema,
+} from "@modelcontextprotocol/sdk/types.js";
 
-import { commandLine, drive } from "./drive.mjs";
+import { CAPABILITIES, drive, legacySubscription } from "./drive.mjs";
 
-const { url, mode, steps } = commandLine();
-if (mode !== "legacy") {
-  throw new Error(`this client speaks legacy only, not ${mode}`);
-}
+const SCHEMAS = Object.fromEntries(
+  [
+    CreateMessageRequestSchema,
+    ElicitRequestSchema,
+    ListRootsRequestSchema,
+    LoggingMessageNotificationSchema,
+    PromptListChangedNotificationSchema,
+    ResourceListChangedNotificationSchema,
+    ResourceUpdatedNotificationSchema,
+    ToolListChangedNotificationSchema,
+  ].map((schema) => [schema.shape.method.value, schema]),
+);
 
-const client = new Client({ name: "gateway-tests-ts-v1", version: "1.0.0" });
-const transport = new StreamableHTTPClientTransport(url);
-
-async function connect() {
-  await client.connect(transport);
-  return { protocol_version: transport.protocolVersion, server_info: client.getServerVersion() };
-}
-
-async function listTools() {
-  const tools = [];
-  let cursor;
-  do {
-    const page = await client.listTools(cursor === undefined ? {} : { cursor });
-    tools.push(...page.tools);
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
-  return tools;
-}
-
-async function close() {
-  await transport.terminateSession();
-  await client.close();
-}
-
-await drive({ name: "ts-v1", mode, client, connect, listTools, close }, steps);
+await drive((mode) => {
+  if (mode !== "legacy") {
+    throw new Error(`this client speaks legacy only, not ${mode}`);
+  }
+  const client = new Client({ name: "gateway-tests-ts-v1", version: "1.0.0" }, { capabilities: CAPABILITIES });
+  let transport;
+  return {
+    client,
+    isModern: () => false,
+    subscribe: legacySubscription(client),
+    handle: (method, answer) => client.setRequestHandler(SCHEMAS[method], answer),
+    hear: (method, notice) => client.setNotificationHandler(SCHEMAS[method], notice),
+    callTool: (params, options) => client.callTool(params, undefined, options),
+    async connect(url) {
+      transport = new StreamableHTTPClientTransport(url);
+      await client.connect(transport);
+      return { protocol_version: transport.protocolVersion, server_info: client.getServerVersion() };
+    },
+    async close() {
+      await transport.terminateSession();
+      await client.close();
+    },
+  };
+});

@@ -2,36 +2,42 @@
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 
-import { commandLine, drive } from "./drive.mjs";
+import { CAPABILITIES, drive, legacySubscription } from "./drive.mjs";
 
-const { url, mode, steps } = commandLine();
-const negotiation = { legacy: "legacy", auto: "auto", pin: { pin: "2026-07-28" } }[mode];
-if (negotiation === undefined) {
-  throw new Error(`the mode is legacy, auto or pin, not ${mode}`);
-}
+const MODES = { legacy: "legacy", auto: "auto", pin: { pin: "2026-07-28" } };
 
-const client = new Client(
-  { name: "gateway-tests-ts-v2", version: "1.0.0" },
-  { versionNegotiation: { mode: negotiation } },
-);
-const transport = new StreamableHTTPClientTransport(url);
-
-async function connect() {
-  await client.connect(transport);
+await drive((mode) => {
+  if (!(mode in MODES)) {
+    throw new Error(`the mode is legacy, auto or pin, not ${mode}`);
+  }
+  const client = new Client(
+    { name: "gateway-tests-ts-v2", version: "1.0.0" },
+    { capabilities: CAPABILITIES, versionNegotiation: { mode: MODES[mode] } },
+  );
+  const isModern = () => client.getProtocolEra() === "modern";
+  const subscribeAsLegacy = legacySubscription(client);
+  let transport;
   return {
-    protocol_version: client.getNegotiatedProtocolVersion(),
-    server_info: client.getServerVersion(),
+    client,
+    isModern,
+    handle: (method, answer) => client.setRequestHandler(method, answer),
+    hear: (method, notice) => client.setNotificationHandler(method, notice),
+    callTool: (params, options) => client.callTool(params, options),
+    async subscribe(filter) {
+      if (!isModern()) {
+        return subscribeAsLegacy(filter);
+      }
+      const subscription = await client.listen(filter);
+      return () => subscription.close();
+    },
+    async connect(url) {
+      transport = new StreamableHTTPClientTransport(url);
+      await client.connect(transport);
+      return { protocol_version: client.getNegotiatedProtocolVersion(), server_info: client.getServerVersion() };
+    },
+    async close() {
+      await transport.terminateSession();
+      await client.close();
+    },
   };
-}
-
-/** This client follows the pages by itself. */
-async function listTools() {
-  return (await client.listTools()).tools;
-}
-
-async function close() {
-  await transport.terminateSession();
-  await client.close();
-}
-
-await drive({ name: "ts-v2", mode, client, connect, listTools, close }, steps);
+});

@@ -1,11 +1,11 @@
 //! Every official client, in every mode, lists and calls the tools of three official servers through the gateway.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use gateway_tests::Gateway;
-use gateway_tests::clients::OfficialClient;
+use gateway_tests::clients::{OfficialClient, Step};
 use gateway_tests::servers::{self, Everything};
 use gateway_tests::workspace::Workspace;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,9 +67,13 @@ async fn uses_every_server(client: OfficialClient) -> Result<()> {
     ] {
         gateway.wait_for_tool("/mcp", tool).await?;
     }
-
-    uses_all_together(client, &gateway, &folder).await?;
-    uses_each_alone(client, &gateway, &folder).await?;
+    let mut visits = vec![(gateway.url("/mcp"), all_together(&folder))];
+    let alone = one_by_one(&folder).map(|(server, steps)| {
+        let url = gateway.url(&format!("/s/{server}/mcp"));
+        (url, steps)
+    });
+    visits.extend(alone);
+    client.visit(client.best_version(), &visits).await?;
     ensure!(
         gateway.stop().await?.code == Some(0),
         "the gateway did not end in peace"
@@ -77,102 +81,42 @@ async fn uses_every_server(client: OfficialClient) -> Result<()> {
     Ok(())
 }
 
-async fn uses_all_together(client: OfficialClient, gateway: &Gateway, folder: &Path) -> Result<()> {
-    let calls = [
-        ("everything__echo", json!({ "message": "hello" })),
-        ("everything__get-sum", json!({ "a": 2, "b": 3 })),
-        (
-            "files__read_text_file",
-            json!({ "path": folder.join("note.txt") }),
-        ),
-        ("time__get_current_time", json!({ "timezone": "UTC" })),
-        ("files__read_text_file", json!({ "path": "/etc/hostname" })),
-        ("nobody__knows", json!({})),
-    ];
-    let report = client.run(&gateway.url("/mcp"), &calls).await?;
-    ensure!(
-        field(&report, "/protocol_version") == client.best_version(),
-        "{report}"
-    );
-    let names: Vec<&str> = tools(&report);
-    for (tool, _) in &calls[..4] {
-        ensure!(names.contains(tool), "{tool} is not listed: {report}");
-    }
-    ensure!(text(&report, 0)? == "Echo: hello", "{report}");
-    ensure!(text(&report, 1)?.contains('5'), "{report}");
-    ensure!(
-        text(&report, 2)?.contains("read through the gateway"),
-        "{report}"
-    );
-    ensure!(text(&report, 3)?.contains("UTC"), "{report}");
-    ensure!(
-        report.pointer("/calls/4/is_error") == Some(&json!(true)),
-        "{report}"
-    );
-    ensure!(
-        report.pointer("/calls/5/error/code") == Some(&json!(-32602)),
-        "{report}"
-    );
-    Ok(())
+fn all_together(folder: &Path) -> Vec<Step> {
+    let read = |path: &Path| Step::call("files__read_text_file", json!({ "path": path }));
+    vec![
+        Step::list("tools")
+            .lists("everything__echo")
+            .lists("everything__get-sum")
+            .lists("files__read_text_file")
+            .lists("time__get_current_time"),
+        Step::call("everything__echo", json!({ "message": "hello" })).says("Echo: hello"),
+        Step::call("everything__get-sum", json!({ "a": 2, "b": 3 })).says("5"),
+        read(&folder.join("note.txt")).says("read through the gateway"),
+        Step::call("time__get_current_time", json!({ "timezone": "UTC" })).says("UTC"),
+        read(Path::new("/etc/hostname")).has("/isError", json!(true)),
+        Step::call("nobody__knows", json!({})).fails_with(-32602),
+    ]
 }
 
-async fn uses_each_alone(client: OfficialClient, gateway: &Gateway, folder: &Path) -> Result<()> {
-    let calls = [
+fn one_by_one(folder: &Path) -> [(&'static str, Vec<Step>); 3] {
+    let steps = |tool: &str, arguments, says: &str| {
+        vec![
+            Step::list("tools").lists(tool).lists_nothing_with("__"),
+            Step::call(tool, arguments).says(says),
+        ]
+    };
+    [
         (
             "everything",
-            "echo",
-            json!({ "message": "hello" }),
-            "Echo: hello",
+            steps("echo", json!({ "message": "hello" }), "Echo: hello"),
         ),
         (
             "files",
-            "list_directory",
-            json!({ "path": folder }),
-            "note.txt",
+            steps("list_directory", json!({ "path": folder }), "note.txt"),
         ),
         (
             "time",
-            "get_current_time",
-            json!({ "timezone": "UTC" }),
-            "UTC",
+            steps("get_current_time", json!({ "timezone": "UTC" }), "UTC"),
         ),
-    ];
-    for (server, tool, arguments, expected) in calls {
-        let url = gateway.url(&format!("/s/{server}/mcp"));
-        let report = client.run(&url, &[(tool, arguments)]).await?;
-        ensure!(
-            tools(&report).contains(&tool),
-            "{tool} is not listed: {report}"
-        );
-        ensure!(
-            !tools(&report).iter().any(|name| name.contains("__")),
-            "renamed: {report}"
-        );
-        ensure!(text(&report, 0)?.contains(expected), "{report}");
-    }
-    Ok(())
-}
-
-fn tools(report: &Value) -> Vec<&str> {
-    let tools = report.get("tools").and_then(Value::as_array);
-    tools
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
-}
-
-fn field<'a>(report: &'a Value, pointer: &str) -> &'a str {
-    report
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-/// The text that call number `call` answered.
-fn text(report: &Value, call: usize) -> Result<&str> {
-    let text = report
-        .pointer(&format!("/calls/{call}/content/0/text"))
-        .and_then(Value::as_str);
-    text.with_context(|| format!("call {call} has no text: {report}"))
+    ]
 }

@@ -1,13 +1,20 @@
 //! The official clients, each a script that `tests/run` has installed the packages for.
 
+mod seen;
+mod step;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::json;
 use tokio::process::Command;
 
+use crate::session::Era;
 use crate::wait::PATIENCE;
+
+pub use seen::Seen;
+pub use step::Step;
 
 /// A client and the way in which it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,36 +24,19 @@ pub struct OfficialClient {
 }
 
 impl OfficialClient {
-    pub const TS_V1: Self = Self {
-        script: "ts-v1.mjs",
-        mode: "legacy",
-    };
-    pub const TS_V2_LEGACY: Self = Self {
-        script: "ts-v2.mjs",
-        mode: "legacy",
-    };
-    pub const TS_V2_AUTO: Self = Self {
-        script: "ts-v2.mjs",
-        mode: "auto",
-    };
-    pub const TS_V2_PINNED: Self = Self {
-        script: "ts-v2.mjs",
-        mode: "pin",
-    };
-    pub const PYTHON_LEGACY: Self = Self {
-        script: "python_client.py",
-        mode: "legacy",
-    };
-    pub const PYTHON_AUTO: Self = Self {
-        script: "python_client.py",
-        mode: "auto",
-    };
-    pub const PYTHON_PINNED: Self = Self {
-        script: "python_client.py",
-        mode: "2026-07-28",
-    };
+    pub const TS_V1: Self = Self::new("ts-v1.mjs", "legacy");
+    pub const TS_V2_LEGACY: Self = Self::new("ts-v2.mjs", "legacy");
+    pub const TS_V2_AUTO: Self = Self::new("ts-v2.mjs", "auto");
+    pub const TS_V2_PINNED: Self = Self::new("ts-v2.mjs", "pin");
+    pub const PYTHON_LEGACY: Self = Self::new("python_client.py", "legacy");
+    pub const PYTHON_AUTO: Self = Self::new("python_client.py", "auto");
+    pub const PYTHON_PINNED: Self = Self::new("python_client.py", "2026-07-28");
+    pub const INSPECTOR_LEGACY: Self = Self::new("inspector.mjs", "legacy");
+    pub const INSPECTOR_AUTO: Self = Self::new("inspector.mjs", "auto");
+    pub const INSPECTOR_MODERN: Self = Self::new("inspector.mjs", "modern");
 
-    pub const ALL: [Self; 7] = [
+    /// Those that stay connected.
+    pub const STAYING: [Self; 7] = [
         Self::TS_V1,
         Self::TS_V2_LEGACY,
         Self::TS_V2_AUTO,
@@ -56,43 +46,90 @@ impl OfficialClient {
         Self::PYTHON_PINNED,
     ];
 
-    /// The version that it ends up with at a server that speaks both eras.
-    pub fn best_version(self) -> &'static str {
-        if self.mode == "legacy" {
-            "2025-11-25"
-        } else {
-            "2026-07-28"
+    const fn new(script: &'static str, mode: &'static str) -> Self {
+        Self { script, mode }
+    }
+
+    /// The era that it ends up in at a server that speaks both.
+    pub fn era(self) -> Era {
+        match self.mode {
+            "legacy" => Era::Legacy,
+            _ => Era::Modern,
         }
     }
 
-    /// Connects, lists every tool, makes the calls in order, closes, and reports what it saw.
-    pub async fn run(self, url: &str, calls: &[(&str, Value)]) -> anyhow::Result<Value> {
-        let mut command = Command::new(self.program()?);
-        command
-            .arg(scripts().join(self.script))
-            .args([url, self.mode, "--list"]);
-        for (name, arguments) in calls {
-            command.args(["--call", name, &arguments.to_string()]);
+    /// The version that it ends up with at a server that speaks both eras.
+    pub fn best_version(self) -> &'static str {
+        match self.era() {
+            Era::Legacy => "2025-11-25",
+            Era::Modern => "2026-07-28",
         }
-        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = tokio::time::timeout(PATIENCE * 2, output)
+    }
+
+    /// Whether it makes one request and goes: nobody can ask it anything, or tell it of changes.
+    pub fn is_one_shot(self) -> bool {
+        self.script == "inspector.mjs"
+    }
+
+    /// Goes to each URL in turn, ends up with this version, takes the steps there, and checks what it saw.
+    pub async fn visit(self, version: &str, visits: &[(String, Vec<Step>)]) -> anyhow::Result<()> {
+        let stops = visits.iter().map(|(url, steps)| {
+            let steps: Vec<_> = steps.iter().map(Step::request).collect();
+            json!({ "url": url, "steps": steps })
+        });
+        let plan = json!({ "mode": self.mode, "visits": stops.collect::<Vec<_>>() });
+        let lines = self.run(&plan.to_string()).await?;
+        let mut lines = lines.iter();
+        for (url, steps) in visits {
+            let connected = lines.next().context("it did not connect")?;
+            connected
+                .has("/protocol_version", &json!(version))
+                .with_context(|| format!("{self:?} at {url}"))?;
+            for step in steps {
+                let seen = lines.next().context("a step is missing")?;
+                step.check(seen)
+                    .with_context(|| format!("{self:?} at {url}, {}", step.request()))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(self, plan: &str) -> anyhow::Result<Vec<Seen>> {
+        // Some clients keep something in the home folder.
+        let home = tempfile::tempdir()?;
+        let output = Command::new(self.program()?)
+            .arg(scripts().join(self.script))
+            .arg(plan)
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let patience = PATIENCE * 4;
+        let output = tokio::time::timeout(patience, output)
             .await
-            .with_context(|| format!("{self:?} did not end within {:?}", PATIENCE * 2))??;
+            .with_context(|| format!("{self:?} did not end within {patience:?}"))??;
+        let stdout = String::from_utf8_lossy(&output.stdout);
         ensure!(
             output.status.success(),
-            "{self:?} failed: {}{}",
-            String::from_utf8_lossy(&output.stdout),
+            "{self:?} failed: {stdout}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_slice(&output.stdout).with_context(|| format!("{self:?} printed no JSON"))
+        let lines = stdout.lines().map(|line| {
+            serde_json::from_str(line).with_context(|| format!("{self:?} printed {line:?}"))
+        });
+        lines.collect()
     }
 
     fn program(self) -> anyhow::Result<PathBuf> {
-        if self.script == "python_client.py" {
-            python_program("python")
-        } else {
-            node_package("@modelcontextprotocol/sdk")?;
-            Ok(PathBuf::from("node"))
+        match self.script {
+            "python_client.py" => python_program("python"),
+            "inspector.mjs" => {
+                require_installed(scripts().join("inspector/node_modules/.bin/node"))
+            }
+            _ => {
+                node_package("@modelcontextprotocol/sdk")?;
+                Ok(PathBuf::from("node"))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod fixture;
 pub mod gateway;
 pub mod home;
 pub mod log;
+pub mod matrix;
 pub mod processes;
 pub mod raw;
 pub mod servers;

@@ -113,6 +113,12 @@ pub fn filesystem(folder: &Path) -> anyhow::Result<Value> {
     Ok(json!({ "type": "command", "command": "node", "args": arguments }))
 }
 
+/// `server-everything` on stdio: legacy.
+pub fn everything() -> anyhow::Result<Value> {
+    let script = node_package("@modelcontextprotocol/server-everything")?.join("dist/index.js");
+    Ok(json!({ "type": "command", "command": "node", "args": [script, "stdio"] }))
+}
+
 /// `mcp-server-time`: stdio, both eras.
 pub fn time() -> anyhow::Result<Value> {
     let program = python_program("mcp-server-time")?;

@@ -1,0 +1,165 @@
+//! What every official client must be able to do at every official server and at the conformance fixture,
+//! through the gateway's endpoint for all servers and through the server's own.
+
+mod everything;
+mod fixture;
+
+use anyhow::ensure;
+use serde_json::Value;
+
+use crate::clients::{OfficialClient, Step};
+use crate::conformance::ConformanceServer;
+use crate::fixture::Eras;
+use crate::gateway::Gateway;
+use crate::servers::{self, Everything, configuration, fixture_on_stdio, remote};
+use crate::session::Era;
+
+const NAME: &str = "subject";
+
+/// A server that the clients are tried at.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    EverythingOverHttp,
+    EverythingOnStdio,
+    Fixture(Eras),
+}
+
+/// A subject that serves.
+enum Running {
+    Everything(Everything),
+    Child,
+    Fixture(ConformanceServer),
+}
+
+/// How an endpoint names what the subject has.
+struct Names {
+    is_prefixed: bool,
+}
+
+/// Who meets whom, and where.
+struct Meeting {
+    names: Names,
+    client: OfficialClient,
+    server: Subject,
+}
+
+/// Takes a client through everything that it and the server can do with each other.
+pub async fn meet(binary: &str, client: OfficialClient, server: Subject) -> anyhow::Result<()> {
+    let running = server.start().await?;
+    let config = configuration(&[
+        (NAME, running.configured()?),
+        ("beside", fixture_on_stdio(binary, &[])?),
+    ]);
+    let gateway = Gateway::builder(binary).config(config).start().await?;
+    let known = format!("{NAME}__{}", server.known_tool());
+    gateway.wait_for_tool("/mcp", &known).await?;
+    gateway.wait_for_tool("/mcp", "beside__echo").await?;
+
+    let places = [("/mcp".to_owned(), true), (format!("/s/{NAME}/mcp"), false)];
+    let visits = places.map(|(path, is_prefixed)| {
+        let names = Names { is_prefixed };
+        let meeting = Meeting {
+            names,
+            client,
+            server,
+        };
+        (gateway.url(&path), meeting.steps())
+    });
+    client.visit(client.best_version(), &visits).await?;
+    if let Running::Fixture(fixture) = &running
+        && !client.is_one_shot()
+    {
+        let era = if server.speaks(Era::Modern) {
+            Era::Modern
+        } else {
+            Era::Legacy
+        };
+        fixture::wait_for_cancellations(fixture, era, visits.len()).await?;
+    }
+    ensure!(
+        gateway.stop().await?.code == Some(0),
+        "the gateway did not end in peace"
+    );
+    Ok(())
+}
+
+impl Subject {
+    async fn start(self) -> anyhow::Result<Running> {
+        Ok(match self {
+            Self::EverythingOverHttp => Running::Everything(Everything::start().await?),
+            Self::EverythingOnStdio => Running::Child,
+            Self::Fixture(eras) => Running::Fixture(ConformanceServer::start(eras).await?),
+        })
+    }
+
+    fn known_tool(self) -> &'static str {
+        match self {
+            Self::EverythingOverHttp | Self::EverythingOnStdio => "echo",
+            Self::Fixture(_) => "test_simple_text",
+        }
+    }
+
+    fn speaks(self, era: Era) -> bool {
+        match (self, era) {
+            (Self::Fixture(Eras::Both), _) | (Self::Fixture(Eras::Modern), Era::Modern) => true,
+            (Self::Fixture(Eras::Modern), Era::Legacy) => false,
+            (_, era) => era == Era::Legacy,
+        }
+    }
+}
+
+impl Running {
+    fn configured(&self) -> anyhow::Result<Value> {
+        match self {
+            Self::Everything(server) => Ok(remote(&server.url())),
+            Self::Child => servers::everything(),
+            Self::Fixture(server) => Ok(remote(&server.url())),
+        }
+    }
+}
+
+impl Names {
+    /// Of a tool or a prompt.
+    fn of(&self, name: &str) -> String {
+        if self.is_prefixed {
+            format!("{NAME}__{name}")
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// Of a resource or a template.
+    fn uri(&self, uri: &str) -> String {
+        if self.is_prefixed {
+            format!("{NAME}+{uri}")
+        } else {
+            uri.to_owned()
+        }
+    }
+}
+
+impl Meeting {
+    fn steps(&self) -> Vec<Step> {
+        match self.server {
+            Subject::EverythingOverHttp | Subject::EverythingOnStdio => everything::steps(self),
+            Subject::Fixture(_) => fixture::steps(self),
+        }
+    }
+
+    /// Whether the server can ask the client, and keep it informed: both live in one era.
+    fn is_close(&self) -> bool {
+        self.server.speaks(self.client.era())
+    }
+
+    fn call(&self, tool: &str, arguments: Value) -> Step {
+        Step::call(&self.names.of(tool), arguments)
+    }
+
+    fn get(&self, prompt: &str, arguments: Value) -> Step {
+        Step::get(&self.names.of(prompt), arguments)
+    }
+
+    fn read(&self, uri: &str) -> Step {
+        Step::read(&self.names.uri(uri))
+    }
+}
