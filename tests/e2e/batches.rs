@@ -1,14 +1,18 @@
 //! Clients of 2025-03-26, the one version in which several messages may come at once.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
 use gateway_tests::batches::{Client, answer_to, call, note};
 use gateway_tests::conformance::ConformanceServer;
 use gateway_tests::fixture::{AnswerForm, Eras, HttpFixture, Options};
 use gateway_tests::servers::{configuration, remote};
-use gateway_tests::{Era, Gateway, Session, Setup, wait};
+use gateway_tests::wait::{self, PATIENCE};
+use gateway_tests::{Era, Gateway, Session, Setup};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
@@ -129,6 +133,29 @@ async fn requests_of_a_batch_are_under_way_together_within_a_bound() -> Result<(
             "{id}"
         );
     }
+    gateway.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_official_client_reads_the_answers_to_its_batch() -> Result<()> {
+    let Setup {
+        gateway,
+        url,
+        fixture: _fixture,
+        ..
+    } = Setup::start(BINARY).await?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/ts-v1-batch.mjs");
+    let running = Command::new("node")
+        .arg(script)
+        .arg(&url)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, running).await??;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).context(said.into_owned())?;
+    assert_eq!(report["texts"], json!(["one", "two"]), "{report}");
+    assert!(report["tools"].as_u64() > Some(0), "{report}");
     gateway.stop().await?;
     Ok(())
 }
