@@ -234,7 +234,7 @@ async fn call(
     let authorized = authorize::authorize(routed, request).await?;
     let equipped = inject::inject(authorized, request).await?;
     let checked = params::check(equipped, request).await?;
-    let reserved = audit::reserve(checked, trail)?;
+    let reserved = audit::reserve(checked, trail).await?;
     let answer = forward::forward(gateway, reserved, request).await?;
     audit::record(answer, trail).await
 }

@@ -8,15 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gateway_core::TenantId;
-use gateway_core::config::{AuditDurability, PluginConfig, PluginsConfig, Provider, Violation};
+use gateway_core::config::{
+    AuditDurability, AuditOverflow, PluginConfig, PluginsConfig, Provider, Violation,
+};
 use gateway_core::plugin::{
     AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind, Plugins,
     PolicyEvaluator, Telemetry,
 };
 
 use crate::in_memory::{
-    AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, EverySink, JsonLines, Noop, NotConfigured,
-    Outputs,
+    AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, Dropping, EverySink, JsonLines, Noop,
+    NotConfigured, Outputs,
 };
 use crate::settings;
 use implementations::{Implementation, Parts, Unbuilt};
@@ -125,7 +127,7 @@ impl Registry {
             violations.push(refusals::for_desktops_only(path, name));
         }
         violations.extend(settings::within(path, (known.validate)(&plugin.settings)));
-        if plugin.durability == Some(AuditDurability::Disk) {
+        if plugin.durability == Some(AuditDurability::Disk) && name != implementations::TO_DISK {
             violations.push(refusals::disk_durability(path, name));
         }
         violations
@@ -254,7 +256,19 @@ impl Registry {
 
     fn audit_sink(&self, plugins: &PluginsConfig) -> Result<Arc<dyn AuditSink>, Vec<Violation>> {
         let kind = PluginKind::AuditSink;
-        let mut built = self.of_kind(kind, implementations::AUDIT_SINKS, plugins)?;
+        let built = self.of_kind(kind, implementations::AUDIT_SINKS, plugins)?;
+        let configured = plugins.audit_sink.iter();
+        let as_configured = built
+            .into_iter()
+            .zip(configured)
+            .map(|((name, sink), plugin)| match plugin.on_overflow {
+                Some(AuditOverflow::Drop) => (
+                    name.clone(),
+                    Arc::new(Dropping::new(name, sink)) as Arc<dyn AuditSink>,
+                ),
+                Some(AuditOverflow::Refuse) | None => (name, sink),
+            });
+        let mut built: Vec<_> = as_configured.collect();
         if built.len() > 1 {
             return Ok(Arc::new(EverySink::new(built)));
         }
@@ -331,6 +345,7 @@ impl Registry {
             let name = plugin.name.as_deref().unwrap_or(wanted).to_owned();
             let parts = Parts {
                 settings: &plugin.settings,
+                durability: plugin.durability,
                 outputs: &self.outputs,
                 data_dir: &self.data_dir,
                 storage,

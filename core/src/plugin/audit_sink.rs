@@ -52,6 +52,15 @@ pub struct AuditEvent {
 /// Takes audit events. MCP tools: `log_event`, optionally `log_events`.
 #[async_trait]
 pub trait AuditSink: Send + Sync {
+    /// Says, before a request is carried out, whether its event will find room. Not a tool: what
+    /// cannot say so beforehand has room. May be called again, and is not taken back.
+    ///
+    /// # Errors
+    /// An error means that the request must not be carried out.
+    async fn reserve(&self, _context: &CallContext) -> Result<(), PluginError> {
+        Ok(())
+    }
+
     /// Takes one event. When it returns, the event is as safe as this sink makes it. The same
     /// event may come again after an error; its `event_id` tells.
     ///

@@ -11,6 +11,7 @@ use gateway_core::{CallContext, Deadline, RequestId, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
+use super::authenticate::within;
 use super::forward::Answer;
 use super::inject::Equipped;
 use super::params::Checked;
@@ -85,15 +86,24 @@ pub(crate) struct Reserved {
 }
 
 /// Reserves space for the request's event, or refuses the request.
-pub(super) fn reserve(checked: Checked, trail: &mut Trail) -> Result<Reserved, Failure> {
+pub(super) async fn reserve(checked: Checked, trail: &mut Trail) -> Result<Reserved, Failure> {
     let equipped = checked.equipped;
-    let snapshot = &equipped.authorized.routed.caller.snapshot;
-    let Some(space) = snapshot.audit.enter() else {
-        return Err(Failure::new(
+    let caller = &equipped.authorized.routed.caller;
+    let refused = || {
+        Failure::new(
             Reason::AuditUnavailable,
             "the audit log takes no events, so that nothing is forwarded until it does: see the gateway's log",
-        ));
+        )
     };
+    let space = caller.snapshot.audit.enter().ok_or_else(refused)?;
+    let context = CallContext {
+        deadline: caller.context.deadline.within(SINK_TIMEOUT),
+        ..caller.context.clone()
+    };
+    let asked = caller.snapshot.plugins.audit_sink.reserve(&context);
+    within(context.deadline, "the audit log", asked)
+        .await?
+        .map_err(|error| refused().caused_by(error))?;
     trail.hold(space);
     Ok(Reserved { equipped })
 }

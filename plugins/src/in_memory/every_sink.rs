@@ -29,6 +29,13 @@ impl AuditSink for EverySink {
         self.log_events(context, std::slice::from_ref(event)).await
     }
 
+    async fn reserve(&self, context: &CallContext) -> Result<(), PluginError> {
+        for (_, sink) in &self.sinks {
+            sink.reserve(context).await?;
+        }
+        Ok(())
+    }
+
     async fn log_events(
         &self,
         context: &CallContext,

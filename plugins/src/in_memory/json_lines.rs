@@ -1,4 +1,4 @@
-//! Audit `stdout` and `stderr`: one JSON object a line, one line an event.
+//! Audit `stdout`, `stderr` and `file`: one JSON object a line, one line an event.
 
 use async_trait::async_trait;
 use gateway_core::plugin::{AuditEvent, AuditSink};
@@ -47,6 +47,24 @@ impl JsonLines {
 
 #[async_trait]
 impl AuditSink for JsonLines {
+    async fn reserve(&self, context: &CallContext) -> Result<(), PluginError> {
+        let deadline = Instant::from_std(context.deadline.instant());
+        let room = timeout_at(deadline, self.writer.make_room()).await;
+        let full = format!(
+            "{} has no room for further audit events",
+            self.writer.name()
+        );
+        match room {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(PluginError::with_cause(
+                ErrorKind::ResourceExhausted,
+                full,
+                error,
+            )),
+            Err(_) => Err(PluginError::new(ErrorKind::ResourceExhausted, full)),
+        }
+    }
+
     async fn log_event(
         &self,
         context: &CallContext,

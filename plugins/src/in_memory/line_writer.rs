@@ -1,12 +1,18 @@
-//! Writes lines to a standard stream from a thread of its own, so that a reader who stops reading
-//! blocks that thread and nothing else.
+//! Writes lines from a thread of its own, so that a reader who stops reading, or a disk that is
+//! slow, blocks that thread and nothing else.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{mem, thread};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
+
+use super::audit_file::{Limits, RotatingFile};
 
 /// How many writes may wait. Beyond that a caller waits for room until its deadline.
 const QUEUE: usize = 256;
@@ -14,12 +20,21 @@ const QUEUE: usize = 256;
 /// How long to wait before trying a stream again that another process has made non-blocking.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The process's standard streams as line writers. Each is started when it is first wanted; all
-/// tenants share it, because lines of two writers could mix.
+/// The process's standard streams and audit files as line writers. Each is started when it is
+/// first wanted; all share it, because lines of two writers could mix.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     stdout: OnceLock<LineWriter>,
     stderr: OnceLock<LineWriter>,
+    /// The files that somebody writes to, and those that nobody does any more.
+    files: ArcSwap<BTreeMap<PathBuf, OpenFile>>,
+}
+
+#[derive(Debug, Clone)]
+struct OpenFile {
+    queue: mpsc::WeakSender<Job>,
+    low: Arc<AtomicBool>,
+    limits: Arc<ArcSwap<Limits>>,
 }
 
 impl Outputs {
@@ -29,6 +44,33 @@ impl Outputs {
 
     pub(crate) fn stderr(&self) -> io::Result<LineWriter> {
         started(&self.stderr, || LineWriter::start("stderr", io::stderr()))
+    }
+
+    /// An audit file. One that is open already gets these limits from now on.
+    pub(crate) fn file(&self, path: &Path, limits: Limits) -> io::Result<LineWriter> {
+        let name = "the audit file";
+        let files = self.files.load();
+        if let Some(open) = files.get(path)
+            && let Some(queue) = open.queue.upgrade()
+        {
+            open.limits.store(Arc::new(limits));
+            let low = Arc::clone(&open.low);
+            return Ok(LineWriter { name, queue, low });
+        }
+        let limits = Arc::new(ArcSwap::from_pointee(limits));
+        let low = Arc::new(AtomicBool::new(false));
+        let file = RotatingFile::open(path, Arc::clone(&limits), Arc::clone(&low))?;
+        let writer = LineWriter::over(name, file, low)?;
+        let open = OpenFile {
+            queue: writer.queue.downgrade(),
+            low: Arc::clone(&writer.low),
+            limits,
+        };
+        let mut files = BTreeMap::clone(&files);
+        files.retain(|_, open| open.queue.upgrade().is_some());
+        files.insert(path.to_owned(), open);
+        self.files.store(Arc::new(files));
+        Ok(writer)
     }
 }
 
@@ -49,13 +91,30 @@ fn started(
 #[derive(Debug, Clone)]
 pub(crate) struct LineWriter {
     name: &'static str,
-    queue: mpsc::Sender<Lines>,
+    queue: mpsc::Sender<Job>,
+    /// Whether the output is running out of room.
+    low: Arc<AtomicBool>,
 }
 
-/// One or several whole lines, written together.
-struct Lines {
+/// One or several whole lines, written together; none only asks for room.
+struct Job {
     bytes: Vec<u8>,
-    written: oneshot::Sender<io::Result<()>>,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+/// Where lines go.
+pub(crate) trait LineOutput: Send + 'static {
+    /// How many writes are collected before they are made to last.
+    const BATCH: usize;
+
+    /// Writes whole lines. After an error the next lines begin a line of their own.
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// Makes what was written last, as far as the output promises.
+    fn commit(&mut self) -> io::Result<()>;
+
+    /// Sees to it that there is room for what is under way.
+    fn make_room(&mut self) -> io::Result<()>;
 }
 
 impl LineWriter {
@@ -63,14 +122,22 @@ impl LineWriter {
         name: &'static str,
         output: impl Write + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, lines) = mpsc::channel(QUEUE);
-        thread::Builder::new()
-            .name(format!("lines-{name}"))
-            .spawn(move || write_all(lines, output))?;
-        Ok(Self { name, queue })
+        let output = WholeLines {
+            output,
+            torn: false,
+        };
+        Self::over(name, output, Arc::default())
     }
 
-    /// The stream's name, for messages.
+    fn over(name: &'static str, output: impl LineOutput, low: Arc<AtomicBool>) -> io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("audit-lines".to_owned())
+            .spawn(move || work(jobs, output))?;
+        Ok(Self { name, queue, low })
+    }
+
+    /// The output's name, for messages.
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
@@ -78,10 +145,18 @@ impl LineWriter {
     /// Writes `bytes`, whole lines, and returns when the stream has them. Dropped while it waits
     /// for room, nothing is written; dropped later, the lines are written all the same.
     pub(crate) async fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
-        let (written, outcome) = oneshot::channel();
-        let lines = Lines { bytes, written };
-        self.queue.send(lines).await.map_err(|_| stopped())?;
+        let (done, outcome) = oneshot::channel();
+        let job = Job { bytes, done };
+        self.queue.send(job).await.map_err(|_| stopped())?;
         outcome.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Sees to it that there is room for further lines. That is known while there is plenty.
+    pub(crate) async fn make_room(&self) -> io::Result<()> {
+        match self.low.load(Ordering::Relaxed) {
+            true => self.write(Vec::new()).await,
+            false => Ok(()),
+        }
     }
 }
 
@@ -89,15 +164,26 @@ fn stopped() -> io::Error {
     io::Error::new(ErrorKind::BrokenPipe, "the writer has stopped")
 }
 
-fn write_all(mut queue: mpsc::Receiver<Lines>, output: impl Write) {
-    let mut output = WholeLines {
-        output,
-        torn: false,
-    };
-    while let Some(lines) = queue.blocking_recv() {
-        let outcome = output.write(&lines.bytes);
-        // A caller that no longer waits has no use for the outcome.
-        drop(lines.written.send(outcome));
+fn work<O: LineOutput>(mut queue: mpsc::Receiver<Job>, mut output: O) {
+    let mut batch = Vec::with_capacity(O::BATCH);
+    while queue.blocking_recv_many(&mut batch, O::BATCH) > 0 {
+        let run = |job: Job| {
+            let outcome = match job.bytes.is_empty() {
+                true => output.make_room(),
+                false => output.write_lines(&job.bytes),
+            };
+            (job.done, outcome)
+        };
+        let written: Vec<_> = batch.drain(..).map(run).collect();
+        let committed = output.commit();
+        for (done, outcome) in written {
+            let lasting = match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            // A caller that no longer waits has no use for the outcome.
+            drop(done.send(outcome.and(lasting)));
+        }
     }
 }
 
@@ -107,8 +193,11 @@ struct WholeLines<W> {
     torn: bool,
 }
 
-impl<W: Write> WholeLines<W> {
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+impl<W: Write + Send + 'static> LineOutput for WholeLines<W> {
+    // What a stream has taken is out of the gateway's hands.
+    const BATCH: usize = 1;
+
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         if mem::take(&mut self.torn) {
             self.write_counted(b"\n")
                 .inspect_err(|_| self.torn = true)?;
@@ -117,6 +206,16 @@ impl<W: Write> WholeLines<W> {
         persist(|| self.output.flush())
     }
 
+    fn commit(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn make_room(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W: Write> WholeLines<W> {
     fn write_counted(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let mut begun = false;
         while !bytes.is_empty() {
@@ -151,79 +250,4 @@ fn persist<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Takes three bytes at a time, and fails where told.
-    struct Reluctant {
-        taken: Vec<u8>,
-        outcomes: Vec<Option<ErrorKind>>,
-    }
-
-    impl Write for Reluctant {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if let Some(Some(kind)) = self.outcomes.pop() {
-                return Err(kind.into());
-            }
-            let count = bytes.len().min(3);
-            self.taken.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn whole_lines(outcomes: &[Option<ErrorKind>]) -> WholeLines<Reluctant> {
-        let outcomes = outcomes.iter().rev().copied().collect();
-        let output = Reluctant {
-            taken: Vec::new(),
-            outcomes,
-        };
-        WholeLines {
-            output,
-            torn: false,
-        }
-    }
-
-    #[test]
-    fn carries_on_after_an_interruption_or_a_full_pipe() {
-        let waits = [
-            None,
-            Some(ErrorKind::Interrupted),
-            None,
-            Some(ErrorKind::WouldBlock),
-        ];
-        let mut lines = whole_lines(&waits);
-        lines.write(b"one two three\n").unwrap();
-        assert_eq!(lines.output.taken, b"one two three\n");
-    }
-
-    #[test]
-    fn a_line_that_failed_in_the_middle_does_not_swallow_the_next() {
-        let mut lines = whole_lines(&[None, Some(ErrorKind::StorageFull)]);
-        assert!(lines.write(b"broken off\n").is_err());
-        lines.write(b"whole\n").unwrap();
-        assert_eq!(lines.output.taken, b"bro\nwhole\n");
-    }
-
-    #[test]
-    fn a_line_that_failed_at_its_beginning_leaves_no_empty_line() {
-        let mut lines = whole_lines(&[Some(ErrorKind::StorageFull)]);
-        assert!(lines.write(b"lost\n").is_err());
-        lines.write(b"whole\n").unwrap();
-        assert_eq!(lines.output.taken, b"whole\n");
-    }
-
-    #[tokio::test]
-    async fn the_thread_ends_with_the_last_handle() {
-        let (reader, writer) = io::pipe().unwrap();
-        let lines = LineWriter::start("test", writer).unwrap();
-        lines.write(b"last words\n".to_vec()).await.unwrap();
-        drop(lines);
-        // The thread owns the other end of the pipe: it closes when the thread ends.
-        let read = tokio::task::spawn_blocking(|| io::read_to_string(reader));
-        assert_eq!(read.await.unwrap().unwrap(), "last words\n");
-    }
-}
+mod tests;

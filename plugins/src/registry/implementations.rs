@@ -4,15 +4,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway_core::config::{Settings, Violation};
+use gateway_core::config::{AuditDurability, Settings, Violation};
 use gateway_core::plugin::{
     AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind,
     PolicyEvaluator, Telemetry,
 };
 
 use crate::in_memory::{
-    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Memory, Noop,
-    NotConfigured, Outputs, Rules, StoredCredential,
+    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Limits, Memory,
+    Noop, NotConfigured, Outputs, Rules, StoredCredential,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -31,6 +31,8 @@ pub(super) struct Implementation<T: ?Sized> {
 /// What an implementation is made of.
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a Settings,
+    /// What an audit sink promises.
+    pub(super) durability: Option<AuditDurability>,
     pub(super) outputs: &'a Outputs,
     /// Where files are that a configuration does not place elsewhere.
     pub(super) data_dir: &'a Path,
@@ -136,6 +138,9 @@ pub(super) fn reads_storage(kind: PluginKind, name: &str) -> bool {
     kind == PluginKind::AuthProxy && name != NotConfigured::NAME
 }
 
+/// The audit sink that can promise `durability: disk`.
+pub(super) const TO_DISK: &str = "file";
+
 pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
     Implementation {
         name: "stdout",
@@ -148,6 +153,16 @@ pub(super) const AUDIT_SINKS: &[Implementation<dyn AuditSink>] = &[
         validate: no_settings,
         desktop_only: false,
         build: |parts| Ok(Arc::new(JsonLines::new(parts.outputs.stderr()?))),
+    },
+    Implementation {
+        name: TO_DISK,
+        validate: |settings| wrong(Limits::read(settings, None)),
+        desktop_only: true,
+        build: |parts| {
+            let (path, limits) = Limits::read(parts.settings, parts.durability)?;
+            let writer = parts.outputs.file(&parts.data_dir.join(path), limits)?;
+            Ok(Arc::new(JsonLines::new(writer)))
+        },
     },
 ];
 

@@ -70,8 +70,8 @@ pub(super) fn for_desktops_only(path: &str, name: &str) -> Violation {
 
 pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
     let reason = format!(
-        "`disk` needs an audit spool, which this version does not have yet: `{name}` writes each \
-         event before the request is answered, which is `process`"
+        "only `file` can promise `disk`: `{name}` writes each event before the request is \
+         answered, which is `process`"
     );
     Violation::new(format!("{path}.durability"), reason)
 }

@@ -77,8 +77,8 @@ plugins:
     plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`, `memory` and `encrypted-file`
     plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
-    plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout` and `stderr`
-    plugins.audit_sink[2].durability: `disk` needs an audit spool, which this version does not have yet: `stderr` writes each event before the request is answered, which is `process`
+    plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout`, `stderr` and `file`
+    plugins.audit_sink[2].durability: only `file` can promise `disk`: `stderr` writes each event before the request is answered, which is `process`
     plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow` and `rules`
     plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop`
     ");
@@ -100,7 +100,7 @@ plugins:
     plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
     plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory` and `encrypted-file`
     plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `auth_proxy` has `bearer` and `header`
-    plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout` and `stderr`
+    plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout`, `stderr` and `file`
     plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
     plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop`
@@ -213,7 +213,8 @@ fn needed(name: &str) -> &'static str {
 
 #[test]
 fn every_name_that_is_known_can_be_built() {
-    let registry = Registry::new(DESKTOP);
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::new(DESKTOP).with_data_dir(folder.path());
     for kind in PluginKind::ALL {
         for name in implementations::names(kind) {
             let settings = needed(name);

@@ -214,6 +214,18 @@ async fn audit_passes() {
         [first, second].map(|name| fs::read_to_string(directory.path().join(name)).unwrap());
     assert_eq!(first.lines().count(), second.lines().count());
 
+    let path = directory.path().join("rotating");
+    let settings = serde_json::json!({ "max_bytes": 100_000, "keep": 1000 });
+    let settings = serde_json::from_value(settings).unwrap();
+    let disk = Some(gateway_core::config::AuditDurability::Disk);
+    let (_, limits) = in_memory::Limits::read(&settings, disk).unwrap();
+    let writer = in_memory::Outputs::default().file(&path, limits).unwrap();
+    let read_back = ReadBack::new(in_memory::audit_files(path));
+    passed(
+        &audit_sink(Arc::new(JsonLines::new(writer)), Some(read_back)).await,
+        0,
+    );
+
     let (unread, _) = sink("unread");
     passed(&audit_sink(unread, None).await, 1);
 }
