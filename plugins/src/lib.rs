@@ -3,6 +3,7 @@
 
 pub mod suite;
 
+mod cached;
 mod files;
 mod in_memory;
 mod registry;

@@ -157,10 +157,17 @@ async fn a_session_is_of_no_use_with_another_key() -> Result<()> {
 #[tokio::test]
 async fn a_key_that_is_taken_out_of_the_file_stops_at_once() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
-    let gateway = start(&server).await?;
+    // Even where it is remembered whose key it is.
+    let mut remembered = provider();
+    remembered["cache"] = json!({ "ttl": "1h" });
+    let gateway = Gateway::builder(BINARY)
+        .config(config(&server, Some(remembered.clone())))
+        .start()
+        .await?;
     let url = gateway.url("/mcp");
     let ada = Session::open_with(Era::Legacy, &url, &[("x-api-key", ADA)]).await?;
-    let mut without = provider();
+    ada.wait_for_tool("echo").await?;
+    let mut without = remembered;
     without["settings"]["keys"]
         .as_array_mut()
         .context("keys")?

@@ -1,6 +1,7 @@
 //! What is refused and how, how gaps are filled, and what a change keeps.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::config::load_yaml;

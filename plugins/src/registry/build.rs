@@ -1,0 +1,249 @@
+//! Builds a tenant's plugins of each kind, and fills the gaps.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gateway_core::TenantId;
+use gateway_core::config::{AuditOverflow, PluginsConfig, Violation};
+use gateway_core::plugin::{
+    AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind, Plugins,
+    PolicyEvaluator, Telemetry,
+};
+
+use super::implementations::{self, Implementation, Parts, Unbuilt};
+use super::{Registry, Role, refusals};
+use crate::cached::{CachedAuth, CachedPolicy};
+use crate::in_memory::{
+    AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, Dropping, EverySink, JsonLines, Noop,
+    NotConfigured,
+};
+use crate::settings;
+
+impl Registry {
+    pub(super) fn complete(
+        &self,
+        tenant: &TenantId,
+        plugins: &PluginsConfig,
+        previous: Option<(&PluginsConfig, &Plugins)>,
+    ) -> Result<Plugins, Vec<Violation>> {
+        let violations = self.check(plugins);
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        let kept = |kind| {
+            let (config, built) = previous?;
+            (config.of_kind(kind) == plugins.of_kind(kind)).then_some(built)
+        };
+        // What the storage's readers are built with.
+        let storage = match kept(PluginKind::CredentialStorage) {
+            Some(built) => Arc::clone(&built.credential_storage),
+            None => self.credential_storage(plugins)?,
+        };
+        let same_storage = kept(PluginKind::CredentialStorage).is_some();
+        let complete = Plugins {
+            auth_provider: match kept(PluginKind::AuthProvider) {
+                Some(built) => Arc::clone(&built.auth_provider),
+                None => self.auth_provider(tenant, plugins)?,
+            },
+            auth_proxy: match kept(PluginKind::AuthProxy).filter(|_| same_storage) {
+                Some(built) => Arc::clone(&built.auth_proxy),
+                None => self.auth_proxy(plugins, &storage)?,
+            },
+            credential_storage: storage,
+            audit_sink: match kept(PluginKind::AuditSink) {
+                Some(built) => Arc::clone(&built.audit_sink),
+                None => self.audit_sink(plugins)?,
+            },
+            policy_evaluator: match kept(PluginKind::PolicyEvaluator) {
+                Some(built) => Arc::clone(&built.policy_evaluator),
+                None => self.policy_evaluator(tenant, plugins)?,
+            },
+            mcp_provisioner: match kept(PluginKind::McpProvisioner) {
+                Some(built) => Arc::clone(&built.mcp_provisioner),
+                None => self.mcp_provisioner(plugins)?,
+            },
+            telemetry: match kept(PluginKind::Telemetry) {
+                Some(built) => Arc::clone(&built.telemetry),
+                None => self.telemetry(plugins)?,
+            },
+        };
+        let kept = PluginKind::ALL.map(|kind| kept(kind).is_some());
+        tracing::debug!(
+            tenant.id = %tenant,
+            kept = kept.iter().filter(|&&kept| kept).count(),
+            "plugins built"
+        );
+        Ok(complete)
+    }
+
+    fn auth_provider(
+        &self,
+        tenant: &TenantId,
+        plugins: &PluginsConfig,
+    ) -> Result<Arc<dyn AuthProvider>, Vec<Violation>> {
+        let mut built = self.of_kind(
+            PluginKind::AuthProvider,
+            implementations::AUTH_PROVIDERS,
+            plugins,
+        )?;
+        let cache = plugins
+            .auth_provider
+            .as_ref()
+            .and_then(|plugin| plugin.cache);
+        Ok(match (built.pop(), self.role) {
+            (Some((_, provider)), _) => match cache {
+                Some(cache) => CachedAuth::around(provider, tenant, &cache),
+                None => provider,
+            },
+            (None, Role::Desktop { .. }) => Arc::new(DesktopImplicit::new()),
+            (None, Role::DataPlane { .. }) => Arc::new(DenyAll),
+        })
+    }
+
+    fn credential_storage(
+        &self,
+        plugins: &PluginsConfig,
+    ) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
+        let kind = PluginKind::CredentialStorage;
+        let mut built = self.of_kind(kind, implementations::CREDENTIAL_STORAGES, plugins)?;
+        Ok(built
+            .pop()
+            .map_or_else(|| Arc::new(NotConfigured) as _, |(_, storage)| storage))
+    }
+
+    fn auth_proxy(
+        &self,
+        plugins: &PluginsConfig,
+        storage: &Arc<dyn CredentialStorage>,
+    ) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
+        let (kind, table) = (PluginKind::AuthProxy, implementations::AUTH_PROXIES);
+        let mut built = self.of_kind_with(kind, table, plugins, storage)?;
+        Ok(built
+            .pop()
+            .map_or_else(|| Arc::new(NotConfigured) as _, |(_, proxy)| proxy))
+    }
+
+    fn audit_sink(&self, plugins: &PluginsConfig) -> Result<Arc<dyn AuditSink>, Vec<Violation>> {
+        let kind = PluginKind::AuditSink;
+        let built = self.of_kind(kind, implementations::AUDIT_SINKS, plugins)?;
+        let configured = plugins.audit_sink.iter();
+        let as_configured = built
+            .into_iter()
+            .zip(configured)
+            .map(|((name, sink), plugin)| match plugin.on_overflow {
+                Some(AuditOverflow::Drop) => (
+                    name.clone(),
+                    Arc::new(Dropping::new(name, sink)) as Arc<dyn AuditSink>,
+                ),
+                Some(AuditOverflow::Refuse) | None => (name, sink),
+            });
+        let mut built: Vec<_> = as_configured.collect();
+        if built.len() > 1 {
+            return Ok(Arc::new(EverySink::new(built)));
+        }
+        match built.pop() {
+            Some((_, sink)) => Ok(sink),
+            None => match self.outputs.stdout() {
+                Ok(writer) => Ok(Arc::new(JsonLines::new(writer))),
+                Err(error) => Err(vec![cannot_start("plugins.audit_sink", &error)]),
+            },
+        }
+    }
+
+    fn policy_evaluator(
+        &self,
+        tenant: &TenantId,
+        plugins: &PluginsConfig,
+    ) -> Result<Arc<dyn PolicyEvaluator>, Vec<Violation>> {
+        let kind = PluginKind::PolicyEvaluator;
+        let built = self.of_kind(kind, implementations::POLICY_EVALUATORS, plugins)?;
+        let configured = plugins.policy_evaluator.iter();
+        let remembering = built
+            .into_iter()
+            .zip(configured)
+            .map(|((name, evaluator), plugin)| {
+                let evaluator = match &plugin.cache {
+                    Some(cache) => CachedPolicy::around(evaluator, tenant, &name, cache),
+                    None => evaluator,
+                };
+                (name, evaluator)
+            });
+        let mut built: Vec<_> = remembering.collect();
+        if built.len() > 1 {
+            return Ok(Arc::new(AllMustAllow::new(built)));
+        }
+        Ok(match (built.pop(), self.role) {
+            (Some((_, evaluator)), _) => evaluator,
+            (None, Role::Desktop { .. }) => Arc::new(AlwaysAllow),
+            (None, Role::DataPlane { .. }) => Arc::new(DenyAll),
+        })
+    }
+
+    fn mcp_provisioner(
+        &self,
+        plugins: &PluginsConfig,
+    ) -> Result<Arc<dyn McpProvisioner>, Vec<Violation>> {
+        let kind = PluginKind::McpProvisioner;
+        let mut built = self.of_kind(kind, implementations::MCP_PROVISIONERS, plugins)?;
+        Ok(built.pop().map_or_else(
+            || Arc::new(NotConfigured) as _,
+            |(_, provisioner)| provisioner,
+        ))
+    }
+
+    fn telemetry(&self, plugins: &PluginsConfig) -> Result<Arc<dyn Telemetry>, Vec<Violation>> {
+        let mut built =
+            self.of_kind(PluginKind::Telemetry, implementations::TELEMETRIES, plugins)?;
+        Ok(built
+            .pop()
+            .map_or_else(|| Arc::new(Noop) as _, |(_, telemetry)| telemetry))
+    }
+
+    /// Builds the configured plugins of a kind that reads no credential.
+    fn of_kind<T: ?Sized>(
+        &self,
+        kind: PluginKind,
+        table: &[Implementation<T>],
+        plugins: &PluginsConfig,
+    ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
+        let nothing: Arc<dyn CredentialStorage> = Arc::new(NotConfigured);
+        self.of_kind_with(kind, table, plugins, &nothing)
+    }
+
+    /// Builds the configured plugins of one kind, in order, each with its name in messages.
+    fn of_kind_with<T: ?Sized>(
+        &self,
+        kind: PluginKind,
+        table: &[Implementation<T>],
+        plugins: &PluginsConfig,
+        storage: &Arc<dyn CredentialStorage>,
+    ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
+        let mut built = Vec::new();
+        for (path, plugin) in plugins.of_kind(kind) {
+            let wanted = plugin.implementation.as_deref().unwrap_or_default();
+            let Some(implementation) = table.iter().find(|known| known.name == wanted) else {
+                return Err(vec![refusals::unknown_implementation(kind, &path, wanted)]);
+            };
+            let name = plugin.name.as_deref().unwrap_or(wanted).to_owned();
+            let parts = Parts {
+                settings: &plugin.settings,
+                durability: plugin.durability,
+                outputs: &self.outputs,
+                data_dir: &self.data_dir,
+                storage,
+            };
+            match (implementation.build)(&parts) {
+                Ok(plugin) => built.push((name, plugin)),
+                Err(Unbuilt::Settings(violations)) => {
+                    return Err(settings::within(&path, violations));
+                }
+                Err(Unbuilt::Start(error)) => return Err(vec![cannot_start(&path, &error)]),
+            }
+        }
+        Ok(built)
+    }
+}
+
+fn cannot_start(path: &str, error: &dyn fmt::Display) -> Violation {
+    Violation::new(path, format!("cannot be started: {error}"))
+}
