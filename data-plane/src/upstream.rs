@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use gateway_core::config::CredentialsMode;
+use gateway_core::config::{CredentialsMode, TimeSpan};
 use gateway_core::{Deadline, SecretString, ServerName, UserId};
 use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
@@ -129,7 +129,8 @@ impl Upstream {
     pub(crate) fn start(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
         let target = Arc::new(target.within(tasks));
         let stop = CancellationToken::new();
-        let private = PrivatePeers::new(quota);
+        let idle = target.config.idle_timeout.map(TimeSpan::as_duration);
+        let private = PrivatePeers::new(quota, idle);
         let common = if target.tells_users_apart() {
             Common::OnDemand(OnDemand::new(&target, &private, tasks, &stop))
         } else {

@@ -138,6 +138,8 @@ pub struct ServerConfig {
     pub spec: ServerSpec,
     /// How long a request to it may take; `None`: the data plane's default.
     pub timeout: Option<TimeSpan>,
+    /// How long a session or child that not everybody shares is kept unused; `None`: the data plane's default.
+    pub idle_timeout: Option<TimeSpan>,
     /// Whether requests carry a credential of the user.
     pub credentials: CredentialsMode,
     /// Who shares a connection; `None`: as few as the server's behaviour demands.
@@ -149,6 +151,7 @@ impl From<ServerSpec> for ServerConfig {
         Self {
             spec,
             timeout: None,
+            idle_timeout: None,
             credentials: CredentialsMode::None,
             isolation: None,
         }

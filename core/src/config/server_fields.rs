@@ -52,6 +52,8 @@ pub(super) struct ServerFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<TimeSpan>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<TimeSpan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     credentials: Option<CredentialsMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     isolation: Option<Isolation>,
@@ -126,6 +128,7 @@ impl ServerFields {
         let spec = self.take_spec()?;
         let config = ServerConfig {
             timeout: self.timeout.take(),
+            idle_timeout: self.idle_timeout.take(),
             credentials: self.credentials.take().unwrap_or_default(),
             isolation: self.isolation.take(),
             spec,
@@ -278,6 +281,7 @@ impl From<ServerConfig> for ServerFields {
     fn from(config: ServerConfig) -> Self {
         Self {
             timeout: config.timeout,
+            idle_timeout: config.idle_timeout,
             credentials: Some(config.credentials).filter(|mode| !mode.is_none()),
             isolation: config.isolation,
             ..Self::from(config.spec)

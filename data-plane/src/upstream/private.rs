@@ -26,7 +26,7 @@ use super::quota::{Full, Quota};
 use crate::request::Dialect;
 use crate::session::{Callbacks, SessionId};
 
-/// How long one is kept unused, and how often that is looked at.
+/// How long one is kept unused unless its server says otherwise, and how often that is looked at.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -93,6 +93,7 @@ pub(super) enum NoPeer {
 /// exchange on it is over.
 #[derive(Debug)]
 pub(super) struct PrivatePeers {
+    idle: Duration,
     quota: Arc<Quota>,
     #[expect(
         clippy::disallowed_types,
@@ -121,8 +122,9 @@ pub(super) struct Heard {
 
 impl PrivatePeers {
     /// None yet, and as many as the quota has space for.
-    pub(super) fn new(quota: &Arc<Quota>) -> Arc<Self> {
+    pub(super) fn new(quota: &Arc<Quota>, idle: Option<Duration>) -> Arc<Self> {
         let peers = Arc::new(Self {
+            idle: idle.unwrap_or(IDLE),
             quota: Arc::clone(quota),
             slots: HashMap::new().into(),
         });
@@ -229,8 +231,9 @@ impl PrivatePeers {
 
     /// Lets go of what was not used for long, until told to stop; then ends everything.
     pub(super) async fn tend(self: Arc<Self>, stop: CancellationToken) {
+        let pause = SWEEP.min(self.idle);
         while stop
-            .run_until_cancelled(tokio::time::sleep(SWEEP))
+            .run_until_cancelled(tokio::time::sleep(pause))
             .await
             .is_some()
         {
@@ -246,7 +249,7 @@ impl PrivatePeers {
             if slot.is_in_use() || slot.is_listened_to() {
                 slot.used = now;
             }
-            now.duration_since(slot.used) < IDLE && !slot.has_ended()
+            now.duration_since(slot.used) < self.idle && !slot.has_ended()
         });
     }
 

@@ -19,6 +19,7 @@ impl From<&ServerConfig> for pb::ServerConfig {
         let ServerConfig {
             spec,
             timeout,
+            idle_timeout,
             credentials,
             isolation,
         } = server;
@@ -36,6 +37,7 @@ impl From<&ServerConfig> for pb::ServerConfig {
         Self {
             spec: Some(spec.into()),
             timeout: timeout.map(to_duration),
+            idle_timeout: idle_timeout.map(to_duration),
             credentials: credentials.into(),
             isolation: isolation.into(),
         }
@@ -62,6 +64,7 @@ impl TryFrom<pb::ServerConfig> for ServerConfig {
         Ok(Self {
             spec,
             timeout: from_duration(message.timeout, "timeout")?,
+            idle_timeout: from_duration(message.idle_timeout, "idle_timeout")?,
             credentials,
             isolation,
         })

@@ -81,7 +81,7 @@ servers:
   files: { type: command, command: npx, args: [-y, x], env: { A: b, C: { from_file: /c } }, cwd: /tmp, isolation: per-user }
   image: { type: image, image: 'x@sha256:00', port: 8080, args: [a], env: { A: b } }
   side: { type: sidecar, socket: /run/x.sock, path: /mcp }
-  reg: { type: registry, name: io.example/x, version: 1.2.3, credentials: required, timeout: 1m }
+  reg: { type: registry, name: io.example/x, version: 1.2.3, credentials: required, timeout: 1m, idle_timeout: 10m }
 profiles:
   dev: { servers: [files, image], tools: { allow: ['files__*'], deny: ['*__delete_*'], rename: { files__read: read } } }
 ";

@@ -369,15 +369,19 @@ fn server() -> BoxedStrategy<ServerConfig> {
     (
         spec(),
         option::of(span()),
+        option::of(span()),
         credentials,
         option::of(isolation),
     )
-        .prop_map(|(spec, timeout, credentials, isolation)| ServerConfig {
-            spec,
-            timeout,
-            credentials,
-            isolation,
-        })
+        .prop_map(
+            |(spec, timeout, idle_timeout, credentials, isolation)| ServerConfig {
+                spec,
+                timeout,
+                idle_timeout,
+                credentials,
+                isolation,
+            },
+        )
         .boxed()
 }
 
