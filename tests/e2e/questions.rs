@@ -1,11 +1,11 @@
 //! What servers ask of clients: each question reaches the client that caused it, and nobody else.
 
 use anyhow::{Context as _, Result};
-use gateway_tests::Gateway;
 use gateway_tests::conformance::ConformanceServer;
 use gateway_tests::fixture::Eras;
 use gateway_tests::raw::{ACCEPT, RawClient, Stream};
 use gateway_tests::servers::{configuration, remote};
+use gateway_tests::{Gateway, wait};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -150,6 +150,29 @@ async fn a_client_that_cannot_be_asked_gets_the_servers_error() -> Result<()> {
         .message()?;
     let failed = answer.get("error").is_some() || answer["result"]["isError"] == true;
     assert!(failed, "{answer}");
+    gateway.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_asks_the_same_client_again() -> Result<()> {
+    let server = ConformanceServer::start(Eras::Legacy).await?;
+    let gateway = gateway(&server).await?;
+    let client = Client::open(&gateway, json!({ "sampling": {} })).await?;
+    let asks = || async {
+        let call = client.call(1, "test_sampling", json!({ "prompt": "p" }));
+        let mut stream = call.await?;
+        client.sample(&mut stream, "still here").await?;
+        let answer = stream.next().await?.context("no answer")?.message;
+        anyhow::Ok(answer["result"].to_string().contains("still here"))
+    };
+    assert!(asks().await?);
+    let address = server.kill().await;
+    let _server = ConformanceServer::start_at(address, Eras::Legacy).await?;
+    wait::until("the client to be asked again", || async {
+        asks().await.is_ok_and(|answered| answered)
+    })
+    .await?;
     gateway.stop().await?;
     Ok(())
 }

@@ -86,6 +86,26 @@ async fn a_server_that_hangs_in_a_list_delays_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_that_never_greets_delays_neither_start_nor_end() -> Result<()> {
+    let options = Options {
+        hang: Some(Hang::Initialize),
+        ..Options::default()
+    };
+    let hung = HttpFixture::start(options).await?;
+    let config = configuration(&[("hung", remote(&hung.url()))]);
+    let gateway = Gateway::builder(BINARY).config(config).start().await?;
+    wait::until("the server to be greeted", || async {
+        hung.initializations() > 0
+    })
+    .await?;
+    Session::open(Era::Legacy, &gateway.url("/mcp")).await?;
+    let exit = gateway.stop().await?;
+    assert_eq!(exit.code, Some(0));
+    assert!(exit.took < Duration::from_secs(10), "{:?}", exit.took);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_child_that_is_being_connected_to_is_asked_to_end_as_well() -> Result<()> {
     let workspace = Arc::new(Workspace::new("")?);
     let said = |name: &str| workspace.path().join(name);

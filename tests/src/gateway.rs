@@ -134,6 +134,10 @@ impl Gateway {
         processes::descendants(self.id)
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.id
+    }
+
     pub fn zombies(&self) -> usize {
         processes::zombies(self.id)
     }

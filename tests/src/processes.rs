@@ -1,6 +1,7 @@
 //! Looks for processes in `/proc`, to show that none is left behind.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,6 +59,20 @@ pub fn zombies(parent: u32) -> usize {
     ids.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?))
         .filter(|stat| stat.state == "Z" && stat.parent == i64::from(parent))
         .count()
+}
+
+/// How many files and sockets process `id` has open.
+pub fn descriptors(id: u32) -> io::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{id}/fd"))?.count())
+}
+
+/// How much memory process `id` has in use, in bytes.
+pub fn memory(id: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    size.map(|size| size * 1024)
+        .ok_or_else(|| io::Error::other("the process says no size"))
 }
 
 /// Ends it at once; that it is gone already is as good.

@@ -67,6 +67,13 @@ impl ConformanceServer {
         format!("http://{}/mcp", self.address)
     }
 
+    /// Closes the port and every connection, and forgets every session.
+    pub async fn kill(self) -> SocketAddr {
+        self.stop.cancel();
+        self.stopped().await;
+        self.address
+    }
+
     /// Completes when the server has stopped, which it does only when it is dropped or its process ends.
     pub async fn stopped(&self) {
         self.tasks.close();
