@@ -44,6 +44,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Server(crate::server::ServerCommand),
+    /// Makes, shows and revokes the API keys of gateway.yaml.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    ApiKey(crate::api_key::ApiKeyCommand),
     /// Makes the servers of an MCP client's configuration the gateway's own.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Import(crate::import::ImportArgs),
@@ -73,6 +77,8 @@ impl Command {
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Server(command) => crate::server::run(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::ApiKey(command) => crate::api_key::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Import(args) => crate::import::run(args),
             Self::Client(command) => crate::client::run(command),

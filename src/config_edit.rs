@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use gateway_core::config::{TenantConfig, load_yaml};
 use serde::Serialize;
-use yaml_edit::{Document, Mapping};
+use yaml_edit::{Document, Mapping, Sequence};
 
 use crate::config_file::ConfigFile;
 use crate::desktop::permits;
@@ -73,6 +73,35 @@ impl EditedFile {
         self.take(edited, &format!("{section}.{name}"))
     }
 
+    /// Adds an item to a list of a plugin's settings, which is there already.
+    pub(crate) fn push_setting(
+        &mut self,
+        plugin: &str,
+        list: &str,
+        item: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let block = serde_yaml::to_string(item).context("the entry cannot be written as YAML")?;
+        let edited = with_list(&self.text, plugin, list, |items| {
+            let item: Document = block.parse().ok()?;
+            items.push(item.as_mapping()?);
+            Some(())
+        });
+        self.take(edited, &format!("plugins.{plugin}.settings.{list}"))
+    }
+
+    /// Removes an item, by its place, from a list of a plugin's settings.
+    pub(crate) fn remove_setting(
+        &mut self,
+        plugin: &str,
+        list: &str,
+        index: usize,
+    ) -> Result<(), Failure> {
+        let edited = with_list(&self.text, plugin, list, |items| {
+            items.remove(index).map(drop)
+        });
+        self.take(edited, &format!("plugins.{plugin}.settings.{list}"))
+    }
+
     /// Writes the edits to the file, all at once, and warns of what a gateway would refuse: what
     /// it needs may only come.
     pub(crate) fn save(&self) -> Result<(), Failure> {
@@ -124,6 +153,22 @@ fn set(text: &str, section: &str, name: &str, block: &str) -> Option<String> {
 fn remove(text: &str, section: &str, name: &str) -> Option<String> {
     let (document, mapping) = filled_section(text, section)?;
     mapping.remove(name)?;
+    Some(document.to_string())
+}
+
+/// Edits a list of a plugin's settings.
+fn with_list(
+    text: &str,
+    plugin: &str,
+    list: &str,
+    edit: impl FnOnce(&Sequence) -> Option<()>,
+) -> Option<String> {
+    let document: Document = text.parse().ok()?;
+    let plugin = document
+        .as_mapping()?
+        .get_mapping("plugins")?
+        .get_mapping(plugin)?;
+    edit(&plugin.get_mapping("settings")?.get_sequence(list)?)?;
     Some(document.to_string())
 }
 

@@ -35,6 +35,12 @@ impl Failure {
     }
 }
 
+/// Says on standard error what a person should know, where standard output is for the result.
+pub(crate) fn note(message: &str) {
+    // Nobody is left to tell where standard error is closed.
+    drop(writeln!(std::io::stderr(), "{message}"));
+}
+
 /// Says on standard error what is done and may still go wrong.
 pub(crate) fn warn(message: &str) {
     // Nobody is left to tell where standard error is closed.

@@ -2,6 +2,8 @@
 
 pub mod cli;
 
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod api_key;
 mod client;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod config_edit;

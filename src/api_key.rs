@@ -1,0 +1,227 @@
+//! `mcp-gateway api-key`: the keys by which `api-key` in gateway.yaml lets users in.
+
+use clap::{Args, Subcommand};
+use gateway_core::config::PluginConfig;
+use gateway_core::{ExposeSecret as _, UserId};
+use gateway_plugins::new_key;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config_edit::{ConfigArgs, EditedFile};
+use crate::exit::{Failure, note};
+use crate::output::{OutputArgs, say};
+
+const IMPLEMENTATION: &str = "api-key";
+
+/// What a desktop has that asks nobody who they are.
+const ASKS_NOBODY: &str = "desktop-implicit";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Makes a key and prints it, this once. gateway.yaml keeps its hash.
+    Create(CreateArgs),
+    /// Shows the keys, without what makes them keys.
+    List(ListArgs),
+    /// Takes a key out of gateway.yaml; a running gateway refuses it within a second.
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The key's own name: lower-case letters, digits, hyphens.
+    id: String,
+
+    /// Whose it is.
+    #[arg(long, value_name = "USER", default_value = "desktop-user")]
+    user: UserId,
+
+    /// A role for the policy; may be given several times.
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
+
+    /// A group for the policy; may be given several times.
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+
+    /// When it ends: after a time such as 90d or 12h, or on a date such as 2027-01-31.
+    #[arg(long, value_name = "WHEN", value_parser = end)]
+    expires: Option<Timestamp>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The key's name.
+    id: String,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// A key as the settings of `api-key` have it.
+#[derive(Debug, Serialize)]
+struct KeyEntry<'a> {
+    id: &'a str,
+    hash: String,
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    roles: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    groups: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+}
+
+pub(crate) fn run(command: ApiKeyCommand) -> Result<(), Failure> {
+    match command {
+        ApiKeyCommand::Create(args) => create(args),
+        ApiKeyCommand::List(args) => list(args),
+        ApiKeyCommand::Revoke(args) => revoke(&args.id, args.config),
+    }
+}
+
+fn create(args: CreateArgs) -> Result<(), Failure> {
+    let key = new_key(&args.id).map_err(|error| Failure::invalid(error.to_string()))?;
+    let entry = KeyEntry {
+        id: &args.id,
+        hash: key.hash,
+        user_id: args.user.as_str(),
+        roles: &args.role,
+        groups: &args.group,
+        expires_at: args.expires,
+    };
+    let mut file = EditedFile::open(args.config.path())?;
+    if keys_of(&file)?
+        .iter()
+        .any(|key| key["id"] == args.id.as_str())
+    {
+        return Err(Failure::invalid(format!(
+            "{} has a key `{}` already: revoke it first, or choose another name",
+            file.path().display(),
+            args.id
+        )));
+    }
+    let has_list = provider(&file).is_some_and(|p| p.settings.as_map().contains_key("keys"));
+    if has_list {
+        file.push_setting("auth_provider", "keys", &entry)?;
+    } else {
+        let plugin = json!({
+            "provider": "in-memory",
+            "implementation": IMPLEMENTATION,
+            "settings": { "keys": [entry] },
+        });
+        file.set("plugins", "auth_provider", &plugin)?;
+        note("From now on clients need a key, in the header X-API-Key or as a bearer token.");
+    }
+    file.save()?;
+    say(key.text.expose_secret())?;
+    note(&format!(
+        "This is the key `{}` of {}. It is shown this once: {} keeps its hash only.",
+        args.id,
+        args.user,
+        file.path().display()
+    ));
+    Ok(())
+}
+
+fn list(args: ListArgs) -> Result<(), Failure> {
+    let file = EditedFile::open(args.config.path())?;
+    let mut keys = keys_of(&file)?;
+    for key in &mut keys {
+        let key = key.as_object_mut();
+        key.and_then(|key| key.remove("hash"));
+    }
+    let columns = ["id", "user_id", "roles", "groups", "expires_at"];
+    args.output.print(&columns, &keys)?;
+    Ok(())
+}
+
+fn revoke(id: &str, config: ConfigArgs) -> Result<(), Failure> {
+    let mut file = EditedFile::open(config.path())?;
+    let keys = keys_of(&file)?;
+    let Some(index) = keys.iter().position(|key| key["id"] == id) else {
+        let shown = file.path().display();
+        return Err(Failure::invalid(format!("{shown} has no key `{id}`")));
+    };
+    file.remove_setting("auth_provider", "keys", index)?;
+    file.save()?;
+    say(&format!("the key `{id}` is revoked"))?;
+    Ok(())
+}
+
+/// The provider, if it is the one that has keys.
+fn provider(file: &EditedFile) -> Option<&PluginConfig> {
+    let provider = file.config.plugins.auth_provider.as_ref()?;
+    (provider.implementation.as_deref() == Some(IMPLEMENTATION)).then_some(provider)
+}
+
+/// The keys of the file. Where another provider lets users in, keys would not be looked at.
+fn keys_of(file: &EditedFile) -> Result<Vec<Value>, Failure> {
+    if let Some(provider) = provider(file) {
+        let keys = provider.settings.as_map().get("keys");
+        return Ok(keys.and_then(Value::as_array).cloned().unwrap_or_default());
+    }
+    match &file.config.plugins.auth_provider {
+        Some(other) if other.implementation.as_deref() != Some(ASKS_NOBODY) => {
+            Err(Failure::invalid(format!(
+                "{}: plugins.auth_provider is `{}`, which has no keys",
+                file.path().display(),
+                other.implementation.as_deref().unwrap_or("mcp")
+            )))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn end(text: &str) -> Result<Timestamp, String> {
+    let form =
+        |_| format!("`{text}` is neither a time such as 90d or 12h nor a date such as 2027-01-31");
+    let end = if let Ok(date) = text.parse::<Date>() {
+        date.to_zoned(TimeZone::UTC).map_err(form)?.timestamp()
+    } else {
+        let span: Span = text.parse().map_err(form)?;
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        now.checked_add(span).map_err(form)?.timestamp()
+    };
+    if end <= Timestamp::now() {
+        return Err(format!("`{text}` is past already"));
+    }
+    // Whole seconds are enough, and easier to read.
+    Timestamp::from_second(end.as_second()).map_err(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_time_from_now_or_a_date() {
+        let days = |text: &str| {
+            let left = end(text).unwrap().as_second() - Timestamp::now().as_second();
+            (left + 43_200) / 86_400
+        };
+        assert_eq!(days("90d"), 90);
+        assert_eq!(days("2w"), 14);
+        assert_eq!(
+            end("2100-01-31").unwrap().to_string(),
+            "2100-01-31T00:00:00Z"
+        );
+        for text in ["", "soon", "90", "-1d", "2020-01-01"] {
+            assert!(end(text).is_err(), "{text}");
+        }
+    }
+}
