@@ -94,6 +94,17 @@ impl HttpLink {
             .headers(&outgoing)
             .map_err(|source| self.unsendable(source))?;
         let session = terms.session();
+        if let Some(session) = session
+            && timeout(deadline.remaining(), session.settled())
+                .await
+                .is_err()
+        {
+            let server = self.endpoint.name().clone();
+            return Err(ClientError::DeadlineExceeded {
+                server,
+                sent: false,
+            });
+        }
         let asides = session.and_then(|session| session.asides(wire, message, &identity));
         // From here on a caller that goes away while waiting cancels the request.
         let mut abandon = terms

@@ -38,6 +38,8 @@ pub(super) struct Session {
     /// The requests under way that something may come for on the standing stream.
     pending: Arc<Pending>,
     is_listening: AtomicBool,
+    /// Set off when it is known whether the standing stream opens, or that it takes long.
+    is_settled: CancellationToken,
     lost: CancellationToken,
     stop: CancellationToken,
 }
@@ -78,6 +80,7 @@ impl Session {
             errands: Errands(errands),
             pending: Arc::default(),
             is_listening: AtomicBool::new(false),
+            is_settled: CancellationToken::new(),
             lost: CancellationToken::new(),
             stop,
         })
@@ -138,10 +141,19 @@ impl Session {
             errands: self.errands.clone(),
             events: sender,
             pending: self.pending.clone(),
+            settled: self.is_settled.clone().drop_guard(),
             lost: self.lost.clone(),
         };
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(standing.run()));
         receiver
+    }
+
+    /// Waits, in a session that is one client's, until the standing stream is open: what a server asks
+    /// before, some forget, and then wait for an answer.
+    pub(super) async fn settled(&self) {
+        if self.is_listening.load(Ordering::Relaxed) && self.pending.serves_one_client() {
+            self.is_settled.cancelled().await;
+        }
     }
 
     /// Completes when the server turns out to know the session no longer.

@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answer::refusal;
 use super::batch::read_messages;
@@ -17,6 +18,9 @@ use super::pending::Pending;
 use super::session::Errands;
 use super::stream::{Cursor, EventBody, is_passing, message_text};
 use crate::message::{Kind, Message};
+
+/// How long a client's first request waits for the stream.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Keeps the stream open for as long as the server offers it and somebody listens.
 pub(super) struct Standing {
@@ -29,6 +33,8 @@ pub(super) struct Standing {
     pub(super) events: EventSender,
     /// The requests under way in the session.
     pub(super) pending: Arc<Pending>,
+    /// What is set off when the stream is open, or will not be soon.
+    pub(super) settled: DropGuard,
     /// Set off when the server knows the session no longer.
     pub(super) lost: CancellationToken,
 }
@@ -48,16 +54,32 @@ impl Standing {
         tokio::select! {
             () = self.keep_open() => {}
             () = events.closed() => {}
+            () = self.settle_in_time() => {}
         }
+    }
+
+    /// Some servers begin to answer only when they have something to say; by now they have heard.
+    async fn settle_in_time(&self) {
+        tokio::time::sleep(SETTLING).await;
+        self.settle();
+        std::future::pending().await
+    }
+
+    fn settle(&self) {
+        self.settled.token().cancel();
     }
 
     async fn keep_open(&self) {
         let mut cursor = Cursor::default();
         let mut failures: u32 = 0;
         loop {
-            let brought_something = match self.open(&mut cursor).await {
+            let opening = self.open(&mut cursor).await;
+            if matches!(opening, Opening::Stream(_)) {
+                self.events.set_heard(true);
+            }
+            self.settle();
+            let brought_something = match opening {
                 Opening::Stream(body) => {
-                    self.events.set_heard(true);
                     let brought_something = self.read(*body, &mut cursor).await;
                     self.events.set_heard(false);
                     brought_something

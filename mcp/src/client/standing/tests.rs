@@ -266,3 +266,26 @@ async fn a_question_comes_to_the_only_clients_call_before_its_answer_begins() {
     standing.send(event(QUESTION)).unwrap();
     assert_eq!(method_of_next(&mut events).await.unwrap(), "roots/list");
 }
+
+#[tokio::test]
+async fn is_open_before_the_first_request_of_its_client() {
+    for refuses in [false, true] {
+        let mut server = Server::start(move |seen| match seen.verb {
+            Method::GET if refuses => reply(405, "text/plain", ""),
+            Method::GET => fed_events().0,
+            _ => legacy_handshake(seen).unwrap_or_else(|| reply(202, "text/plain", "")),
+        })
+        .await;
+        let peer = server.connect_askable().await.unwrap();
+        peer.serve_one_client();
+        let _events = peer.events();
+        let message = call("tools/call");
+        let calling = peer.request(&message, HeaderMap::new(), soon());
+        let calling = async { drop(within(calling).await) };
+        let seeing = async {
+            server.saw_verb(Method::GET).await;
+            server.saw("tools/call").await;
+        };
+        tokio::join!(calling, seeing);
+    }
+}
