@@ -162,7 +162,22 @@ struct DiscoverMeta<'a> {
     server_info: Option<&'a RawValue>,
 }
 
+/// A server that refuses the version and yet names it among those that it serves is asked once more.
 async fn discover(
+    channel: Channel<'_>,
+    hello: &ClientHello,
+    deadline: Deadline,
+) -> Result<Finding, ClientError> {
+    match discover_once(channel, hello, deadline).await {
+        Err(ClientError::Refused {
+            code: code::UNSUPPORTED_PROTOCOL_VERSION,
+            ..
+        }) => discover_once(channel, hello, deadline).await,
+        outcome => outcome,
+    }
+}
+
+async fn discover_once(
     channel: Channel<'_>,
     hello: &ClientHello,
     deadline: Deadline,

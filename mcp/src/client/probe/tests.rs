@@ -1,5 +1,7 @@
 //! Which answers make a server modern, legacy, or neither.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::Response;
 
 use super::*;
@@ -188,6 +190,24 @@ async fn fails_clearly_on_what_only_modern_servers_say() {
     };
     let error = connect(unsupported).await.unwrap_err();
     assert!(error.to_string().contains("offers 2031-01-01"), "{error}");
+}
+
+#[tokio::test]
+async fn asks_again_who_refuses_a_version_that_it_serves() {
+    let refusal = |seen: &Seen| {
+        let data = r#"{"supported":["2026-07-28"],"requested":"2026-07-28"}"#;
+        let error = format!(r#"{{"code":-32022,"message":"m","data":{data}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, seen.id());
+        reply(400, "application/json", body)
+    };
+    let refuses = AtomicBool::new(true);
+    let peer = connect(move |seen| match refuses.swap(false, Ordering::Relaxed) {
+        true => refusal(seen),
+        false => result(seen, DISCOVERED),
+    });
+    assert_eq!(peer.await.unwrap().hello().version, Version::V2026_07_28);
+    let error = connect(refusal).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused { .. }), "{error}");
 }
 
 #[tokio::test]
