@@ -9,6 +9,7 @@ pub mod bare_names;
 pub mod batches;
 pub mod clients;
 pub mod conformance;
+pub mod conformance_client;
 pub mod crossing;
 pub mod fixture;
 pub mod gateway;
