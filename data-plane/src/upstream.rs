@@ -56,6 +56,9 @@ pub(crate) use target::Target;
 /// How long a server may take to hear what a client says.
 const TELL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What an administrator can do about a server that wants a credential and is given none.
+pub(crate) const WANTS_CREDENTIAL: &str = "if it wants a credential of each user, set `credentials: required` for it; if it wants one of the gateway, set `auth` or `headers`";
+
 /// Why nothing was sent, or nothing usable came back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {

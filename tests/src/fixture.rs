@@ -1,6 +1,7 @@
 //! An MCP server of our own for the tests: both eras, both transports, and every misbehaviour that a test wants.
 
 mod admission;
+mod bearers;
 mod http;
 mod message;
 mod params;
@@ -9,13 +10,16 @@ mod sse;
 mod stdio;
 mod tools;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use bearers::Bearers;
+
+pub use bearers::{Seen, TOKEN_VARIABLE};
 pub use http::HttpFixture;
 pub use stdio::serve_stdio;
 
@@ -76,6 +80,9 @@ pub struct Options {
     /// Whether legacy clients over HTTP get a session id, which they must then send.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     pub sessions: bool,
+    /// Over HTTP, whoever sends none of these as a bearer token is not served. The list of tools tells whose it is.
+    #[arg(long = "bearer")]
+    pub bearers: Vec<String>,
     #[arg(long, value_enum)]
     pub hang: Option<Hang>,
     /// Answers this many calls, and exits at the next one without answering it.
@@ -96,6 +103,7 @@ impl Default for Options {
             empty_cursor: false,
             answer: AnswerForm::Json,
             sessions: false,
+            bearers: Vec::new(),
             hang: None,
             exit_after_calls: None,
         }
@@ -106,7 +114,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Fixture {
     options: Options,
-    sessions: Mutex<HashSet<String>>,
+    bearers: Bearers,
     /// Those of the HTTP+SSE transport, by their ids.
     streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
     hang: watch::Sender<Option<Hang>>,
@@ -132,8 +140,8 @@ impl Fixture {
     pub fn new(options: Options) -> Self {
         Self {
             hang: watch::Sender::new(options.hang),
+            bearers: Bearers::new(&options.bearers),
             options,
-            sessions: Mutex::default(),
             streams: Mutex::default(),
             gate: watch::Sender::new(false),
             region_header: watch::Sender::new("Region"),
@@ -145,12 +153,27 @@ impl Fixture {
 
     /// Forgets every legacy session, as a server does that was restarted.
     pub async fn forget_sessions(&self) {
-        self.sessions.lock().await.clear();
+        self.bearers.forget_sessions().await;
     }
 
     /// How many legacy sessions are open.
     pub async fn sessions(&self) -> usize {
-        self.sessions.lock().await.len()
+        self.bearers.sessions().await.len()
+    }
+
+    /// The ids of the open legacy sessions.
+    pub async fn session_ids(&self) -> Vec<String> {
+        self.bearers.sessions().await
+    }
+
+    /// What came over HTTP so far.
+    pub async fn seen(&self) -> Vec<Seen> {
+        self.bearers.seen().await
+    }
+
+    /// From now on, this token is not accepted.
+    pub async fn revoke(&self, bearer: &str) {
+        self.bearers.revoke(bearer).await;
     }
 
     /// From now on, what hung before is answered, and this is not.

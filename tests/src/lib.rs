@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod home;
 pub mod log;
 pub mod matrix;
+pub mod principals;
 pub mod processes;
 pub mod raw;
 pub mod servers;

@@ -96,6 +96,12 @@ pub fn remote(url: &str) -> Value {
     json!({ "type": "remote", "endpoint": url })
 }
 
+/// The server with another field.
+pub fn with(mut server: Value, field: &str, value: &str) -> Value {
+    server[field] = value.into();
+    server
+}
+
 pub fn command(program: &Path, arguments: &[&str]) -> Value {
     json!({ "type": "command", "command": program, "args": arguments })
 }

@@ -152,6 +152,13 @@ impl Session {
         text.with_context(|| format!("{tool} answered without text: {result}"))
     }
 
+    /// The structured content of a call that must succeed.
+    pub async fn call_structured(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let mut result = self.call(tool, arguments).await?.result()?;
+        ensure!(result["isError"] != true, "{tool} failed: {result}");
+        Ok(result["structuredContent"].take())
+    }
+
     /// The names of every page in the order in which they came.
     pub async fn tool_names(&self) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();

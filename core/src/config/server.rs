@@ -142,7 +142,7 @@ pub struct ServerConfig {
     pub idle_timeout: Option<TimeSpan>,
     /// Whether requests carry a credential of the user.
     pub credentials: CredentialsMode,
-    /// Who shares a connection; `None`: as few as the server's behaviour demands.
+    /// Who shares a connection; `None`: everybody who cannot be told apart.
     pub isolation: Option<Isolation>,
 }
 

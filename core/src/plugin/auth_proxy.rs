@@ -28,8 +28,8 @@ pub struct Injection {
     /// Headers to set, replacing those of the same name. The gateway refuses `Host`,
     /// `Content-Length`, hop-by-hop and `Mcp-*` headers.
     ///
-    /// For a child process these are variables of its environment: `api-token` becomes
-    /// `API_TOKEN`. The gateway refuses those that decide what a program runs, such as `PATH`.
+    /// For a child process these are variables of its environment; a header's name is written as
+    /// variables are, `api-token` as `API_TOKEN`. The gateway refuses those that decide what a program runs, such as `PATH`.
     ///
     /// As long as these stay the same, so do the user's sessions and children at the server; with
     /// others they are made anew.

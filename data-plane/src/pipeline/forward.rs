@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 use gateway_core::Deadline;
-use gateway_core::config::CredentialsMode;
 use gateway_core::plugin::AuditOutcome;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer};
@@ -25,7 +24,9 @@ use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_links;
 use crate::live::Call;
 use crate::request::ClientRequest;
-use crate::upstream::{Outgoing, SessionKey, Upstream, UpstreamError, pose, take_back};
+use crate::upstream::{
+    Outgoing, SessionKey, Upstream, UpstreamError, WANTS_CREDENTIAL, pose, take_back,
+};
 
 /// What came back for a call.
 pub(crate) enum Answer {
@@ -55,7 +56,7 @@ pub(super) async fn forward(
     let deadline = server.timeout().map_or(request.deadline, Deadline::after);
     let user = &caller.principal.user_id;
     let key = SessionKey::of(equipped.context, user, &request.dialect);
-    let advice = advice(server.name(), user);
+    let advice = advice(&caller, &server);
     let exposes_links = caller.view.is_prefixed();
     let call = request.dialect.session().map(|session| {
         let live = gateway.live.of(session.id);
@@ -75,13 +76,11 @@ pub(super) async fn forward(
         sent = sending => sent,
         () = cancelled(call.as_ref()) => return Err(unwanted()),
     };
-    let (exchange, peer) = sent.map_err(|error| match error.is_about_credentials() {
-        true => unaccepted(error, &server, &advice),
-        false => failure(error, server.name().as_str()),
-    })?;
+    let (exchange, peer) = sent.map_err(|error| failure(error, &server, advice.as_deref()))?;
     let mut incoming = Incoming {
         exchange,
         server,
+        advice,
         peer,
         client_era: request.dialect.era(),
         method: request.method().to_owned(),
@@ -109,6 +108,8 @@ struct Incoming {
     exchange: Exchange,
     /// Held, so that it does not end before the exchange.
     server: Arc<Upstream>,
+    /// What to do if the server does not accept the user's credential.
+    advice: Option<String>,
     /// Who is asked, and may ask.
     peer: Arc<Peer>,
     client_era: Era,
@@ -140,7 +141,9 @@ impl Incoming {
         };
         let message = match next.map_err(|_| late(self.server.name().as_str()))? {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(failure(error.into(), self.server.name().as_str())),
+            Some(Err(error)) => {
+                return Err(failure(error.into(), &self.server, self.advice.as_deref()));
+            }
             None => {
                 let message = format!("server `{}` ended its answer early", self.server.name());
                 return Err(Failure::new(Reason::AnswerUnusable, message));
@@ -300,20 +303,29 @@ fn late(server: &str) -> Failure {
 }
 
 /// What a client is told of a server that does not accept the user's credential, or wants one.
-pub(super) fn unaccepted(error: UpstreamError, server: &Upstream, advice: &str) -> Failure {
+/// Without advice, the server is one that is given none.
+fn unaccepted(error: UpstreamError, server: &Upstream, advice: Option<&str>) -> Failure {
     let name = server.name();
-    if server.credentials() == CredentialsMode::None {
-        let message = format!(
-            "server `{name}`: {error}; if it wants a credential of each user, set `credentials: required` for it"
-        );
-        return Failure::new(Reason::Unavailable, message).caused_by(error);
-    }
-    let message = format!("server `{name}` does not accept this credential: {error}; {advice}");
-    Failure::new(Reason::CredentialsRequired, message).caused_by(error)
+    let (reason, message) = match advice {
+        Some(advice) => (
+            Reason::CredentialsRequired,
+            format!("server `{name}` does not accept this credential: {error}; {advice}"),
+        ),
+        None => (
+            Reason::Unavailable,
+            format!("server `{name}`: {error}; {WANTS_CREDENTIAL}"),
+        ),
+    };
+    Failure::new(reason, message).caused_by(error)
 }
 
-/// What a client is told of a server that did not answer.
-pub(super) fn failure(error: UpstreamError, server: &str) -> Failure {
+/// What a client is told of a server that did not answer; `advice` is what to do if that is for
+/// the user's credential.
+pub(super) fn failure(error: UpstreamError, server: &Upstream, advice: Option<&str>) -> Failure {
+    if error.is_about_credentials() {
+        return unaccepted(error, server, advice);
+    }
+    let server = server.name().as_str();
     let (reason, message) = match &error {
         UpstreamError::Down { reason } => (
             Reason::Unavailable,

@@ -2,7 +2,7 @@
 
 use gateway_core::config::CredentialsMode;
 use gateway_core::plugin::{Injection, ProxyRequest};
-use gateway_core::{ErrorKind, PluginError, ServerName, UserId};
+use gateway_core::{ErrorKind, PluginError};
 use gateway_mcp::header::MCP_PARAM_PREFIX;
 use gateway_mcp::message::Message;
 use gateway_mcp::params::Params;
@@ -66,9 +66,25 @@ pub(super) async fn context_for(
     asked.map(|(context, _)| context)
 }
 
-/// What to do about a credential that is missing or not accepted.
-pub(super) fn advice(server: &ServerName, user: &UserId) -> String {
-    format!("store one with `mcp-gateway credential set {server} --user {user}`")
+/// What to do about a credential that is missing or not accepted; `None` for a server that is
+/// given none.
+pub(super) fn advice(caller: &Authenticated, server: &Upstream) -> Option<String> {
+    (server.credentials() != CredentialsMode::None).then(|| how_to_store(caller, server))
+}
+
+fn how_to_store(caller: &Authenticated, server: &Upstream) -> String {
+    let (server, user) = (server.name(), &caller.principal.user_id);
+    let proxy = caller.snapshot.config.plugins.auth_proxy.as_ref();
+    // Where the proxy says which type it takes. Of a name that needs quotes, that is left to the user.
+    let named = proxy.and_then(|proxy| proxy.settings.as_map().get("credential_type")?.as_str());
+    let plain = |name: &&str| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    let which = named
+        .filter(plain)
+        .map_or_else(String::new, |name| format!(" --type {name}"));
+    format!("store one with `mcp-gateway credential set {server}{which} --user {user}`")
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
@@ -104,7 +120,7 @@ async fn authority(
             Ok((server.context(user, None).map_err(invalid)?, None))
         }
         Err(error) => {
-            let (server, advice) = (server.name(), advice(server.name(), user));
+            let (server, advice) = (server.name(), how_to_store(caller, server));
             let message = format!("server `{server}` needs a credential of `{user}`: {advice}");
             Err(Failure::new(Reason::CredentialsRequired, message).caused_by(error))
         }

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::Reply;
 use super::authenticate::Authenticated;
-use super::forward::{failure, unaccepted};
+use super::forward::failure;
 use super::inject::{advice, context_for};
 use super::open::SERVER_META;
 use crate::error::{Failure, Reason, with_causes};
@@ -122,13 +122,7 @@ async fn items_of(
     let context = context_for(caller, server, request).await?;
     let patience = caller.limits.list_patience;
     let listed = server.list(kind, &context, patience).await;
-    listed.map_err(|error| match error.is_about_credentials() {
-        true => {
-            let advice = advice(server.name(), &caller.principal.user_id);
-            unaccepted(error, server, &advice)
-        }
-        false => failure(error, server.name().as_str()),
-    })
+    listed.map_err(|error| failure(error, server, advice(caller, server).as_deref()))
 }
 
 /// The server with which a page begins, by its place in the view, and the place in that

@@ -3,7 +3,7 @@
 use gateway_core::plugin::ItemKind;
 use gateway_mcp::version::Era;
 
-use super::forward::{failure, unaccepted};
+use super::forward::failure;
 use super::inject::{Equipped, advice};
 use crate::error::{Failure, Reason};
 use crate::request::ClientRequest;
@@ -25,12 +25,9 @@ pub(super) async fn check(equipped: Equipped, request: &ClientRequest) -> Result
     }
     let (server, tool, context) = (&routed.server, &routed.name, &equipped.context);
     let checks = server.checks_params(context, request.deadline).await;
-    let checks = checks.map_err(|error| match error.is_about_credentials() {
-        true => {
-            let advice = advice(server.name(), &routed.caller.principal.user_id);
-            unaccepted(error, server, &advice)
-        }
-        false => failure(error, server.name().as_str()),
+    let checks = checks.map_err(|error| {
+        let advice = advice(&routed.caller, server);
+        failure(error, server, advice.as_deref())
     })?;
     match (request.dialect.era(), checks) {
         (Era::Modern, true) | (Era::Legacy, false) => {}

@@ -109,14 +109,17 @@ impl UserCredential {
         Ok(Self::of(values))
     }
 
-    /// As variables of a child: a name is written as variables are, so that what a plugin calls
-    /// `api-token` is `API_TOKEN`.
+    /// As variables of a child. What can be no name of one, because it is a header's, is written as
+    /// variables are: `api-token` is `API_TOKEN`.
     pub(super) fn as_variables(
         given: Vec<(String, SecretString)>,
     ) -> Result<Self, InvalidCredential> {
         let mut values = Vec::new();
         for (name, value) in given {
-            let variable = name.to_ascii_uppercase().replace('-', "_");
+            let variable = match environment::is_name(&name) {
+                true => name.clone(),
+                false => name.to_ascii_uppercase().replace('-', "_"),
+            };
             if !environment::is_name(&variable) {
                 return Err(InvalidCredential::NoVariable(name));
             }
@@ -246,8 +249,8 @@ mod tests {
     #[test]
     fn a_child_gets_variables() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let set = variables(&[("api-token", "x y"), ("GITHUB_TOKEN", "t")]).unwrap();
-        assert_eq!(set, [pair("API_TOKEN", "x y"), pair("GITHUB_TOKEN", "t")]);
+        let set = variables(&[("api-token", "x y"), ("Own_Token", "t")]).unwrap();
+        assert_eq!(set, [pair("API_TOKEN", "x y"), pair("Own_Token", "t")]);
     }
 
     #[test]

@@ -48,11 +48,12 @@ pub(super) fn is_name(name: &str) -> bool {
     begins && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether a variable, in capitals, is more to a program than a value: whoever may set it may run
-/// code of his own.
+/// Whether a variable is more to a program than a value: whoever may set it may run code of
+/// their own.
 pub(super) fn decides_what_runs(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
     let is_secret = SECRET_ENDS.iter().any(|end| name.ends_with(end));
-    let is_read = DECISIVE.contains(&name)
+    let is_read = DECISIVE.contains(&name.as_str())
         || LOADING.iter().any(|prefix| name.starts_with(prefix))
         || name.ends_with("_OPTIONS")
         || name.ends_with("_PROXY");

@@ -111,7 +111,7 @@ impl Upstream {
     /// What is known of the tools that those with these rights see.
     pub(super) fn tool_headers(&self, context: &AuthorizationContext) -> Arc<ToolHeaders> {
         self.tool_headers.of(context, || {
-            let changes = self.changes_sender(context).subscribe();
+            let changes = self.changes_sender(context);
             ToolHeaders::new(self.target.is_http(), changes)
         })
     }

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::UpstreamError;
 use super::authorization::AuthorizationContext;
 use super::changes::Changes;
 use super::hearing::hear;
 use super::target::Target;
+use super::{UpstreamError, WANTS_CREDENTIAL};
 use crate::error::with_causes;
 
 /// The pause before the first new attempt; each further one is twice as long.
@@ -211,6 +211,9 @@ impl Supervisor {
                     }
                     End::Exited(reason) => reason,
                 },
+                Err(error) if error.is_about_credentials() => {
+                    format!("{error}; {WANTS_CREDENTIAL}")
+                }
                 Err(error) => with_causes(&error),
             };
             if began.elapsed() >= STABLE {

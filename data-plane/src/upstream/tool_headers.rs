@@ -31,8 +31,9 @@ pub(super) struct ToolHeadersByContext(Cache<AuthorizationContext, Arc<ToolHeade
 pub(super) struct ToolHeaders {
     /// Only over HTTP are there headers, and do invalid annotations matter.
     over_http: bool,
-    /// Tells when the tools change.
-    changes: watch::Receiver<Changes>,
+    /// Counts the changes of the tools. Not a receiver, because knowing is not listening: a user's
+    /// connection nobody listens to may end.
+    changes: watch::Sender<Changes>,
     known: ArcSwap<Known>,
 }
 
@@ -69,7 +70,7 @@ impl ToolHeadersByContext {
 }
 
 impl ToolHeaders {
-    pub(super) fn new(over_http: bool, changes: watch::Receiver<Changes>) -> Self {
+    pub(super) fn new(over_http: bool, changes: watch::Sender<Changes>) -> Self {
         Self {
             over_http,
             changes,
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn over_http_an_invalid_tool_is_left_out_until_it_is_mended() {
-        let tools = ToolHeaders::new(true, watch::Sender::default().subscribe());
+        let tools = ToolHeaders::new(true, watch::Sender::default());
         let listed = list(&[("plain", ""), ("good", VALID), ("bad", INVALID)]);
         let offered = tools.learn("s", listed, Changes::default());
         assert_eq!(names(&offered), ["plain", "good"]);
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn elsewhere_an_invalid_tool_is_one_without_annotations() {
-        let tools = ToolHeaders::new(false, watch::Sender::default().subscribe());
+        let tools = ToolHeaders::new(false, watch::Sender::default());
         let offered = tools.learn("s", list(&[("bad", INVALID)]), Changes::default());
         assert_eq!(names(&offered), ["bad"]);
         assert!(tools.refusal("bad").is_none() && tools.of("bad").is_none());
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn is_current_until_the_tools_change_or_a_call_shows_otherwise() {
         let counts = watch::Sender::new(Changes::default());
-        let tools = ToolHeaders::new(true, counts.subscribe());
+        let tools = ToolHeaders::new(true, counts.clone());
         assert!(!tools.is_current());
         tools.learn("s", list(&[("good", VALID)]), tools.now());
         assert!(Changes::count(
