@@ -58,8 +58,8 @@ impl Workspace {
                 "metadata",
                 "--format-version",
                 "1",
+                // Those of other platforms as well, which may have to be downloaded.
                 "--locked",
-                "--offline",
                 "--all-features",
             ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
