@@ -38,7 +38,7 @@ pub(crate) struct DesktopArgs {
     )]
     listen: SocketAddr,
 
-    /// Where /healthz, /readyz and /servers answer; a loopback address.
+    /// Where /healthz, /readyz, /servers and /metrics answer; a loopback address.
     #[arg(
         long,
         env = "MCP_GATEWAY_OPS_LISTEN",

@@ -1,7 +1,9 @@
 //! What every request needs, in one place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_plugins::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +56,7 @@ pub(crate) struct Gateway {
     pub(crate) live: LiveSessions,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
     /// Cancelled when the gateway is to stop: what never ends by itself ends now.

@@ -73,6 +73,7 @@ impl DataPlane {
             live: live::LiveSessions::default(),
             access: options.access,
             limits: options.limits,
+            metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),

@@ -91,6 +91,12 @@ impl LiveSessions {
         self.by_id.get_with(session, Arc::default)
     }
 
+    /// How many sessions have state, more or less: what has just come or gone may not count yet.
+    pub(crate) fn count(&self) -> u64 {
+        self.by_id.run_pending_tasks();
+        self.by_id.entry_count()
+    }
+
     /// Ends a session's state: its streams end, and nothing waits for its answers any more.
     pub(crate) fn end(&self, session: SessionId) {
         if let Some(live) = self.by_id.remove(&session) {

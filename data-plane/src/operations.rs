@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use gateway_plugins::Reading;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -84,11 +85,66 @@ fn answer(
             "no configuration is in force yet\n",
         ),
         (&Method::GET, "/servers") => servers(gateway),
+        (&Method::GET, "/metrics") => metrics(gateway),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz and /servers\n",
+            "there are /healthz, /readyz, /servers and /metrics\n",
         ),
     }
+}
+
+/// What was measured, and how the servers are right now.
+fn metrics(gateway: &Gateway) -> Response<ReplyBody> {
+    let mut readings = vec![Reading {
+        name: "mcp_gateway_live_sessions",
+        help: "Legacy sessions in use",
+        labels: Vec::new(),
+        value: i64::try_from(gateway.live.count()).unwrap_or(i64::MAX),
+    }];
+    for snapshot in gateway.tenants.all() {
+        let tenant = ("tenant", snapshot.tenant.to_string());
+        readings.push(Reading {
+            name: "mcp_gateway_revision",
+            help: "The revision of the configuration that is in force",
+            labels: vec![tenant.clone()],
+            value: i64::try_from(snapshot.origin.revision.0).unwrap_or(i64::MAX),
+        });
+        for (name, server) in &snapshot.servers {
+            let server_label = ("server", name.to_string());
+            let state = ("state", server.state().0.to_owned());
+            readings.push(Reading {
+                name: "mcp_gateway_server_state",
+                help: "1 for the state that a server is in",
+                labels: vec![tenant.clone(), server_label.clone(), state],
+                value: 1,
+            });
+            readings.push(Reading {
+                name: "mcp_gateway_server_sessions",
+                help: "Sessions with a server, or children, beside the one that is kept for everybody",
+                labels: vec![tenant.clone(), server_label],
+                value: i64::try_from(server.sessions()).unwrap_or(i64::MAX),
+            });
+        }
+    }
+    match gateway.metrics.render(&readings) {
+        Ok(text) => whole(
+            text,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        Err(_) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the metrics cannot be written\n",
+        ),
+    }
+}
+
+fn whole(body: String, kind: &'static str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(body));
+    let kind = http::HeaderValue::from_static(kind);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, kind);
+    response
 }
 
 fn servers(gateway: &Gateway) -> Response<ReplyBody> {
@@ -107,10 +163,5 @@ fn servers(gateway: &Gateway) -> Response<ReplyBody> {
             }));
         }
     }
-    let mut response = Response::new(ReplyBody::whole(json!({ "servers": rows }).to_string()));
-    let kind = http::HeaderValue::from_static("application/json");
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, kind);
-    response
+    whole(json!({ "servers": rows }).to_string(), "application/json")
 }

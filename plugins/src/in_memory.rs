@@ -14,6 +14,7 @@ mod line_writer;
 mod memory;
 mod none;
 mod noop;
+mod prometheus;
 mod rules;
 mod stored_credential;
 
@@ -32,6 +33,7 @@ pub(crate) use line_writer::{LineWriter, Outputs};
 pub(crate) use memory::Memory;
 pub(crate) use none::NotConfigured;
 pub(crate) use noop::Noop;
+pub(crate) use prometheus::Prometheus;
 pub(crate) use rules::Rules;
 pub(crate) use stored_credential::{Injecting, StoredCredential};
 

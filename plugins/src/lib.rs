@@ -6,10 +6,12 @@ pub mod suite;
 mod cached;
 mod files;
 mod in_memory;
+mod metrics;
 mod registry;
 mod secrets;
 mod settings;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
+pub use metrics::{Metrics, Reading};
 pub use registry::{Registry, Role};
 pub use secrets::SecretResolver;

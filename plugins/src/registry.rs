@@ -5,13 +5,14 @@ mod implementations;
 mod refusals;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use gateway_core::TenantId;
 use gateway_core::config::{AuditDurability, PluginConfig, PluginsConfig, Provider, Violation};
 use gateway_core::plugin::{PluginKind, Plugins};
 
 use crate::in_memory::{DesktopImplicit, NotConfigured, Outputs};
-use crate::settings;
+use crate::{Metrics, settings};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
 ///
@@ -64,6 +65,11 @@ impl Registry {
     pub fn with_data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
         self.data_dir = data_dir.into();
         self
+    }
+
+    /// What the plugins of all tenants measured.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(self.outputs.metrics())
     }
 
     /// Everything that is wrong with the plugins, found without building one or touching the

@@ -222,12 +222,18 @@ impl Log {
             AuditOutcome::Error => "error",
         };
         let telemetry = &self.plugins.telemetry;
-        let labels = [("event_type", known.event_type), ("result", result)];
+        // As configured; what a client makes up is no label.
+        let server = known.server.as_ref().map_or("", ServerName::as_str);
+        let labels = [
+            ("event_type", known.event_type),
+            ("server", server),
+            ("result", result),
+        ];
         telemetry.record_counter("mcp_gateway_requests", 1, &labels);
         telemetry.record_histogram(
             "mcp_gateway_request_duration_seconds",
             known.started.elapsed().as_secs_f64(),
-            &[("event_type", known.event_type)],
+            &[("event_type", known.event_type), ("server", server)],
         );
     }
 }

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::audit_file::{Limits, RotatingFile};
+use crate::Metrics;
 
 /// How many writes may wait. Beyond that a caller waits for room until its deadline.
 const QUEUE: usize = 256;
@@ -20,7 +21,8 @@ const QUEUE: usize = 256;
 /// How long to wait before trying a stream again that another process has made non-blocking.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The process's standard streams and audit files as line writers. Each is started when it is
+/// What the tenants' plugins share: the process's standard streams and audit files as line writers,
+/// and its measurements. Each is started when it is
 /// first wanted; all share it, because lines of two writers could mix.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
@@ -28,6 +30,7 @@ pub(crate) struct Outputs {
     stderr: OnceLock<LineWriter>,
     /// The files that somebody writes to, and those that nobody does any more.
     files: ArcSwap<BTreeMap<PathBuf, OpenFile>>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +47,11 @@ impl Outputs {
 
     pub(crate) fn stderr(&self) -> io::Result<LineWriter> {
         started(&self.stderr, || LineWriter::start("stderr", io::stderr()))
+    }
+
+    /// What the process measured.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// An audit file. One that is open already gets these limits from now on.

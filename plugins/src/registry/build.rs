@@ -34,37 +34,42 @@ impl Registry {
             let (config, built) = previous?;
             (config.of_kind(kind) == plugins.of_kind(kind)).then_some(built)
         };
+        let site = Site {
+            registry: self,
+            tenant,
+            plugins,
+        };
         // What the storage's readers are built with.
         let storage = match kept(PluginKind::CredentialStorage) {
             Some(built) => Arc::clone(&built.credential_storage),
-            None => self.credential_storage(plugins)?,
+            None => site.credential_storage()?,
         };
         let same_storage = kept(PluginKind::CredentialStorage).is_some();
         let complete = Plugins {
             auth_provider: match kept(PluginKind::AuthProvider) {
                 Some(built) => Arc::clone(&built.auth_provider),
-                None => self.auth_provider(tenant, plugins)?,
+                None => site.auth_provider()?,
             },
             auth_proxy: match kept(PluginKind::AuthProxy).filter(|_| same_storage) {
                 Some(built) => Arc::clone(&built.auth_proxy),
-                None => self.auth_proxy(plugins, &storage)?,
+                None => site.auth_proxy(&storage)?,
             },
             credential_storage: storage,
             audit_sink: match kept(PluginKind::AuditSink) {
                 Some(built) => Arc::clone(&built.audit_sink),
-                None => self.audit_sink(plugins)?,
+                None => site.audit_sink()?,
             },
             policy_evaluator: match kept(PluginKind::PolicyEvaluator) {
                 Some(built) => Arc::clone(&built.policy_evaluator),
-                None => self.policy_evaluator(tenant, plugins)?,
+                None => site.policy_evaluator()?,
             },
             mcp_provisioner: match kept(PluginKind::McpProvisioner) {
                 Some(built) => Arc::clone(&built.mcp_provisioner),
-                None => self.mcp_provisioner(plugins)?,
+                None => site.mcp_provisioner()?,
             },
             telemetry: match kept(PluginKind::Telemetry) {
                 Some(built) => Arc::clone(&built.telemetry),
-                None => self.telemetry(plugins)?,
+                None => site.telemetry()?,
             },
         };
         let kept = PluginKind::ALL.map(|kind| kept(kind).is_some());
@@ -75,24 +80,26 @@ impl Registry {
         );
         Ok(complete)
     }
+}
 
-    fn auth_provider(
-        &self,
-        tenant: &TenantId,
-        plugins: &PluginsConfig,
-    ) -> Result<Arc<dyn AuthProvider>, Vec<Violation>> {
-        let mut built = self.of_kind(
-            PluginKind::AuthProvider,
-            implementations::AUTH_PROVIDERS,
-            plugins,
-        )?;
-        let cache = plugins
+/// A tenant whose plugins are being built.
+struct Site<'a> {
+    registry: &'a Registry,
+    tenant: &'a TenantId,
+    plugins: &'a PluginsConfig,
+}
+
+impl Site<'_> {
+    fn auth_provider(&self) -> Result<Arc<dyn AuthProvider>, Vec<Violation>> {
+        let mut built = self.of_kind(PluginKind::AuthProvider, implementations::AUTH_PROVIDERS)?;
+        let cache = self
+            .plugins
             .auth_provider
             .as_ref()
             .and_then(|plugin| plugin.cache);
-        Ok(match (built.pop(), self.role) {
+        Ok(match (built.pop(), self.registry.role) {
             (Some((_, provider)), _) => match cache {
-                Some(cache) => CachedAuth::around(provider, tenant, &cache),
+                Some(cache) => CachedAuth::around(provider, self.tenant, &cache),
                 None => provider,
             },
             (None, Role::Desktop { .. }) => Arc::new(DesktopImplicit::new()),
@@ -100,12 +107,9 @@ impl Registry {
         })
     }
 
-    fn credential_storage(
-        &self,
-        plugins: &PluginsConfig,
-    ) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
+    fn credential_storage(&self) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
         let kind = PluginKind::CredentialStorage;
-        let mut built = self.of_kind(kind, implementations::CREDENTIAL_STORAGES, plugins)?;
+        let mut built = self.of_kind(kind, implementations::CREDENTIAL_STORAGES)?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, storage)| storage))
@@ -113,20 +117,19 @@ impl Registry {
 
     fn auth_proxy(
         &self,
-        plugins: &PluginsConfig,
         storage: &Arc<dyn CredentialStorage>,
     ) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
         let (kind, table) = (PluginKind::AuthProxy, implementations::AUTH_PROXIES);
-        let mut built = self.of_kind_with(kind, table, plugins, storage)?;
+        let mut built = self.of_kind_with(kind, table, storage)?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, proxy)| proxy))
     }
 
-    fn audit_sink(&self, plugins: &PluginsConfig) -> Result<Arc<dyn AuditSink>, Vec<Violation>> {
+    fn audit_sink(&self) -> Result<Arc<dyn AuditSink>, Vec<Violation>> {
         let kind = PluginKind::AuditSink;
-        let built = self.of_kind(kind, implementations::AUDIT_SINKS, plugins)?;
-        let configured = plugins.audit_sink.iter();
+        let built = self.of_kind(kind, implementations::AUDIT_SINKS)?;
+        let configured = self.plugins.audit_sink.iter();
         let as_configured = built
             .into_iter()
             .zip(configured)
@@ -143,27 +146,23 @@ impl Registry {
         }
         match built.pop() {
             Some((_, sink)) => Ok(sink),
-            None => match self.outputs.stdout() {
+            None => match self.registry.outputs.stdout() {
                 Ok(writer) => Ok(Arc::new(JsonLines::new(writer))),
                 Err(error) => Err(vec![cannot_start("plugins.audit_sink", &error)]),
             },
         }
     }
 
-    fn policy_evaluator(
-        &self,
-        tenant: &TenantId,
-        plugins: &PluginsConfig,
-    ) -> Result<Arc<dyn PolicyEvaluator>, Vec<Violation>> {
+    fn policy_evaluator(&self) -> Result<Arc<dyn PolicyEvaluator>, Vec<Violation>> {
         let kind = PluginKind::PolicyEvaluator;
-        let built = self.of_kind(kind, implementations::POLICY_EVALUATORS, plugins)?;
-        let configured = plugins.policy_evaluator.iter();
+        let built = self.of_kind(kind, implementations::POLICY_EVALUATORS)?;
+        let configured = self.plugins.policy_evaluator.iter();
         let remembering = built
             .into_iter()
             .zip(configured)
             .map(|((name, evaluator), plugin)| {
                 let evaluator = match &plugin.cache {
-                    Some(cache) => CachedPolicy::around(evaluator, tenant, &name, cache),
+                    Some(cache) => CachedPolicy::around(evaluator, self.tenant, &name, cache),
                     None => evaluator,
                 };
                 (name, evaluator)
@@ -172,28 +171,24 @@ impl Registry {
         if built.len() > 1 {
             return Ok(Arc::new(AllMustAllow::new(built)));
         }
-        Ok(match (built.pop(), self.role) {
+        Ok(match (built.pop(), self.registry.role) {
             (Some((_, evaluator)), _) => evaluator,
             (None, Role::Desktop { .. }) => Arc::new(AlwaysAllow),
             (None, Role::DataPlane { .. }) => Arc::new(DenyAll),
         })
     }
 
-    fn mcp_provisioner(
-        &self,
-        plugins: &PluginsConfig,
-    ) -> Result<Arc<dyn McpProvisioner>, Vec<Violation>> {
+    fn mcp_provisioner(&self) -> Result<Arc<dyn McpProvisioner>, Vec<Violation>> {
         let kind = PluginKind::McpProvisioner;
-        let mut built = self.of_kind(kind, implementations::MCP_PROVISIONERS, plugins)?;
+        let mut built = self.of_kind(kind, implementations::MCP_PROVISIONERS)?;
         Ok(built.pop().map_or_else(
             || Arc::new(NotConfigured) as _,
             |(_, provisioner)| provisioner,
         ))
     }
 
-    fn telemetry(&self, plugins: &PluginsConfig) -> Result<Arc<dyn Telemetry>, Vec<Violation>> {
-        let mut built =
-            self.of_kind(PluginKind::Telemetry, implementations::TELEMETRIES, plugins)?;
+    fn telemetry(&self) -> Result<Arc<dyn Telemetry>, Vec<Violation>> {
+        let mut built = self.of_kind(PluginKind::Telemetry, implementations::TELEMETRIES)?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(Noop) as _, |(_, telemetry)| telemetry))
@@ -204,10 +199,9 @@ impl Registry {
         &self,
         kind: PluginKind,
         table: &[Implementation<T>],
-        plugins: &PluginsConfig,
     ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
         let nothing: Arc<dyn CredentialStorage> = Arc::new(NotConfigured);
-        self.of_kind_with(kind, table, plugins, &nothing)
+        self.of_kind_with(kind, table, &nothing)
     }
 
     /// Builds the configured plugins of one kind, in order, each with its name in messages.
@@ -215,21 +209,21 @@ impl Registry {
         &self,
         kind: PluginKind,
         table: &[Implementation<T>],
-        plugins: &PluginsConfig,
         storage: &Arc<dyn CredentialStorage>,
     ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
         let mut built = Vec::new();
-        for (path, plugin) in plugins.of_kind(kind) {
+        for (path, plugin) in self.plugins.of_kind(kind) {
             let wanted = plugin.implementation.as_deref().unwrap_or_default();
             let Some(implementation) = table.iter().find(|known| known.name == wanted) else {
                 return Err(vec![refusals::unknown_implementation(kind, &path, wanted)]);
             };
             let name = plugin.name.as_deref().unwrap_or(wanted).to_owned();
             let parts = Parts {
+                tenant: self.tenant,
                 settings: &plugin.settings,
                 durability: plugin.durability,
-                outputs: &self.outputs,
-                data_dir: &self.data_dir,
+                outputs: &self.registry.outputs,
+                data_dir: &self.registry.data_dir,
                 storage,
             };
             match (implementation.build)(&parts) {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use gateway_core::TenantId;
 use gateway_core::config::{AuditDurability, Settings, Violation};
 use gateway_core::plugin::{
     AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind,
@@ -12,7 +13,7 @@ use gateway_core::plugin::{
 
 use crate::in_memory::{
     AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Limits, Memory,
-    Noop, NotConfigured, Outputs, Rules, StoredCredential,
+    Noop, NotConfigured, Outputs, Prometheus, Rules, StoredCredential,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -30,6 +31,7 @@ pub(super) struct Implementation<T: ?Sized> {
 
 /// What an implementation is made of.
 pub(super) struct Parts<'a> {
+    pub(super) tenant: &'a TenantId,
     pub(super) settings: &'a Settings,
     /// What an audit sink promises.
     pub(super) durability: Option<AuditDurability>,
@@ -188,12 +190,23 @@ pub(super) const MCP_PROVISIONERS: &[Implementation<dyn McpProvisioner>] = &[Imp
     build: |_| Ok(Arc::new(NotConfigured)),
 }];
 
-pub(super) const TELEMETRIES: &[Implementation<dyn Telemetry>] = &[Implementation {
-    name: "noop",
-    validate: no_settings,
-    desktop_only: false,
-    build: |_| Ok(Arc::new(Noop)),
-}];
+pub(super) const TELEMETRIES: &[Implementation<dyn Telemetry>] = &[
+    Implementation {
+        name: "noop",
+        validate: no_settings,
+        desktop_only: false,
+        build: |_| Ok(Arc::new(Noop)),
+    },
+    Implementation {
+        name: "prometheus",
+        validate: no_settings,
+        desktop_only: false,
+        build: |parts| {
+            let metrics = parts.outputs.metrics();
+            Ok(Arc::new(Prometheus::new(parts.tenant, metrics)))
+        },
+    },
+];
 
 /// The names that a configuration can give for a kind.
 pub(super) fn names(kind: PluginKind) -> Vec<&'static str> {

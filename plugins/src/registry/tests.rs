@@ -81,7 +81,7 @@ plugins:
     plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout`, `stderr` and `file`
     plugins.audit_sink[2].durability: only `file` can promise `disk`: `stderr` writes each event before the request is answered, which is `process`
     plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow` and `rules`
-    plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop`
+    plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop` and `prometheus`
     ");
 }
 
@@ -104,7 +104,7 @@ plugins:
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout`, `stderr` and `file`
     plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
     plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
-    plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop`
+    plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop` and `prometheus`
     ");
 }
 

@@ -299,6 +299,10 @@ async fn provisioning_passes() {
 #[tokio::test]
 async fn telemetry_passes() {
     passed(&telemetry(Arc::new(Noop)).await, 0);
+    let metrics = Arc::default();
+    let prometheus = in_memory::Prometheus::new(&Default::default(), &metrics);
+    passed(&telemetry(Arc::new(prometheus)).await, 0);
+    metrics.render(&[]).unwrap();
 }
 
 #[tokio::test]
