@@ -12,8 +12,8 @@ use gateway_core::plugin::{
 };
 
 use crate::in_memory::{
-    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Limits, Memory,
-    Noop, NotConfigured, Outputs, Prometheus, Rules, StoredCredential,
+    AlwaysAllow, ApiKeys, DesktopImplicit, EncryptedFile, Injecting, JsonLines, Keychain, Limits,
+    Memory, Noop, NotConfigured, Outputs, Prometheus, Rules, StoredCredential,
 };
 
 /// Says what is wrong with settings; the paths are within the settings.
@@ -100,6 +100,12 @@ pub(super) const CREDENTIAL_STORAGES: &[Implementation<dyn CredentialStorage>] =
                 parts.data_dir,
             )?))
         },
+    },
+    Implementation {
+        name: "keychain",
+        validate: no_settings,
+        desktop_only: true,
+        build: |parts| Ok(Arc::new(Keychain::new(parts.data_dir))),
     },
 ];
 

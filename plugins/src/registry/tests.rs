@@ -75,7 +75,7 @@ plugins:
 ";
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
     plugins.auth_provider.implementation: there is no implementation `desktop-implict`, did you mean `desktop-implicit`?; `auth_provider` has `desktop-implicit` and `api-key`
-    plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`, `memory` and `encrypted-file`
+    plugins.credential_storage.implementation: `always-allow` is an implementation of `policy_evaluator`; `credential_storage` has `none`, `memory`, `encrypted-file` and `keychain`
     plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
     plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout`, `stderr` and `file`
@@ -99,7 +99,7 @@ plugins:
 ";
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
     plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
-    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory` and `encrypted-file`
+    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory`, `encrypted-file` and `keychain`
     plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `auth_proxy` has `bearer` and `header`
     plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout`, `stderr` and `file`
     plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
