@@ -155,6 +155,12 @@ impl Failure {
         self
     }
 
+    /// With further facts for the client, as raw JSON.
+    pub(crate) fn with_data(mut self, data: &str) -> Self {
+        self.data = Some(data.to_owned());
+        self
+    }
+
     pub(crate) fn unknown_method(method: &str) -> Self {
         Self::new(Reason::UnknownMethod, format!("method not found: {method}"))
     }

@@ -3,13 +3,18 @@
 //! Only what the eras disagree on is touched. The rest of a message, unknown fields included, goes
 //! across as it is.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::code;
-use crate::json::{Fields, decode_str, encode_str, is_object};
+use crate::json::{Fields, decode_str, elements, encode_str, is_object, str_at};
 use crate::message::{Message, ScanError};
 use crate::meta;
 use crate::params::Params;
+use crate::place::Step::{self, Each, Field};
+use crate::place::find;
 use crate::splice::{OverlappingEdits, Splice};
 use crate::version::Version;
 
@@ -25,6 +30,13 @@ const CACHEABLE: &[&str] = &[
 
 const RESULT_TYPE: &str = "resultType";
 const COMPLETE: &str = "complete";
+const INPUT_REQUIRED: &str = "input_required";
+const STRUCTURED_CONTENT: &str = "structuredContent";
+const READ: &str = "resources/read";
+
+/// How many of a server's texts an error repeats, and how much of each.
+const MAX_LISTED: usize = 5;
+const MAX_TEXT: usize = 500;
 
 /// Why a message cannot be carried over to the other era.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +49,18 @@ pub enum Unbridgeable {
         "the server answered with a result of type \"{result_type}\", which the client's protocol version does not have"
     )]
     ResultType { result_type: String },
+    #[error(
+        "the server asks for {asked}, but this client cannot be asked: the two speak versions of the protocol that ask in different ways"
+    )]
+    Question { asked: String },
+    #[error(
+        "the server wants the user to open {urls} first, which this client's protocol version has no error for: open it, then try again"
+    )]
+    UrlFirst {
+        urls: String,
+        /// The `data` of the server's error, raw.
+        data: Option<String>,
+    },
 }
 
 impl Unbridgeable {
@@ -45,7 +69,16 @@ impl Unbridgeable {
         match self {
             Unbridgeable::Scan(error) => error.code(),
             Unbridgeable::Edit(_) => code::INTERNAL_ERROR,
-            Unbridgeable::ResultType { .. } => code::NOT_BRIDGEABLE,
+            Unbridgeable::ResultType { .. }
+            | Unbridgeable::Question { .. }
+            | Unbridgeable::UrlFirst { .. } => code::NOT_BRIDGEABLE,
+        }
+    }
+
+    /// That the server asks something of a client that cannot be asked, by its method.
+    pub fn question(method: &str) -> Unbridgeable {
+        Unbridgeable::Question {
+            asked: excerpt(method),
         }
     }
 }
@@ -95,7 +128,7 @@ pub fn request_to_legacy(request: &Message) -> Result<Message, Unbridgeable> {
 /// Errors that modern versions have renumbered get their present code.
 pub fn result_to_modern(response: &Message, method: &str) -> Result<Message, Unbridgeable> {
     let Some(range) = object_at(response, response.result_range()) else {
-        return error_to_modern(response);
+        return error_to_modern(response, method);
     };
     let fields = Fields::scan(response.bytes(), range.clone())?;
     let mut splice = Splice::new(response.bytes());
@@ -113,44 +146,181 @@ pub fn result_to_modern(response: &Message, method: &str) -> Result<Message, Unb
     Ok(response.edited(splice)?)
 }
 
-/// Takes out of a modern server's answer what a legacy client does not have.
-pub fn result_to_legacy(response: &Message) -> Result<Message, Unbridgeable> {
+/// Takes out of a modern server's answer to `method` what a legacy client does not have.
+///
+/// Errors that modern versions have renumbered get their former code.
+pub fn result_to_legacy(response: &Message, method: &str) -> Result<Message, Unbridgeable> {
     let Some(range) = object_at(response, response.result_range()) else {
-        return Ok(response.clone());
+        return error_to_legacy(response, method);
     };
-    let fields = Fields::scan(response.bytes(), range)?;
-    if let Some(result_type) = result_type(response, &fields)?
-        && result_type != COMPLETE
-    {
-        return Err(Unbridgeable::ResultType { result_type });
-    }
     let bytes = response.bytes();
-    let drops_structure = fields
-        .get("structuredContent")
-        .is_some_and(|range| !is_object(bytes, &range));
+    let fields = Fields::scan(bytes, range.clone())?;
+    match result_type(response, &fields)? {
+        Some(result_type) if result_type == INPUT_REQUIRED => {
+            return Err(Unbridgeable::Question {
+                asked: asked_by(response),
+            });
+        }
+        Some(result_type) if result_type != COMPLETE => {
+            return Err(Unbridgeable::ResultType { result_type });
+        }
+        Some(_) | None => {}
+    }
+    let structure = fields
+        .get(STRUCTURED_CONTENT)
+        .filter(|place| !is_object(bytes, place));
     let mut splice = Splice::new(bytes);
     splice.remove_fields(&fields, |key| {
-        key == RESULT_TYPE || (drops_structure && key == "structuredContent")
+        key == RESULT_TYPE || (structure.is_some() && key == STRUCTURED_CONTENT)
     });
+    if let Some(structure) = structure {
+        keep_as_text(bytes, &range, &fields, &structure, &mut splice);
+    }
     Ok(response.edited(splice)?)
 }
 
-fn error_to_modern(response: &Message) -> Result<Message, Unbridgeable> {
-    let Some(range) = object_at(response, response.error_range()) else {
-        return Ok(response.clone());
+/// The definition of a tool as a legacy client can read it: without an output schema that is not
+/// one of objects. Clients refuse whole lists for such a schema, and hold results against it.
+pub fn tool_to_legacy(tool: &Bytes) -> Bytes {
+    const OUTPUT_SCHEMA: &str = "outputSchema";
+    let Ok(fields) = Fields::scan(tool, 0..tool.len()) else {
+        return tool.clone();
     };
-    let gone = response
-        .rpc_error()
-        .is_some_and(|error| error.code == code::RESOURCE_NOT_FOUND);
-    let place = Fields::scan(response.bytes(), range)?
-        .get("code")
-        .filter(|_| gone);
+    let Some(schema) = fields.get(OUTPUT_SCHEMA) else {
+        return tool.clone();
+    };
+    let kind = find(tool, schema, &[Field("type")]).pop();
+    if kind.is_some_and(|kind| tool.get(kind) == Some(b"\"object\"")) {
+        return tool.clone();
+    }
+    let mut splice = Splice::new(tool);
+    splice.remove_fields(&fields, |key| key == OUTPUT_SCHEMA);
+    splice.finish().unwrap_or_else(|_| tool.clone())
+}
+
+/// Gives a result whose structure is dropped the same as text, unless it has content anyway.
+fn keep_as_text(
+    bytes: &Bytes,
+    result: &Range<usize>,
+    fields: &Fields<'_>,
+    structure: &Range<usize>,
+    splice: &mut Splice,
+) {
+    let text = encode_str(str_at(bytes, structure));
+    let content = format!(r#"[{{"type":"text","text":{text}}}]"#);
+    match fields.get("content") {
+        None => {
+            splice.insert_field(result, "content", &content);
+        }
+        Some(place) if elements(bytes, place.clone()).is_some_and(|items| items.is_empty()) => {
+            splice.replace(place, content);
+        }
+        Some(_) => {}
+    }
+}
+
+fn error_to_legacy(response: &Message, method: &str) -> Result<Message, Unbridgeable> {
+    match response.rpc_error().map(|error| error.code) {
+        Some(code::INVALID_PARAMS) if method == READ => {
+            with_code(response, code::RESOURCE_NOT_FOUND)
+        }
+        Some(code::MISSING_CLIENT_CAPABILITY) => Err(Unbridgeable::Question {
+            asked: keys_at(
+                response,
+                &[Field("error"), Field("data"), Field("requiredCapabilities")],
+            ),
+        }),
+        _ => Ok(response.clone()),
+    }
+}
+
+fn error_to_modern(response: &Message, method: &str) -> Result<Message, Unbridgeable> {
+    match response.rpc_error().map(|error| error.code) {
+        Some(code::RESOURCE_NOT_FOUND) if method == READ => {
+            with_code(response, code::INVALID_PARAMS)
+        }
+        Some(code::URL_ELICITATION_REQUIRED) => {
+            let bytes = response.bytes();
+            let whole = 0..bytes.len();
+            let urls = [
+                Field("error"),
+                Field("data"),
+                Field("elicitations"),
+                Each,
+                Field("url"),
+            ];
+            let urls = find(bytes, whole.clone(), &urls);
+            let urls = urls
+                .iter()
+                .filter_map(|place| decode_str(bytes.get(place.clone())?));
+            let data = find(bytes, whole, &[Field("error"), Field("data")]).pop();
+            Err(Unbridgeable::UrlFirst {
+                urls: listed(urls, "a page"),
+                data: data.map(|place| str_at(bytes, &place).to_owned()),
+            })
+        }
+        _ => Ok(response.clone()),
+    }
+}
+
+fn with_code(response: &Message, code: i64) -> Result<Message, Unbridgeable> {
+    let whole = 0..response.bytes().len();
+    let place = find(response.bytes(), whole, &[Field("error"), Field("code")]).pop();
     let Some(place) = place else {
         return Ok(response.clone());
     };
     let mut splice = Splice::new(response.bytes());
-    splice.replace(place, code::INVALID_PARAMS.to_string());
+    splice.replace(place, code.to_string());
     Ok(response.edited(splice)?)
+}
+
+/// What a result asks of the client, by the methods of its questions.
+fn asked_by(response: &Message) -> String {
+    let bytes = response.bytes();
+    let path = [Field("result"), Field("inputRequests")];
+    let requests = find(bytes, 0..bytes.len(), &path).pop();
+    let fields = requests.and_then(|place| Fields::scan(bytes, place).ok());
+    let methods = fields
+        .iter()
+        .flat_map(Fields::iter)
+        .filter_map(|(_, place)| {
+            let place = find(bytes, place, &[Field("method")]).pop()?;
+            decode_str(bytes.get(place)?)
+        });
+    listed(methods, "the same request once more")
+}
+
+/// The keys of the object at `path`.
+fn keys_at(message: &Message, path: &[Step]) -> String {
+    let bytes = message.bytes();
+    let place = find(bytes, 0..bytes.len(), path).pop();
+    let fields = place.and_then(|place| Fields::scan(bytes, place).ok());
+    let keys = fields.iter().flat_map(Fields::iter);
+    listed(
+        keys.map(|(key, _)| Cow::Borrowed(key)),
+        "more than it has declared",
+    )
+}
+
+/// The first few of these texts, each once and cut where it is too long; `otherwise` if none.
+fn listed<'a>(texts: impl Iterator<Item = Cow<'a, str>>, otherwise: &str) -> String {
+    let mut list: Vec<String> = Vec::new();
+    for text in texts.map(|text| excerpt(&text)) {
+        if list.len() < MAX_LISTED && !list.contains(&text) {
+            list.push(text);
+        }
+    }
+    if list.is_empty() {
+        otherwise.to_owned()
+    } else {
+        list.join(" and ")
+    }
+}
+
+/// A server's text on one line, as far as it is of use in an error.
+fn excerpt(text: &str) -> String {
+    let printable = text.chars().filter(|character| !character.is_control());
+    printable.take(MAX_TEXT).collect()
 }
 
 /// What kind of result it is, as the server says; `None` if it does not.
@@ -169,148 +339,4 @@ fn object_at(message: &Message, range: Option<Range<usize>>) -> Option<Range<usi
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    const INFO: &str = r#"{"name":"c","version":"1"}"#;
-    const ADDED: &str = concat!(
-        r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
-        r#""io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"#,
-        r#""io.modelcontextprotocol/clientCapabilities":{}"#
-    );
-
-    fn message(text: &str) -> Message {
-        Message::scan(Bytes::from(text.to_owned())).unwrap()
-    }
-
-    fn request(rest: &str) -> Message {
-        message(&format!(
-            r#"{{"jsonrpc":"2.0", "id":1.0,"method":"tools/call"{rest}}}"#
-        ))
-    }
-
-    fn response(result: &str) -> Message {
-        message(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#))
-    }
-
-    fn to_modern(request: &Message) -> Message {
-        let bridged = request_to_modern(request, INFO, "{}", Version::LATEST_MODERN).unwrap();
-        assert_eq!(Message::scan(bridged.bytes().clone()).unwrap(), bridged);
-        bridged
-    }
-
-    #[test]
-    fn puts_the_modern_keys_wherever_meta_belongs() {
-        let meta = format!(r#"{{"_meta":{{{ADDED}}}"#);
-        for (before, after) in [
-            (r#","params":{}"#, format!("{meta}}}")),
-            (r#","params":null"#, format!("{meta}}}")),
-            (
-                r#","params":{ "name":"x" }"#,
-                format!(r#"{meta}, "name":"x" }}"#),
-            ),
-            (r#","params":{"_meta":{}}"#, format!("{meta}}}")),
-            (
-                r#","params":{"n":1, "_meta": { "a\u0062":[1 ,2] }}"#,
-                format!(r#"{{"n":1, "_meta": {{{ADDED}, "a\u0062":[1 ,2] }}}}"#),
-            ),
-        ] {
-            assert_eq!(
-                to_modern(&request(before)).params().unwrap(),
-                after,
-                "{before}"
-            );
-        }
-        assert_eq!(
-            to_modern(&request("")).params().unwrap(),
-            format!("{meta}}}")
-        );
-    }
-
-    #[test]
-    fn overwrites_what_a_legacy_client_put_under_the_modern_keys() {
-        let forged =
-            request(r#","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"9","x":1}}"#);
-        let bridged = to_modern(&forged);
-        assert_eq!(
-            bridged.params().unwrap(),
-            format!(r#"{{"_meta":{{{ADDED},"x":1}}}}"#)
-        );
-        let again = to_modern(&bridged);
-        assert_eq!(again.params(), bridged.params());
-    }
-
-    #[test]
-    fn takes_only_the_per_request_keys_back_out() {
-        let original = request(
-            r#","params":{"_meta":{"x":1 , "io.modelcontextprotocol/related-task":{} },"name":"a"}"#,
-        );
-        let there = to_modern(&original);
-        assert_eq!(request_to_legacy(&there).unwrap(), original);
-        let bare = request(r#","params":{"name":"a"}"#);
-        assert_eq!(request_to_legacy(&bare).unwrap(), bare);
-    }
-
-    #[test]
-    fn completes_a_legacy_result() {
-        let bridged = |result: &str, method| {
-            result_to_modern(&response(result), method)
-                .unwrap()
-                .result()
-                .unwrap()
-                .to_owned()
-        };
-        assert_eq!(bridged("{}", "tools/call"), r#"{"resultType":"complete"}"#);
-        assert_eq!(
-            bridged(r#"{ "tools":[]}"#, "tools/list"),
-            r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private", "tools":[]}"#
-        );
-        let kept = r#"{"resultType":"input_required","ttl":1}"#;
-        assert_eq!(bridged(kept, "resources/read"), kept);
-        let kept = r#"{"resultType":"complete","ttlMs":9,"cacheScope":"public"}"#;
-        assert_eq!(bridged(kept, "tools/list"), kept);
-        assert_eq!(bridged("null", "ping"), "null");
-    }
-
-    #[test]
-    fn renumbers_a_missing_resource_for_modern_clients() {
-        let gone = message(
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"no","data":{ }}}"#,
-        );
-        let bridged = result_to_modern(&gone, "resources/read").unwrap();
-        assert_eq!(
-            bridged.error(),
-            Some(r#"{"code":-32602,"message":"no","data":{ }}"#)
-        );
-        let other = message(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no"}}"#);
-        assert_eq!(result_to_modern(&other, "resources/read").unwrap(), other);
-    }
-
-    #[test]
-    fn strips_a_modern_result_for_legacy_clients() {
-        let bridged = |result| {
-            result_to_legacy(&response(result))
-                .unwrap()
-                .result()
-                .map(String::from)
-        };
-        assert_eq!(
-            bridged(r#"{"resultType":"complete","content":[],"structuredContent":[1]}"#).unwrap(),
-            r#"{"content":[]}"#
-        );
-        assert_eq!(
-            bridged(r#"{"structuredContent":{"a":1},"resultType":"complete"}"#).unwrap(),
-            r#"{"structuredContent":{"a":1}}"#
-        );
-        assert_eq!(bridged(r#"{"resultType":"complete"}"#).unwrap(), "{}");
-    }
-
-    #[test]
-    fn says_which_result_a_legacy_client_cannot_have() {
-        let error = result_to_legacy(&response(r#"{"resultType":"input_required"}"#)).unwrap_err();
-        assert_eq!(error.code(), code::NOT_BRIDGEABLE);
-        assert!(error.to_string().contains("\"input_required\""), "{error}");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! An MCP server of our own for the tests: both eras, both transports, and every misbehaviour that a test wants.
 
 mod admission;
+mod asking;
 mod bearers;
 mod http;
 mod message;
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +71,12 @@ pub struct Options {
     /// Whether tools are listed whose arguments go into headers.
     #[arg(long)]
     pub annotated: bool,
+    /// Whether tools are listed that want more than to be called.
+    #[arg(long)]
+    pub asking: bool,
+    /// Whether a legacy client is asked for its roots as soon as it is there; on stdio only.
+    #[arg(long)]
+    pub asks_first: bool,
     #[arg(long, default_value_t = 50)]
     pub page_size: usize,
     /// The second page's cursor is the empty string, which is a valid cursor.
@@ -99,6 +107,8 @@ impl Default for Options {
             batches: false,
             tools: 0,
             annotated: false,
+            asking: false,
+            asks_first: false,
             page_size: 50,
             empty_cursor: false,
             answer: AnswerForm::Json,
@@ -121,6 +131,8 @@ pub struct Fixture {
     gate: watch::Sender<bool>,
     /// The name of the header that the regional tool wants.
     region_header: watch::Sender<&'static str>,
+    /// What clients have answered to questions.
+    answers: watch::Sender<Vec<Value>>,
     /// The raw ids of requests that a client takes back.
     cancellations: broadcast::Sender<String>,
     counters: Counters,
@@ -145,6 +157,7 @@ impl Fixture {
             streams: Mutex::default(),
             gate: watch::Sender::new(false),
             region_header: watch::Sender::new("Region"),
+            answers: watch::Sender::default(),
             cancellations: broadcast::Sender::new(64),
             counters: Counters::default(),
             exit: CancellationToken::new(),

@@ -77,6 +77,11 @@ pub(super) async fn forward(
         () = cancelled(call.as_ref()) => return Err(unwanted()),
     };
     let (exchange, peer) = sent.map_err(|error| failure(error, &server, advice.as_deref()))?;
+    // A client of another era cannot be asked at all: of that it is told at once.
+    let exchange = match call {
+        Some(_) => exchange,
+        None => exchange.hearing_refusals(),
+    };
     let mut incoming = Incoming {
         exchange,
         server,
@@ -166,7 +171,8 @@ impl Incoming {
     /// A question of the server goes to the client whose call caused it.
     async fn ask(&mut self, question: &Message) -> Result<Received, Failure> {
         let Some(call) = &self.call else {
-            return Ok(Received::Nothing);
+            let asked = question.method().unwrap_or_default();
+            return Err(self.unbridgeable(Unbridgeable::question(asked)));
         };
         let posed = pose(&self.peer, call.live(), question).await;
         Ok(posed.map_or(Received::Nothing, Received::Notification))
@@ -197,17 +203,28 @@ impl Incoming {
     fn carry_over(&self, response: Message) -> Result<Message, Failure> {
         let carried = match (self.peer.hello().era, self.client_era) {
             (Era::Legacy, Era::Modern) => bridge::result_to_modern(&response, &self.method),
-            (Era::Modern, Era::Legacy) => bridge::result_to_legacy(&response),
+            (Era::Modern, Era::Legacy) => bridge::result_to_legacy(&response, &self.method),
             _ => return Ok(response),
         };
-        carried.map_err(|error| {
-            let reason = match &error {
-                Unbridgeable::ResultType { .. } => Reason::NotBridgeable,
-                Unbridgeable::Scan(_) | Unbridgeable::Edit(_) => Reason::AnswerUnusable,
-            };
-            Failure::new(reason, format!("server `{}`: {error}", self.server.name()))
-                .caused_by(error)
-        })
+        carried.map_err(|error| self.unbridgeable(error))
+    }
+
+    fn unbridgeable(&self, error: Unbridgeable) -> Failure {
+        let reason = match &error {
+            Unbridgeable::Scan(_) | Unbridgeable::Edit(_) => Reason::AnswerUnusable,
+            Unbridgeable::ResultType { .. }
+            | Unbridgeable::Question { .. }
+            | Unbridgeable::UrlFirst { .. } => Reason::NotBridgeable,
+        };
+        let message = format!("server `{}`: {error}", self.server.name());
+        let failure = Failure::new(reason, message);
+        match &error {
+            Unbridgeable::UrlFirst {
+                data: Some(data), ..
+            } => failure.with_data(data),
+            _ => failure,
+        }
+        .caused_by(error)
     }
 }
 

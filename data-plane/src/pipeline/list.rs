@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use gateway_core::ServerName;
 use gateway_core::plugin::ItemKind;
 use gateway_mcp::author;
+use gateway_mcp::bridge;
 use gateway_mcp::json::encode_str;
 use gateway_mcp::list::{self, Item, ListKind};
 use gateway_mcp::version::Era;
@@ -170,7 +171,7 @@ pub(super) fn assemble(
     let items = visible
         .iter()
         .take(size)
-        .map(|offered| exposed(caller, kind, offered));
+        .map(|offered| exposed(caller, kind, request.dialect.era(), offered));
     // What a caller sees depends on who asks and on which servers are up: nothing to keep.
     let mut further = match request.dialect.era() {
         Era::Modern => vec![
@@ -190,11 +191,15 @@ pub(super) fn assemble(
     Reply::Whole(author::result(id, &result).into_bytes())
 }
 
-fn exposed(caller: &Authenticated, kind: ListKind, offered: &Offered) -> Bytes {
+fn exposed(caller: &Authenticated, kind: ListKind, era: Era, offered: &Offered) -> Bytes {
     let item = if offered.exposed == offered.item.name() {
         offered.item.bytes().clone()
     } else {
         offered.item.renamed(&offered.exposed)
+    };
+    let item = match (kind, era) {
+        (ListKind::Tools, Era::Legacy) => bridge::tool_to_legacy(&item),
+        _ => item,
     };
     if kind == ListKind::Tools && caller.view.is_prefixed() {
         expose_tool_links(&item, offered.server.name())

@@ -49,14 +49,24 @@ impl Callbacks {
         if is_declared {
             return None;
         }
-        let text = "the gateway declared no such capability";
+        let text = format!(
+            "{method}: the client behind this gateway cannot be asked, and nothing else was declared"
+        );
         Some(author::error(
             request.id(),
             code::METHOD_NOT_FOUND,
-            text,
+            &text,
             None,
         ))
     }
+}
+
+/// Whether a request is one that only a client, or its user, can answer.
+pub(super) fn is_question(request: &Message) -> bool {
+    matches!(
+        request.method(),
+        Some("sampling/createMessage" | "elicitation/create" | "roots/list")
+    )
 }
 
 /// The answer to a request that the client cannot be brought.

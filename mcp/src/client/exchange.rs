@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::abandon::Abandon;
 use super::answer::HttpAnswer;
 use super::asides::Asides;
+use super::callback::{Callbacks, is_question};
 use super::error::ClientError;
 use super::identity::Identity;
 use super::pending::Arrivals;
@@ -38,6 +39,9 @@ pub struct Exchange {
     answers: Answers,
     /// What may come beside an HTTP server's own answer.
     asides: Option<Asides>,
+    /// Which questions the client answers, on a channel that all requests share.
+    callbacks: Option<Callbacks>,
+    hears_refusals: bool,
     /// Came already, and is to be given to the caller next.
     ready: VecDeque<Message>,
     abandon: Option<Abandon>,
@@ -77,6 +81,8 @@ impl Exchange {
             session_id: None,
             answers,
             asides: None,
+            callbacks: None,
+            hears_refusals: false,
             ready: VecDeque::new(),
             abandon,
         }
@@ -88,6 +94,23 @@ impl Exchange {
             .extend(first.map(|first| self.identity.restore(first)));
         self.asides = asides;
         self
+    }
+
+    pub(super) fn with_callbacks(self, callbacks: Callbacks) -> Self {
+        Self {
+            callbacks: Some(callbacks),
+            ..self
+        }
+    }
+
+    /// Gives the caller also the questions of the server that were refused in the client's place:
+    /// for a client that could not be asked anything, whatever it declared.
+    #[must_use]
+    pub fn hearing_refusals(self) -> Self {
+        Self {
+            hears_refusals: true,
+            ..self
+        }
     }
 
     pub(super) fn with_head(self, status: StatusCode, session_id: Option<HeaderValue>) -> Self {
@@ -173,7 +196,11 @@ impl Exchange {
                 Kind::Response => {
                     tracing::debug!(server = %self.server, "dropped a response to another request");
                 }
-                Kind::Request if is_settled => return Some(Ok(message)),
+                Kind::Request if is_settled => {
+                    if self.hears_refusals || !self.is_refused(&message) {
+                        return Some(Ok(message));
+                    }
+                }
                 Kind::Request => {
                     if let Some(question) = self.settle(message) {
                         return Some(Ok(question));
@@ -248,10 +275,16 @@ impl Exchange {
         match callbacks.answer(&request) {
             Some(answer) => {
                 errands.send(answer, headers.clone());
-                None
+                (self.hears_refusals && is_question(&request)).then_some(request)
             }
             None => Some(request),
         }
+    }
+
+    /// Whether a question on a shared channel is answered already.
+    fn is_refused(&self, question: &Message) -> bool {
+        let answered = self.callbacks.map(|callbacks| callbacks.answer(question));
+        answered.flatten().is_some()
     }
 
     fn finish(&mut self) {

@@ -149,7 +149,8 @@ impl SseLink {
             deadline,
             Answers::Shared(arrivals),
             Some(abandon),
-        ))
+        )
+        .with_callbacks(self.session.callbacks()))
     }
 
     /// Sends a message that wants no response: a notification, or a response.

@@ -31,6 +31,9 @@ const ERRANDS: [&str; 6] = [
     "subscriptions/listen",
 ];
 
+/// The requests on account of which a server may ask something.
+const MAY_ASK: [&str; 3] = ["tools/call", "prompts/get", "resources/read"];
+
 /// Notifications without the name of a request that a server sends while it works on one.
 const ON_ACCOUNT_OF_A_CALL: [&str; 3] = [
     "notifications/message",
@@ -96,6 +99,8 @@ struct Table {
 struct Waiter {
     /// Whether it can be what the server asks or logs something for.
     is_call: bool,
+    /// Whether the server may ask something on its account at all.
+    may_ask: bool,
     notifications: mpsc::Sender<Message>,
     response: oneshot::Sender<Result<Message, ChannelEnd>>,
 }
@@ -125,10 +130,12 @@ impl Pending {
         }
         let (notifications, waiting_notifications) = mpsc::channel(WAITING_NOTIFICATIONS);
         let (response, waiting_response) = oneshot::channel();
+        let method = request.method().unwrap_or_default();
         table.requests.insert(
             wire,
             Waiter {
-                is_call: !ERRANDS.contains(&request.method().unwrap_or_default()),
+                is_call: !ERRANDS.contains(&method),
+                may_ask: MAY_ASK.contains(&method),
                 notifications,
                 response,
             },
@@ -210,6 +217,17 @@ impl Pending {
                 .err()
                 .map(TrySendError::into_inner),
             None => Some(message),
+        }
+    }
+
+    /// Tells of a question that was refused the only request on account of which it can have been
+    /// asked. Of several nobody knows which one it was; they get what the server makes of it.
+    pub(super) fn tell_only_asker(&self, question: Message) {
+        let table = self.lock();
+        let mut askers = table.requests.values().filter(|waiter| waiter.may_ask);
+        if let (Some(asker), None) = (askers.next(), askers.next()) {
+            // One whose notifications are not read is not helped by this one.
+            drop(asker.notifications.try_send(question));
         }
     }
 
@@ -310,6 +328,25 @@ mod tests {
         assert!(pending.respond(1, message(ANSWER)).is_some());
         assert!(pending.notify(1, message(NOTE)).is_some());
         assert!(!pending.remove(1));
+    }
+
+    #[tokio::test]
+    async fn a_refused_question_is_told_to_the_only_call_it_can_be_of() {
+        let pending = Pending::default();
+        let request = |method: &str| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+            Message::scan(text.into()).unwrap()
+        };
+        let mut list = pending.insert(1, &request("tools/list")).unwrap();
+        pending.tell_only_asker(message(NOTE));
+        let mut call = pending.insert(2, &request("tools/call")).unwrap();
+        pending.tell_only_asker(message(NOTE));
+        let mut other = pending.insert(3, &request("prompts/get")).unwrap();
+        pending.tell_only_asker(message(NOTE));
+        assert_eq!(call.waiting_aside(), Some(message(NOTE)));
+        for arrivals in [&mut list, &mut call, &mut other] {
+            assert_eq!(arrivals.waiting_aside(), None);
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::read_messages;
-use super::callback::{Callbacks, unheard};
+use super::callback::{Callbacks, is_question, unheard};
 use super::error::excerpt;
 use super::events::EventSender;
 use super::pending::Pending;
@@ -101,7 +101,12 @@ impl Router {
             return;
         }
         let answer = match self.callbacks.answer(&request) {
-            Some(answer) => Some(answer),
+            Some(answer) => {
+                if is_question(&request) {
+                    self.pending.tell_only_asker(request);
+                }
+                Some(answer)
+            }
             None => self
                 .pending
                 .bring_to_caller(request)

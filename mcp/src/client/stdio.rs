@@ -48,6 +48,7 @@ pub(super) struct StdioLink {
     label: Arc<str>,
     next_wire: AtomicU64,
     pending: Arc<Pending>,
+    callbacks: Callbacks,
     lines: mpsc::Sender<Bytes>,
     events: EventSlot,
     era: watch::Sender<Option<Era>>,
@@ -105,6 +106,7 @@ impl StdioLink {
             label,
             next_wire,
             pending,
+            callbacks,
             lines,
             events,
             era,
@@ -147,7 +149,8 @@ impl StdioLink {
             deadline,
             Answers::Shared(arrivals),
             Some(abandon),
-        ))
+        )
+        .with_callbacks(self.callbacks))
     }
 
     /// Sends a message that wants no response: a notification, or a response.

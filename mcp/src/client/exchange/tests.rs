@@ -116,6 +116,41 @@ async fn a_server_that_refuses_the_clients_answer_says_so() {
 }
 
 #[tokio::test]
+async fn a_caller_who_wants_to_hears_what_was_refused_in_the_clients_place() {
+    let (feeds, mut opened) = mpsc::unbounded_channel();
+    let mut server = Server::start(move |seen| match seen.verb {
+        Method::POST if seen.method().is_empty() => reply(202, "text/plain", ""),
+        _ => legacy_handshake(seen).unwrap_or_else(|| {
+            let (response, feed) = fed_events();
+            feeds.send(feed).unwrap();
+            response
+        }),
+    })
+    .await;
+    let peer = server.connect(None).await.unwrap();
+    for hears in [true, false] {
+        let mut exchange = open(&peer).await;
+        if hears {
+            exchange = exchange.hearing_refusals();
+        }
+        let feed = within(opened.recv()).await.unwrap();
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":2,"method":"roots/list"}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/message"}"#,
+        ] {
+            feed.send(event(text)).unwrap();
+        }
+        let heard = next(&mut exchange).await;
+        assert_eq!(heard.method() == Some("roots/list"), hears, "{heard:?}");
+        assert_eq!(server.saw("").await.id(), "1");
+        let refusal = server.saw("").await.message().rpc_error().unwrap();
+        assert_eq!(refusal.code, -32601);
+        assert!(refusal.message.contains("roots/list"), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_by_status_is_known_before_anything_is_read() {
     let server = Server::start(|seen| match seen.method().as_str() {
         "server/discover" => result(seen, DISCOVERED),
