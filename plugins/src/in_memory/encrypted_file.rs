@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::settings;
+use seal::KeySource;
 use vault::{Vault, VaultError};
 
 #[derive(Default, Deserialize)]
@@ -24,6 +25,7 @@ use vault::{Vault, VaultError};
 struct FileSettings {
     path: Option<PathBuf>,
     key_file: Option<PathBuf>,
+    key_in_keychain: bool,
 }
 
 /// Keeps credentials in a file that is replaced as a whole with every change. Several processes
@@ -37,10 +39,15 @@ pub(crate) struct EncryptedFile {
 impl EncryptedFile {
     /// Says what is wrong with settings. No file is touched.
     pub(crate) fn validate(settings: &Settings) -> Vec<Violation> {
-        let paths = match settings::read::<FileSettings>(settings) {
-            Ok(FileSettings { path, key_file }) => [("path", path), ("key_file", key_file)],
+        let read = match settings::read::<FileSettings>(settings) {
+            Ok(read) => read,
             Err(violations) => return violations,
         };
+        if read.key_in_keychain && read.key_file.is_some() {
+            let reason = "says another place for the key than `key_file`: keep one of the two";
+            return vec![Violation::new("key_in_keychain", reason)];
+        }
+        let paths = [("path", read.path), ("key_file", read.key_file)];
         let empty = |path: &PathBuf| path.file_name().is_none();
         let wrong = paths
             .iter()
@@ -52,15 +59,19 @@ impl EncryptedFile {
 
     /// Files without a folder of their own are in `data_dir`. Nothing is read or made yet.
     pub(crate) fn new(settings: &Settings, data_dir: &Path) -> Result<Self, Vec<Violation>> {
-        let FileSettings { path, key_file } = settings::read(settings)?;
-        let path = data_dir.join(path.unwrap_or_else(|| "credentials".into()));
-        let key = data_dir.join(key_file.unwrap_or_else(|| "credentials.key".into()));
+        let read: FileSettings = settings::read(settings)?;
+        let path = data_dir.join(read.path.unwrap_or_else(|| "credentials".into()));
+        let key = data_dir.join(read.key_file.unwrap_or_else(|| "credentials.key".into()));
         if path == key {
             let reason = "is the file of the credentials itself: name another";
             return Err(vec![Violation::new("key_file", reason)]);
         }
+        let source = match read.key_in_keychain {
+            true => KeySource::Keychain(format!("key of {}", path.display())),
+            false => KeySource::File(key),
+        };
         Ok(Self {
-            vault: Arc::new(Vault::new(path, key)),
+            vault: Arc::new(Vault::new(path, source)),
             turns: Arc::new(Semaphore::new(1)),
         })
     }

@@ -40,7 +40,7 @@ const MAX_CALLS: usize = 16;
 
 /// Why the keychain did not do as asked.
 #[derive(Debug, thiserror::Error)]
-enum KeychainError {
+pub(super) enum KeychainError {
     #[error("the keychain did not answer as asked: is its service running, and unlocked?")]
     Service(#[from] keyring::Error),
     #[error("{} cannot be used", .0.display())]
@@ -135,7 +135,7 @@ fn index_of(tenant: &TenantId, user: &UserId) -> String {
     serde_json::json!([INDEX, tenant, user]).to_string()
 }
 
-fn read(name: &str) -> Result<Option<String>, KeychainError> {
+pub(super) fn read(name: &str) -> Result<Option<String>, KeychainError> {
     match Entry::new(SERVICE, name)?.get_password() {
         Ok(value) => Ok(Some(value)),
         Err(keyring::Error::NoEntry) => Ok(None),
@@ -143,7 +143,7 @@ fn read(name: &str) -> Result<Option<String>, KeychainError> {
     }
 }
 
-fn write(name: &str, value: &str) -> Result<(), KeychainError> {
+pub(super) fn write(name: &str, value: &str) -> Result<(), KeychainError> {
     Ok(Entry::new(SERVICE, name)?.set_password(value)?)
 }
 

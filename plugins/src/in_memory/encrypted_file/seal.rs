@@ -1,7 +1,8 @@
 //! Encrypts the values of credentials, each bound to where it belongs.
 
+use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_core::{CredentialKey, ExposeSecret, SecretString, TenantId};
 
+use super::super::keychain;
 use super::VaultError;
 use crate::files;
 
@@ -18,42 +20,60 @@ const KEY_BYTES: usize = 32;
 /// What is sealed with a value, so that none can be passed off as another's.
 const PURPOSE: &str = "mcp-gateway credential 1";
 
+/// Where the key of a storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeySource {
+    /// In a file that only its owner can read.
+    File(PathBuf),
+    /// In the user's keychain, under this name.
+    Keychain(String),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the key file {}", path.display()),
+            Self::Keychain(name) => write!(f, "the keychain's entry {name}"),
+        }
+    }
+}
+
 /// The key of a storage. It does not print.
 pub(super) struct SealingKey(LessSafeKey);
 
 impl SealingKey {
-    /// Reads the key file. Others must not be able to.
-    pub(super) fn load(path: &Path) -> Result<Self, VaultError> {
-        let failed = |cause| VaultError::File {
-            path: path.to_owned(),
-            cause,
+    /// The key, where there is one.
+    pub(super) fn load(source: &KeySource) -> Result<Option<Self>, VaultError> {
+        let text = match source {
+            KeySource::File(path) => read_private(path)?,
+            KeySource::Keychain(name) => keychain::read(name)?,
         };
-        let mut file = File::open(path).map_err(failed)?;
-        if files::is_open_to_others(&file).map_err(failed)? {
-            return Err(VaultError::Readable(path.to_owned()));
-        }
-        let mut text = String::new();
-        file.by_ref()
-            .take(1024)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
+        let Some(text) = text else { return Ok(None) };
         let bytes = STANDARD.decode(text.trim()).ok();
         let key = bytes.filter(|bytes| bytes.len() == KEY_BYTES);
         let key = key.and_then(|bytes| UnboundKey::new(&AES_256_GCM_SIV, &bytes).ok());
-        let key = key.ok_or_else(|| VaultError::NoKey(path.to_owned()))?;
-        Ok(Self(LessSafeKey::new(key)))
+        let key = key.ok_or_else(|| VaultError::NoKey(source.clone()))?;
+        Ok(Some(Self(LessSafeKey::new(key))))
     }
 
-    /// Makes a new key file.
-    pub(super) fn create(path: &Path) -> Result<Self, VaultError> {
+    /// Makes a new key.
+    pub(super) fn create(source: &KeySource) -> Result<Self, VaultError> {
         let mut bytes = [0; KEY_BYTES];
         rand::fill(&mut bytes).map_err(|_| VaultError::Randomness)?;
-        let line = format!("{}\n", STANDARD.encode(bytes));
-        files::replace(path, line.as_bytes()).map_err(|cause| VaultError::File {
-            path: path.to_owned(),
-            cause,
-        })?;
-        Self::load(path)
+        let text = STANDARD.encode(bytes);
+        match source {
+            KeySource::File(path) => {
+                files::replace(path, format!("{text}\n").as_bytes()).map_err(|cause| {
+                    VaultError::File {
+                        path: path.to_owned(),
+                        cause,
+                    }
+                })?
+            }
+            KeySource::Keychain(name) => keychain::write(name, &text)?,
+        }
+        // As it will be read the next time.
+        Self::load(source)?.ok_or_else(|| VaultError::NoKey(source.clone()))
     }
 
     pub(super) fn seal(
@@ -91,6 +111,24 @@ impl SealingKey {
         let text = std::str::from_utf8(opened).map_err(|_| refused())?;
         Ok(SecretString::from(text))
     }
+}
+
+/// What a file says that nobody but its owner can read; `None` when there is none.
+fn read_private(path: &Path) -> Result<Option<String>, VaultError> {
+    let failed = |cause| VaultError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    if files::is_open_to_others(&file).map_err(failed)? {
+        return Err(VaultError::Readable(path.to_owned()));
+    }
+    let mut text = String::new();
+    file.take(1024).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
 }
 
 /// Where a value belongs: everything about it that is not secret.

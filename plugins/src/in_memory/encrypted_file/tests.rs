@@ -186,7 +186,8 @@ fn wrong_settings_are_named() {
     path: names no file
     key_file: names no file
     ");
-    insta::assert_snapshot!(said(json!({ "key": "x" })), @"key: unknown field `key`, expected `path` or `key_file`");
+    insta::assert_snapshot!(said(json!({ "key_file": "k", "key_in_keychain": true })), @"key_in_keychain: says another place for the key than `key_file`: keep one of the two");
+    insta::assert_snapshot!(said(json!({ "key": "x" })), @"key: unknown field `key`, expected one of `path`, `key_file`, `key_in_keychain`");
     let same: Settings = serde_json::from_value(json!({ "path": "a", "key_file": "a" })).unwrap();
     let violations = EncryptedFile::new(&same, Path::new("")).err().unwrap();
     insta::assert_snapshot!(violations[0].reason, @"is the file of the credentials itself: name another");

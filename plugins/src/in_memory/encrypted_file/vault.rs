@@ -13,7 +13,8 @@ use gateway_core::{CredentialKey, Deadline, SecretString, TenantId, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::seal::{Place, SealingKey};
+use super::super::keychain::KeychainError;
+use super::seal::{KeySource, Place, SealingKey};
 use crate::files;
 
 /// How the first line begins; what follows is new with every change.
@@ -37,10 +38,12 @@ pub(super) enum VaultError {
     },
     #[error("{} can be read by others: chmod 600 it", .0.display())]
     Readable(PathBuf),
-    #[error("{} holds no key: 32 bytes in base64", .0.display())]
-    NoKey(PathBuf),
-    #[error("the key file {} is missing, without which nothing in {} can be read: put it back, or move both away and store the credentials again", key.display(), vault.display())]
-    KeyIsGone { key: PathBuf, vault: PathBuf },
+    #[error("{0} holds no key: 32 bytes in base64")]
+    NoKey(KeySource),
+    #[error("the key is out of reach")]
+    Keychain(#[from] KeychainError),
+    #[error("{key} is missing, without which nothing in {} can be read: put it back, or move both away and store the credentials again", vault.display())]
+    KeyIsGone { key: KeySource, vault: PathBuf },
     #[error("a credential in {} was sealed with another key, or changed afterwards", .0.display())]
     NotOurs(PathBuf),
     #[error("line {line} of {} is no credential", path.display())]
@@ -84,17 +87,17 @@ struct Contents {
 /// Reads without a lock, since the file is only ever replaced as a whole; changes it under one.
 pub(super) struct Vault {
     path: PathBuf,
-    key_path: PathBuf,
+    source: KeySource,
     key: OnceLock<SealingKey>,
     /// What the file held when it was last looked at.
     last: ArcSwapOption<Contents>,
 }
 
 impl Vault {
-    pub(super) fn new(path: PathBuf, key_path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, source: KeySource) -> Self {
         Self {
             path,
-            key_path,
+            source,
             key: OnceLock::new(),
             last: ArcSwapOption::empty(),
         }
@@ -222,17 +225,15 @@ impl Vault {
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
-        let key = match SealingKey::load(&self.key_path) {
-            Err(VaultError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
-                if !contents.entries.is_empty() {
-                    return Err(VaultError::KeyIsGone {
-                        key: self.key_path.clone(),
-                        vault: self.path.clone(),
-                    });
-                }
-                SealingKey::create(&self.key_path)?
+        let key = match SealingKey::load(&self.source)? {
+            Some(key) => key,
+            None if contents.entries.is_empty() => SealingKey::create(&self.source)?,
+            None => {
+                return Err(VaultError::KeyIsGone {
+                    key: self.source.clone(),
+                    vault: self.path.clone(),
+                });
             }
-            loaded => loaded?,
         };
         Ok(self.key.get_or_init(|| key))
     }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use super::*;
+use crate::in_memory::EncryptedFile;
 use crate::suite::{Keeping, credential_storage};
 
 const FOLDER: &str = "GATEWAY_PLUGINS_TEST_KEYCHAIN";
@@ -16,6 +17,15 @@ async fn the_suite_within_a_session() {
     let keychain = Arc::new(Keychain::new(Path::new(&folder)));
     let report = credential_storage(keychain, Keeping::Everything).await;
     assert!(report.failures().is_empty(), "{report}");
+
+    let settings = serde_json::json!({ "key_in_keychain": true });
+    let settings = serde_json::from_value(settings).unwrap();
+    for _ in 0..2 {
+        let file = EncryptedFile::new(&settings, Path::new(&folder)).unwrap();
+        let report = credential_storage(Arc::new(file), Keeping::Everything).await;
+        assert!(report.failures().is_empty(), "{report}");
+    }
+    assert!(!Path::new(&folder).join("credentials.key").exists());
     writeln!(io::stdout(), "the suite has run").unwrap();
 }
 
