@@ -4,9 +4,9 @@
 mod calls;
 mod feed;
 mod questions;
+mod watches;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -16,11 +16,12 @@ use crate::session::SessionId;
 use calls::Calls;
 use feed::Feeds;
 use questions::Questions;
+use watches::Watches;
 
 pub(crate) use calls::Call;
 
 /// How long a session's state is kept unused.
-const IDLE: Duration = Duration::from_secs(60 * 60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// How many sessions may have state; the longest unused one goes first.
 const MAX_LIVE: u64 = 100_000;
@@ -39,10 +40,8 @@ pub(crate) struct LiveSession {
     pub(crate) calls: Calls,
     /// The log level that the client has set, as raw JSON.
     level: ArcSwapOption<String>,
-    /// Whether the client has subscribed to a resource.
-    subscribes: AtomicBool,
-    /// Whether what it is told must name the server that it comes from.
-    names_servers: AtomicBool,
+    /// The resources that the client has subscribed to, by server.
+    pub(crate) watches: Watches,
 }
 
 impl LiveSession {
@@ -55,22 +54,15 @@ impl LiveSession {
         self.level.load_full()
     }
 
-    /// Takes note of a request: which it is, and what the endpoint shows names as.
-    pub(crate) fn note(&self, method: &str, names_servers: bool) {
-        self.names_servers.store(names_servers, Ordering::Relaxed);
-        if method == "resources/subscribe" {
-            self.subscribes.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Whether the client has set something that servers keep for it, and must not keep for
     /// anybody else.
     pub(crate) fn has_state(&self) -> bool {
-        self.subscribes.load(Ordering::Relaxed) || self.level.load().is_some()
+        self.level.load().is_some()
     }
 
-    pub(crate) fn names_servers(&self) -> bool {
-        self.names_servers.load(Ordering::Relaxed)
+    /// Lets go of what holds on to the session itself.
+    fn end(&self) {
+        self.watches.end();
     }
 }
 
@@ -80,6 +72,7 @@ impl Default for LiveSessions {
             by_id: Cache::builder()
                 .max_capacity(MAX_LIVE)
                 .time_to_idle(IDLE)
+                .eviction_listener(|_, live: Arc<LiveSession>, _| live.end())
                 .build(),
         }
     }
@@ -101,6 +94,7 @@ impl LiveSessions {
     pub(crate) fn end(&self, session: SessionId) {
         if let Some(live) = self.by_id.remove(&session) {
             live.feeds.close();
+            live.end();
         }
     }
 

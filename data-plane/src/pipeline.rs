@@ -8,26 +8,27 @@ mod batch;
 mod forward;
 mod inject;
 mod list;
+mod listen;
 mod news;
 mod open;
 mod params;
 mod reply;
 mod route;
+mod standing;
 mod tenant;
 mod trail;
+mod watch;
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryFutureExt as _};
-use gateway_core::{Deadline, RequestId, UserId};
-use gateway_mcp::header::LAST_EVENT_ID;
+use gateway_core::{Deadline, RequestId};
 use gateway_mcp::list::ListKind;
 use gateway_mcp::message::Message;
 use gateway_mcp::place::Step::Field;
 use gateway_mcp::place::find;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::Gateway;
@@ -40,10 +41,11 @@ use crate::session::Session;
 
 pub(crate) use audit::AuditGate;
 pub(crate) use batch::answer_batch;
-use news::News;
 pub(crate) use reply::{EventStream, Reply};
 use route::Subject;
+pub(crate) use standing::open_stream;
 use trail::Trail;
+pub(crate) use watch::Watch;
 
 /// Answers a client's request.
 pub(crate) async fn answer(
@@ -84,60 +86,6 @@ fn resumable(gateway: &Gateway, live: &LiveSession, mut events: EventStream) -> 
         feed.close();
     }));
     Reply::Feed(Box::pin(body))
-}
-
-/// GET: the standing stream of a legacy session, or a stream that the client lost.
-pub(crate) async fn open_stream(
-    gateway: &Arc<Gateway>,
-    endpoint: &Endpoint,
-    headers: &HeaderMap,
-) -> Result<Reply, Failure> {
-    let session = find_session(endpoint, headers, &gateway.sessions)?;
-    let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
-    authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
-    let live = gateway.live.of(session.id);
-    let Some(last) = headers.get(LAST_EVENT_ID) else {
-        return Ok(standing_stream(gateway, endpoint, &session.user, &live));
-    };
-    let resumed = last.to_str().ok().and_then(|id| live.feeds.resume(id));
-    let (feed, seen) = resumed.ok_or_else(|| {
-        Failure::new(
-            Reason::NotFound,
-            "Last-Event-ID: this session has no such stream any more",
-        )
-    })?;
-    Ok(Reply::Feed(Box::pin(feed.read(seen))))
-}
-
-/// The stream of what belongs to no request. While it is open, it tells of changes.
-fn standing_stream(
-    gateway: &Arc<Gateway>,
-    endpoint: &Endpoint,
-    user: &UserId,
-    live: &LiveSession,
-) -> Reply {
-    let feed = Arc::clone(live.feeds.standing());
-    let open = CancellationToken::new();
-    let (telling, until) = (Arc::clone(&feed), open.clone());
-    let mut news = News::of(gateway, endpoint, user);
-    drop(
-        gateway
-            .requests
-            .spawn(until.run_until_cancelled_owned(async move {
-                loop {
-                    for method in news.next().await {
-                        telling.push(&news::plain(method));
-                    }
-                }
-            })),
-    );
-    let open = open.drop_guard();
-    let events = feed.read_on().map(move |event| {
-        // Held for as long as the stream is.
-        let _open = &open;
-        event
-    });
-    Reply::Feed(Box::pin(events))
 }
 
 /// Takes a notification that the owner of a legacy session sends.
@@ -223,7 +171,7 @@ async fn dispatch(
 /// `tools/call`, `prompts/get`, `resources/read`, `completion/complete`: the whole way to a server
 /// and back.
 async fn call(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     request: &ClientRequest,
     subject: Subject,
     trail: &mut Trail,
@@ -235,7 +183,12 @@ async fn call(
     let equipped = inject::inject(authorized, request).await?;
     let checked = params::check(equipped, request).await?;
     let reserved = audit::reserve(checked, trail).await?;
-    let answer = forward::forward(gateway, reserved, request).await?;
+    let answer = match request.method() {
+        // Kept for as long as the session, whatever becomes of the connection to the server.
+        "resources/subscribe" => watch::subscribe(gateway, reserved, request).await?,
+        "resources/unsubscribe" => watch::unsubscribe(gateway, reserved, request).await?,
+        _ => forward::forward(gateway, reserved, request).await?,
+    };
     audit::record(answer, trail).await
 }
 
@@ -308,7 +261,7 @@ async fn listen(
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    Ok(news::listen(gateway, caller, request, trail).await)
+    Ok(listen::listen(gateway, caller, request, trail).await)
 }
 
 /// `ping`: is the session alive. Not worth an audit event.

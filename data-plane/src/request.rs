@@ -31,7 +31,7 @@ impl ClientRequest {
 }
 
 /// How a client speaks, which it shows anew with every request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Dialect {
     /// Opens a legacy session.
     Opening,

@@ -2,6 +2,7 @@
 //! every revision that leaves it unchanged.
 
 mod attending;
+mod audience;
 mod authorization;
 mod catalog;
 mod changes;
@@ -16,6 +17,7 @@ mod supervisor;
 mod target;
 mod tool_headers;
 mod turns;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,6 +41,7 @@ use tracing::debug;
 use crate::error::with_causes;
 use crate::live::LiveSession;
 use crate::session::SessionId;
+use audience::Audience;
 use catalog::Catalog;
 use on_demand::OnDemand;
 use private::{NoPeer, PrivatePeers};
@@ -46,12 +49,14 @@ use supervisor::{Link, Links, Supervisor};
 use tool_headers::{ToolHeaders, ToolHeadersByContext};
 
 pub(crate) use attending::{pose, take_back};
+pub(crate) use audience::{Told, UPDATED};
 pub(crate) use authorization::{AuthorizationContext, InvalidCredential};
 pub(crate) use changes::Changes;
 pub(crate) use private::SessionKey;
 pub(crate) use quota::Quota;
 pub use target::Commands;
 pub(crate) use target::Target;
+pub(crate) use watching::Watching;
 
 /// How long a server may take to hear what a client says.
 const TELL_PATIENCE: Duration = Duration::from_secs(5);
@@ -102,9 +107,12 @@ pub(crate) struct Upstream {
     private: Arc<PrivatePeers>,
     catalog: Catalog,
     tool_headers: ToolHeadersByContext,
+    audience: Arc<Audience>,
     /// Found out by asking: it does not speak as clients do that can be asked.
     only_modern: AtomicBool,
     tasks: TaskTracker,
+    /// Cancelled with the server.
+    stop: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -134,24 +142,28 @@ impl Upstream {
         let stop = CancellationToken::new();
         let idle = target.config.idle_timeout.map(TimeSpan::as_duration);
         let private = PrivatePeers::new(quota, idle);
+        let audience = Arc::<Audience>::default();
         let common = if target.tells_users_apart() {
-            Common::OnDemand(OnDemand::new(&target, &private, tasks, &stop))
+            Common::OnDemand(OnDemand::new(&target, &private, &audience, tasks, &stop))
         } else {
-            let (supervisor, links) = Supervisor::new(Arc::clone(&target), stop.clone());
+            let (supervisor, links) =
+                Supervisor::new(Arc::clone(&target), Arc::clone(&audience), stop.clone());
             drop(tasks.spawn(supervisor.run()));
             Common::Kept(links)
         };
         drop(tasks.spawn(Arc::clone(&private).tend(stop.clone())));
         let catalog = Catalog::new(stop.clone());
-        let _stop = stop.drop_guard();
+        let _stop = stop.clone().drop_guard();
         Self {
             tool_headers: ToolHeadersByContext::default(),
             target,
             common,
             private,
             catalog,
+            audience,
             only_modern: AtomicBool::new(false),
             tasks: tasks.clone(),
+            stop,
             _stop,
         }
     }
@@ -282,7 +294,7 @@ impl Upstream {
     /// or has been restarted, is connected to anew without the client noticing; that is safe,
     /// because it has not taken the request.
     pub(crate) async fn send(
-        &self,
+        self: &Arc<Self>,
         key: &SessionKey,
         live: Option<&Arc<LiveSession>>,
         outgoing: Outgoing<'_>,
@@ -326,6 +338,12 @@ impl Upstream {
                 debug!(server = %self.target.name, %error, "a notification was not taken");
             }
         }
+    }
+
+    /// Tells those who watch a resource on a connection what the server says of it on the stream
+    /// of a call; `false` if the message is about something else.
+    pub(crate) fn tell_of_resource(&self, peer: &Arc<Peer>, message: &Message) -> bool {
+        self.audience.tell(Arc::as_ptr(peer), message)
     }
 
     /// Ends what belongs to a client session that has ended.

@@ -1,10 +1,12 @@
 //! What servers ask of clients: each question reaches the client that caused it, and nobody else.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use gateway_tests::conformance::ConformanceServer;
 use gateway_tests::fixture::Eras;
 use gateway_tests::raw::{ACCEPT, RawClient, Stream};
-use gateway_tests::servers::{configuration, remote};
+use gateway_tests::servers::{command, configuration, remote};
 use gateway_tests::{Gateway, wait};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -173,6 +175,50 @@ async fn a_server_that_was_restarted_asks_the_same_client_again() -> Result<()> 
         asks().await.is_ok_and(|answered| answered)
     })
     .await?;
+    gateway.stop().await?;
+    Ok(())
+}
+
+/// A child that asks, takes its question back, logs and answers, as soon as it is called.
+const FICKLE: &str = r#"
+say() { printf '{"jsonrpc":"2.0",%s}\n' "$1"; }
+while read -r line; do
+  id=$(printf %s "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  case "$line" in
+    *'"initialize"'*) say "\"id\":$id,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"fickle\",\"version\":\"1\"}}" ;;
+    *'"tools/list"'*) say "\"id\":$id,\"result\":{\"tools\":[{\"name\":\"waver\",\"inputSchema\":{\"type\":\"object\"}}]}" ;;
+    *'"tools/call"'*)
+      say '"id":"own","method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}'
+      say '"method":"notifications/cancelled","params":{"requestId":"own","reason":"never mind"}'
+      say '"method":"notifications/message","params":{"level":"info","data":"wavered"}'
+      say "\"id\":$id,\"result\":{\"content\":[]}" ;;
+    *'"id"'*) say "\"id\":$id,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}" ;;
+  esac
+done
+"#;
+
+#[tokio::test]
+async fn what_a_child_says_comes_in_order_on_the_stream_of_the_call() -> Result<()> {
+    let child = command(Path::new("sh"), &["-c", FICKLE]);
+    let config = configuration(&[("server", child)]);
+    let gateway = Gateway::builder(BINARY).config(config).start().await?;
+    gateway.wait_for_tool("/mcp", "waver").await?;
+    // A client that opens no standing stream.
+    let client = Client::open(&gateway, json!({ "sampling": {} })).await?;
+    for number in 1..=2 {
+        let mut stream = client.call(number, "waver", json!({})).await?;
+        let question = stream.next().await?.context("no question")?.message;
+        assert_eq!(question["method"], "sampling/createMessage");
+        assert_ne!(question["id"], "own", "servers choose the same ids");
+        let taken_back = stream.next().await?.context("nothing more")?.message;
+        assert_eq!(taken_back["method"], "notifications/cancelled");
+        assert_eq!(taken_back["params"]["requestId"], question["id"]);
+        let log = stream.next().await?.context("nothing more")?.message;
+        assert_eq!(log["params"]["data"], "wavered");
+        let answer = stream.next().await?.context("no answer")?.message;
+        assert_eq!(answer["id"], number);
+        assert!(stream.next().await?.is_none());
+    }
     gateway.stop().await?;
     Ok(())
 }

@@ -118,7 +118,10 @@ impl Client {
     }
 
     /// Sends a request and reads its answer while it comes.
-    pub async fn stream(&self, id: &Value, method: &str, params: Value) -> Result<Stream> {
+    pub async fn stream(&self, id: &Value, method: &str, mut params: Value) -> Result<Stream> {
+        if self.era == Era::Modern && params.get("_meta").is_none() {
+            params["_meta"] = modern_meta();
+        }
         let name = ["name", "uri"].iter().find_map(|key| params[key].as_str());
         let name = name.unwrap_or_default().to_owned();
         let mut headers = self.borrowed();

@@ -60,7 +60,11 @@ pub(super) async fn visible(
         .collect())
 }
 
-async fn decide(caller: &Authenticated, actions: &[Action<'_>]) -> Result<Vec<Decision>, Failure> {
+/// Asks the policy; one decision for each action.
+pub(super) async fn decide(
+    caller: &Authenticated,
+    actions: &[Action<'_>],
+) -> Result<Vec<Decision>, Failure> {
     // Of several evaluators the most patient one sets the bound for all of them together.
     let configured = &caller.snapshot.config.plugins.policy_evaluator;
     let context = caller.context_for(configured.iter().max_by_key(|plugin| plugin.timeout));

@@ -60,7 +60,6 @@ pub(super) async fn forward(
     let exposes_links = caller.view.is_prefixed();
     let call = request.dialect.session().map(|session| {
         let live = gateway.live.of(session.id);
-        live.note(request.method(), exposes_links);
         Call::begin(&live, request.message.id().unwrap_or_default())
     });
     // From here on only the server is needed: what a new revision removes may end meanwhile.
@@ -180,6 +179,10 @@ impl Incoming {
 
     /// A notification as the client is told it.
     fn tell(&self, notification: Message) -> Option<Message> {
+        // Who watches the resource need not be the caller.
+        if self.server.tell_of_resource(&self.peer, &notification) {
+            return None;
+        }
         if notification.method() != Some("notifications/cancelled") {
             return Some(notification);
         }

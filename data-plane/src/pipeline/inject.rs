@@ -66,6 +66,16 @@ pub(super) async fn context_for(
     asked.map(|(context, _)| context)
 }
 
+/// With whose rights a server is asked what belongs to no request of the client's at hand.
+pub(super) async fn standing_context(
+    caller: &Authenticated,
+    server: &Upstream,
+    message: &Message,
+) -> Result<AuthorizationContext, Failure> {
+    let asked = authority(caller, server, &HeaderMap::new(), message).await;
+    asked.map(|(context, _)| context)
+}
+
 /// What to do about a credential that is missing or not accepted; `None` for a server that is
 /// given none.
 pub(super) fn advice(caller: &Authenticated, server: &Upstream) -> Option<String> {

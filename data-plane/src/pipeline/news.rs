@@ -9,20 +9,13 @@ use bytes::Bytes;
 use futures_util::future::select_all;
 use gateway_core::UserId;
 use gateway_mcp::author;
-use gateway_mcp::json::Fields;
 use gateway_mcp::list::ListKind;
-use gateway_mcp::meta::SUBSCRIPTION_ID;
-use gateway_mcp::place::Step::Field;
-use gateway_mcp::place::find;
-use serde_json::json;
 use tokio::sync::watch;
 
-use super::authenticate::Authenticated;
-use super::{Reply, Trail, tenant};
+use super::tenant;
 use crate::Gateway;
 use crate::endpoint::Endpoint;
 use crate::exposure::Exposure;
-use crate::request::ClientRequest;
 use crate::upstream::Changes;
 
 /// Changes that follow each other this fast are told as one.
@@ -30,7 +23,7 @@ const COALESCE: Duration = Duration::from_millis(50);
 
 /// The notifications that there are, by the list that they speak of. Templates have none of their
 /// own.
-const TOLD: [(ListKind, &str, &str); 3] = [
+pub(super) const TOLD: [(ListKind, &str, &str); 3] = [
     (
         ListKind::Tools,
         "toolsListChanged",
@@ -147,83 +140,7 @@ impl News {
     }
 }
 
-/// `subscriptions/listen`: first what is agreed on, then what the client asked to be told, until
-/// it goes away or the gateway stops.
-pub(super) async fn listen(
-    gateway: &Arc<Gateway>,
-    caller: Authenticated,
-    request: &ClientRequest,
-    trail: &mut Trail,
-) -> Reply {
-    let user = caller.principal.user_id.clone();
-    // The stream outlives many configurations; it holds none of them.
-    drop(caller);
-    trail.finish().await;
-    let id = request.message.id().unwrap_or("null").to_owned();
-    let wanted: Vec<_> = TOLD
-        .iter()
-        .filter(|(_, field, _)| asks_for(request, field))
-        .collect();
-    let agreed: serde_json::Map<_, _> = wanted
-        .iter()
-        .map(|(_, field, _)| ((*field).to_owned(), json!(true)))
-        .collect();
-    let acknowledged = notification(
-        "notifications/subscriptions/acknowledged",
-        &id,
-        &format!(r#","notifications":{}"#, serde_json::Value::from(agreed)),
-    );
-    let methods: Vec<_> = wanted.into_iter().map(|(_, _, method)| *method).collect();
-    let news = News::of(gateway, &request.endpoint, &user);
-    let stop = gateway.stopping.clone();
-    let start = (news, vec![acknowledged], false);
-    Reply::Events(Box::pin(futures_util::stream::unfold(
-        start,
-        move |(mut news, mut waiting, ended)| {
-            let (id, methods, stop) = (id.clone(), methods.clone(), stop.clone());
-            async move {
-                loop {
-                    if !waiting.is_empty() {
-                        let message = waiting.remove(0);
-                        return Some((message, (news, waiting, ended)));
-                    }
-                    if ended {
-                        return None;
-                    }
-                    tokio::select! {
-                        changed = news.next() => {
-                            let told = changed.into_iter().filter(|method| methods.contains(method));
-                            waiting.extend(told.map(|method| notification(method, &id, "")));
-                        }
-                        () = stop.cancelled() => {
-                            let meta = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{id}}}}}"#);
-                            return Some((author::result(&id, &meta).into_bytes(), (news, waiting, true)));
-                        }
-                    }
-                }
-            }
-        },
-    )))
-}
-
 /// The notification of a change for a legacy session.
 pub(super) fn plain(method: &str) -> Bytes {
     author::notification(method, None).into_bytes()
-}
-
-/// A notification on a subscription; `further` begins with a comma.
-fn notification(method: &str, id: &str, further: &str) -> Bytes {
-    let params = format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{id}}}{further}}}"#);
-    author::notification(method, Some(&params)).into_bytes()
-}
-
-fn asks_for(request: &ClientRequest, field: &str) -> bool {
-    let bytes = request.message.bytes();
-    let place = [Field("params"), Field("notifications")];
-    let filter = find(bytes, 0..bytes.len(), &place).pop();
-    let fields = filter.and_then(|range| Fields::scan(bytes, range).ok());
-    fields
-        .and_then(|fields| fields.get(field))
-        .and_then(|range| bytes.get(range))
-        == Some(b"true")
 }

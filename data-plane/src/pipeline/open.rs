@@ -180,13 +180,11 @@ fn capabilities(known: &[Introduced<'_>], era: Era) -> serde_json::Value {
     if has("completions") {
         own.insert("completions".to_owned(), json!({}));
     }
-    if era == Era::Legacy {
-        if has("logging") {
-            own.insert("logging".to_owned(), json!({}));
-        }
-        if let Some(resources) = own.get_mut("resources").and_then(|r| r.as_object_mut()) {
-            resources.insert("subscribe".to_owned(), true.into());
-        }
+    if let Some(resources) = own.get_mut("resources").and_then(|r| r.as_object_mut()) {
+        resources.insert("subscribe".to_owned(), true.into());
+    }
+    if era == Era::Legacy && has("logging") {
+        own.insert("logging".to_owned(), json!({}));
     }
     let extensions = extensions(known, era);
     if !extensions.is_empty() {

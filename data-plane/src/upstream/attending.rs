@@ -4,8 +4,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use gateway_core::{Deadline, ServerName};
-use gateway_mcp::client::{EventReceiver, Peer};
+use gateway_core::Deadline;
+use gateway_mcp::client::{ClosedReason, EventReceiver, Peer};
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::place::Step::Field;
 use gateway_mcp::place::find;
@@ -14,32 +14,107 @@ use gateway_mcp::{author, code};
 use tokio::sync::watch;
 use tracing::debug;
 
+use super::Upstream;
+use super::audience::Audience;
 use super::changes::Changes;
-use crate::exposure::expose_links;
+use super::private::SessionKey;
 use crate::live::LiveSession;
 
 /// How long a server may take to be told that its question cannot be asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Passes on what comes, until the connection ends.
-pub(super) async fn attend(
-    server: ServerName,
-    peer: Weak<Peer>,
+/// The pause before a connection that was lost is made again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to end once nothing comes from it any more.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a new connection may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who attends to one connection of one client session.
+pub(super) struct Keeper {
+    pub(super) server: Weak<Upstream>,
+    pub(super) key: SessionKey,
+    pub(super) peer: Weak<Peer>,
+    pub(super) live: Arc<LiveSession>,
+}
+
+impl Keeper {
+    /// Passes on what comes, until the connection ends. Where the client has set a log level, it
+    /// wants to hear what it does not ask for: a connection that was lost is then made again.
+    pub(super) async fn attend(
+        self,
+        events: EventReceiver,
+        changes: watch::Sender<Changes>,
+        audience: Arc<Audience>,
+    ) {
+        pass_on(&self.peer, events, &self.live, &changes, &audience).await;
+        let Self {
+            server,
+            key,
+            peer,
+            live,
+        } = self;
+        let (Some(peer), Some(_)) = (peer.upgrade(), live.level()) else {
+            return;
+        };
+        if !is_lost(&peer).await {
+            return;
+        }
+        if let Some(server) = server.upgrade() {
+            server.private.give_up(&key, &peer);
+        }
+        drop(peer);
+        let live = Arc::downgrade(&live);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let (Some(server), Some(live)) = (server.upgrade(), live.upgrade()) else {
+                return;
+            };
+            // The client's calls may have made it meanwhile; whoever attends to it then is another.
+            let deadline = Deadline::after(CONNECT_PATIENCE);
+            let name = server.name().clone();
+            let connected = server.connect_again(key.clone(), live, deadline).await;
+            match connected {
+                Ok(_) => return,
+                Err(error) => debug!(server = %name, %error, "not connected again"),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Whether a connection on which nothing more comes has ended by itself. A child may take a while
+/// to be gone after its output.
+async fn is_lost(peer: &Peer) -> bool {
+    let ended = async {
+        tokio::select! {
+            () = peer.session_lost() => true,
+            reason = peer.closed() => matches!(reason, ClosedReason::Exited(_)),
+        }
+    };
+    let ended = tokio::time::timeout(END_PATIENCE, ended).await;
+    ended.unwrap_or(false)
+}
+
+async fn pass_on(
+    peer: &Weak<Peer>,
     mut events: EventReceiver,
-    live: Arc<LiveSession>,
-    changes: watch::Sender<Changes>,
+    live: &LiveSession,
+    changes: &watch::Sender<Changes>,
+    audience: &Audience,
 ) {
     while let Some(message) = events.recv().await {
         let Some(peer) = peer.upgrade() else { return };
         let told = match (message.kind(), message.method()) {
-            (Kind::Request, _) => pose(&peer, &live, &message).await,
-            (_, Some("notifications/cancelled")) => take_back(&peer, &live, &message),
+            (Kind::Request, _) => pose(&peer, live, &message).await,
+            (_, Some("notifications/cancelled")) => take_back(&peer, live, &message),
             // Clients are told together with all the others, so that nobody is told twice.
-            (_, method) if Changes::count(&changes, method) => None,
-            (_, method) if live.names_servers() => {
-                let method = method.unwrap_or_default().to_owned();
-                Some(expose_links(message, &method, &server))
-            }
+            (_, method) if Changes::count(changes, method) => None,
+            _ if audience.tell(Arc::as_ptr(&peer), &message) => None,
             _ => Some(message),
         };
         if let Some(told) = told {

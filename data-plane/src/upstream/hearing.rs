@@ -1,6 +1,7 @@
 //! Hears what a server says without being asked, for as long as it is connected.
 
 use std::convert::Infallible;
+use std::sync::Weak;
 use std::time::Duration;
 
 use gateway_core::Deadline;
@@ -10,6 +11,7 @@ use gateway_mcp::version::Era;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
+use super::audience::Audience;
 use super::changes::Changes;
 
 /// What a modern server is asked to tell.
@@ -23,10 +25,21 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Takes note of what a server says of its lists.
-pub(super) async fn hear(peer: &Peer, changes: &watch::Sender<Changes>) -> Infallible {
+/// Takes note of what a server says of its lists and resources.
+pub(super) async fn hear(
+    peer: &Peer,
+    changes: &watch::Sender<Changes>,
+    audience: &Audience,
+) -> Infallible {
     // A modern child has log messages that name no request as well.
-    let overhearing = overhear(peer.name(), peer.events(), changes);
+    let overhearing = async {
+        let mut events = peer.events();
+        while let Some(message) = events.recv().await {
+            if !audience.tell(peer, &message) {
+                take(peer.name(), &message, changes);
+            }
+        }
+    };
     match peer.hello().era {
         Era::Legacy => overhearing.await,
         Era::Modern => drop(tokio::join!(overhearing, hear_modern(peer, changes))),
@@ -37,11 +50,15 @@ pub(super) async fn hear(peer: &Peer, changes: &watch::Sender<Changes>) -> Infal
 /// Takes note of what a server says on a connection that belongs to no client's session.
 pub(super) async fn overhear(
     server: &str,
+    peer: &Weak<Peer>,
     mut events: EventReceiver,
     changes: &watch::Sender<Changes>,
+    audience: &Audience,
 ) {
     while let Some(message) = events.recv().await {
-        take(server, &message, changes);
+        if !audience.tell(peer.as_ptr(), &message) {
+            take(server, &message, changes);
+        }
     }
 }
 

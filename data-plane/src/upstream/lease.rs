@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::BoxFuture;
 use gateway_core::Deadline;
 use gateway_core::config::Isolation;
 use gateway_mcp::client::{Peer, ServerHello};
 use gateway_mcp::version::Era;
 
-use super::attending::attend;
+use super::attending::Keeper;
 use super::hearing::overhear;
 use super::private::{NoPeer, SessionKey};
 use super::{Common, Upstream, UpstreamError, set_level};
 use crate::live::LiveSession;
 
-/// A connection to use for one request.
+/// A connection to use for one request, or to watch on.
 pub(super) struct Lease {
     pub(super) peer: Arc<Peer>,
     /// `None`: the one that is kept for everybody.
@@ -23,7 +24,7 @@ pub(super) struct Lease {
 
 impl Upstream {
     pub(super) async fn lease(
-        &self,
+        self: &Arc<Self>,
         key: &SessionKey,
         live: Option<&Arc<LiveSession>>,
         deadline: Deadline,
@@ -65,7 +66,7 @@ impl Upstream {
     /// A client that can be asked, or has set something, is served in its own era, which has these
     /// things; otherwise the era is that of the shared connection.
     async fn connect_private(
-        &self,
+        self: &Arc<Self>,
         key: &SessionKey,
         live: Option<&Arc<LiveSession>>,
         is_asked: bool,
@@ -100,12 +101,18 @@ impl Upstream {
 
     /// Takes care of what a server says on a connection that is not shared: to the session that
     /// it belongs to, or, if it belongs to none, as on a shared one.
-    async fn listen_to(&self, key: &SessionKey, peer: &Arc<Peer>, live: Option<&Arc<LiveSession>>) {
+    async fn listen_to(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        peer: &Arc<Peer>,
+        live: Option<&Arc<LiveSession>>,
+    ) {
         let events = peer.events();
         let changes = self.changes_sender(&key.context);
+        let audience = Arc::clone(&self.audience);
         let Some(live) = live else {
-            let label = peer.name().to_owned();
-            let hearing = async move { overhear(&label, events, &changes).await };
+            let (label, peer) = (peer.name().to_owned(), Arc::downgrade(peer));
+            let hearing = async move { overhear(&label, &peer, events, &changes, &audience).await };
             drop(self.tasks.spawn(hearing));
             return;
         };
@@ -113,9 +120,15 @@ impl Upstream {
         if let Some(level) = live.level() {
             set_level(peer, &level).await;
         }
-        let (name, live) = (self.name().clone(), Arc::clone(live));
-        let peer = Arc::downgrade(peer);
-        drop(self.tasks.spawn(attend(name, peer, events, live, changes)));
+        let keeper = Keeper {
+            server: Arc::downgrade(self),
+            key: key.clone(),
+            peer: Arc::downgrade(peer),
+            live: Arc::clone(live),
+        };
+        let attending = keeper.attend(events, changes, audience);
+        let stop = self.stop.clone();
+        drop(self.tasks.spawn(stop.run_until_cancelled_owned(attending)));
     }
 
     /// Whether a request goes over a connection of its client's own. Left to itself, a server that
@@ -128,6 +141,49 @@ impl Upstream {
             None => {
                 let may_ask = is_asked && !self.only_modern.load(Ordering::Relaxed);
                 hello.session_id.is_some() || may_ask
+            }
+        }
+    }
+
+    /// Makes a client session's own connection again. Boxed, because a connection is attended to
+    /// by a task that may need another one.
+    pub(super) fn connect_again(
+        self: Arc<Self>,
+        key: SessionKey,
+        live: Arc<LiveSession>,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<(), UpstreamError>> {
+        Box::pin(async move {
+            let lease = self.lease(&key, Some(&live), deadline);
+            lease.await.map(drop)
+        })
+    }
+
+    /// Completes when a connection is no longer the one in use; gives it up when it is lost.
+    pub(super) fn until_left(
+        self: &Arc<Self>,
+        lease: Lease,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (server, private) = (Arc::downgrade(self), Arc::clone(&self.private));
+        let links = match &self.common {
+            Common::Kept(links) => Some(links.clone()),
+            Common::OnDemand(_) => None,
+        };
+        async move {
+            let left = async {
+                match (&lease.key, &links) {
+                    (Some(key), _) => private.until_left(key, &lease.peer).await,
+                    (None, Some(links)) => links.until_left(&lease.peer).await,
+                    (None, None) => {}
+                }
+            };
+            tokio::select! {
+                () = left => return,
+                _ = lease.peer.closed() => {}
+                () = lease.peer.session_lost() => {}
+            }
+            if let Some(server) = server.upgrade() {
+                server.give_up(lease);
             }
         }
     }

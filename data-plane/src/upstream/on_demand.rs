@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::audience::Audience;
 use super::authorization::AuthorizationContext;
 use super::catalog::{AskError, all_pages};
 use super::changes::Changes;
@@ -42,6 +43,7 @@ const STABLE: Duration = Duration::from_secs(10);
 pub(super) struct OnDemand {
     target: Arc<Target>,
     peers: Arc<PrivatePeers>,
+    audience: Arc<Audience>,
     changes: Arc<ChangesByUser>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -61,12 +63,14 @@ impl OnDemand {
     pub(super) fn new(
         target: &Arc<Target>,
         peers: &Arc<PrivatePeers>,
+        audience: &Arc<Audience>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
         Self {
             target: Arc::clone(target),
             peers: Arc::clone(peers),
+            audience: Arc::clone(audience),
             changes: Arc::default(),
             tasks: tasks.clone(),
             stop: stop.clone(),
@@ -183,7 +187,7 @@ async fn hear_until_lost(
     tokio::select! {
         _ = peer.closed() => {}
         () = peer.session_lost() => {}
-        never = hear(&peer, &changes) => match never {},
+        never = hear(&peer, &changes, &server.audience) => match never {},
     }
     debug!(server = %server.target.name, "a user's connection was lost");
     let is_stable = began.elapsed() >= STABLE;

@@ -100,6 +100,8 @@ pub(super) struct PrivatePeers {
         reason = "held for a few lines, never over an await"
     )]
     slots: Mutex<Slots>,
+    /// Counts how often one was let go of that may be in use.
+    turnover: watch::Sender<u64>,
 }
 
 type Slots = HashMap<SessionKey, Slot>;
@@ -127,6 +129,7 @@ impl PrivatePeers {
             idle: idle.unwrap_or(IDLE),
             quota: Arc::clone(quota),
             slots: HashMap::new().into(),
+            turnover: watch::Sender::new(0),
         });
         quota.count_in(&peers);
         peers
@@ -168,6 +171,7 @@ impl PrivatePeers {
             return Ok(cell);
         }
         slots.retain(|other, _| other != key && !key.supersedes(other));
+        self.turn_over();
         if slots.len() >= self.quota.per_server && !end_longest_idle(&mut slots) {
             return Err(Full::Server(self.quota.per_server));
         }
@@ -211,7 +215,25 @@ impl PrivatePeers {
         let mut slots = self.lock();
         if slots.get(key).is_some_and(|slot| slot.holds(peer)) {
             slots.remove(key);
+            self.turn_over();
         }
+    }
+
+    /// Completes when a connection is no longer the one in use.
+    pub(super) async fn until_left(&self, key: &SessionKey, peer: &Arc<Peer>) {
+        let mut turnover = self.turnover.subscribe();
+        loop {
+            turnover.mark_unchanged();
+            let is_in_use = self.lock().get(key).is_some_and(|slot| slot.holds(peer));
+            if !is_in_use || turnover.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn turn_over(&self) {
+        self.turnover
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// What belongs to a client's session.
@@ -226,7 +248,9 @@ impl PrivatePeers {
     pub(super) fn take_session(&self, session: SessionId) -> Vec<Arc<Peer>> {
         let mut slots = self.lock();
         let taken = slots.extract_if(|key, _| key.session == Some(session));
-        taken.filter_map(|(_, slot)| slot.into_peer()).collect()
+        let taken = taken.filter_map(|(_, slot)| slot.into_peer()).collect();
+        self.turn_over();
+        taken
     }
 
     /// Lets go of what was not used for long, until told to stop; then ends everything.
@@ -240,6 +264,7 @@ impl PrivatePeers {
             self.let_go_of_unused(Instant::now());
         }
         let slots = std::mem::take(&mut *self.lock());
+        self.turn_over();
         let peers = slots.into_values().filter_map(Slot::into_peer);
         join_all(peers.map(|peer| async move { peer.close().await })).await;
     }

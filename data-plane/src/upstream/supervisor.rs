@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::audience::Audience;
 use super::authorization::AuthorizationContext;
 use super::changes::Changes;
 use super::hearing::hear;
@@ -137,6 +138,15 @@ impl Links {
         }
     }
 
+    /// Completes when a connection is no longer the one in use.
+    pub(super) async fn until_left(&self, peer: &Arc<Peer>) {
+        let is_in_use =
+            |link: &Link| matches!(link, Link::Ready(now) if Arc::ptr_eq(&now.peer, peer));
+        let mut state = self.state.clone();
+        // That nobody keeps it any more is an end as well.
+        drop(state.wait_for(|link| !is_in_use(link)).await);
+    }
+
     /// Says that a connection is of no use any more. Only the one in use counts: many requests
     /// notice the same loss.
     pub(super) fn give_up(&self, peer: &Arc<Peer>) {
@@ -158,6 +168,7 @@ enum End {
 /// The task that keeps one server connected until it is told to stop.
 pub(super) struct Supervisor {
     target: Arc<Target>,
+    audience: Arc<Audience>,
     state: watch::Sender<Link>,
     changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
@@ -165,7 +176,11 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(target: Arc<Target>, stop: CancellationToken) -> (Self, Links) {
+    pub(super) fn new(
+        target: Arc<Target>,
+        audience: Arc<Audience>,
+        stop: CancellationToken,
+    ) -> (Self, Links) {
         let (state, link) = watch::channel(Link::Starting(Instant::now()));
         let changes = watch::Sender::new(Changes::default());
         let wanted = Arc::new(Notify::new());
@@ -176,6 +191,7 @@ impl Supervisor {
         };
         let supervisor = Self {
             target,
+            audience,
             state,
             changes,
             wanted,
@@ -261,7 +277,7 @@ impl Supervisor {
                 info!(server = %self.target.name, "the connection was lost; connecting anew");
                 End::Lost
             }
-            never = hear(peer, &self.changes) => match never {},
+            never = hear(peer, &self.changes, &self.audience) => match never {},
         }
     }
 

@@ -1,7 +1,8 @@
 //! Tools that change what the server has, and the news of it to every client that listens.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -36,6 +37,8 @@ pub(super) struct Changes {
     pub(super) tool: AtomicBool,
     pub(super) prompt: AtomicBool,
     pub(super) resource: AtomicBool,
+    /// How many resources clients have subscribed to.
+    pub(super) watched: Arc<AtomicUsize>,
     news: broadcast::Sender<Change>,
 }
 
@@ -45,7 +48,24 @@ pub(super) struct Listener {
     /// Taken by whoever forwards the news.
     news: Mutex<Option<broadcast::Receiver<Change>>>,
     /// The resources that a legacy client has subscribed to.
-    pub(super) resources: Mutex<HashSet<String>>,
+    resources: Mutex<HashSet<String>>,
+    watched: Arc<AtomicUsize>,
+}
+
+/// Counts the resources of a subscription for as long as it lasts.
+struct Counted<'a>(&'a AtomicUsize, usize);
+
+impl<'a> Counted<'a> {
+    fn new(watched: &'a AtomicUsize, count: usize) -> Self {
+        watched.fetch_add(count, Ordering::SeqCst);
+        Self(watched, count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::SeqCst);
+    }
 }
 
 pub(super) fn tools() -> Vec<Tool> {
@@ -77,6 +97,7 @@ impl Changes {
             tool: AtomicBool::new(false),
             prompt: AtomicBool::new(false),
             resource: AtomicBool::new(false),
+            watched: Arc::default(),
             news: broadcast::Sender::new(CAPACITY),
         }
     }
@@ -86,6 +107,7 @@ impl Changes {
         Listener {
             news: Mutex::new(Some(self.news.subscribe())),
             resources: Mutex::default(),
+            watched: Arc::clone(&self.watched),
         }
     }
 
@@ -115,6 +137,18 @@ impl Changes {
 }
 
 impl Listener {
+    pub(super) async fn subscribe(&self, uri: String) {
+        if self.resources.lock().await.insert(uri) {
+            self.watched.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) async fn unsubscribe(&self, uri: &str) {
+        if self.resources.lock().await.remove(uri) {
+            self.watched.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
     /// Forwards news on a modern subscription until it ends.
     pub(super) async fn serve_subscription(
         &self,
@@ -124,6 +158,8 @@ impl Listener {
         let Some(mut news) = self.news.lock().await.take() else {
             return;
         };
+        let resources = subscription.accepted().resource_subscriptions.as_ref();
+        let _counted = Counted::new(&self.watched, resources.map_or(0, Vec::len));
         loop {
             let change = tokio::select! {
                 () = stop.cancelled() => return,

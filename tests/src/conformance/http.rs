@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,6 +36,7 @@ pub struct ConformanceServer {
     address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
+    watched: Arc<AtomicUsize>,
 }
 
 impl ConformanceServer {
@@ -49,8 +51,10 @@ impl ConformanceServer {
             .with_context(|| format!("binding the conformance fixture to {address}"))?;
         let address = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let server = Server::new(eras, stop.clone(), tasks.clone());
+        let watched = server.watched();
         let endpoint = Arc::new(Endpoint {
-            service: service(eras, &stop, &tasks),
+            service: service(eras, &stop, server),
             resumptions: Resumptions::new(),
             eras,
         });
@@ -60,7 +64,13 @@ impl ConformanceServer {
             address,
             stop,
             tasks,
+            watched,
         })
+    }
+
+    /// How many resources clients have subscribed to.
+    pub fn watched(&self) -> usize {
+        self.watched.load(Ordering::SeqCst)
     }
 
     pub fn url(&self) -> String {
@@ -87,14 +97,13 @@ impl Drop for ConformanceServer {
     }
 }
 
-fn service(eras: Eras, stop: &CancellationToken, tasks: &TaskTracker) -> Service {
+fn service(eras: Eras, stop: &CancellationToken, server: Server) -> Service {
     let config = StreamableHttpServerConfig::default()
         .with_sse_retry(Some(RETRY))
         .with_allowed_origins(ORIGINS)
         .with_legacy_session_mode(eras != Eras::Modern)
         .with_stateless_protocol_metadata_required(eras == Eras::Modern)
         .with_cancellation_token(stop.clone());
-    let server = Server::new(eras, stop.clone(), tasks.clone());
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.sse_retry = Some(RETRY);
     StreamableHttpService::new(move || Ok(server.for_client()), Arc::new(sessions), config)

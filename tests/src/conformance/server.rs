@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
@@ -73,6 +73,11 @@ impl Server {
             forwarders,
         };
         Self::around(Arc::new(shared))
+    }
+
+    /// How many resources clients have subscribed to.
+    pub(super) fn watched(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.shared.changes.watched)
     }
 
     pub(super) fn for_client(&self) -> Self {
@@ -324,7 +329,7 @@ impl ServerHandler for Server {
         request: SubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.listener.resources.lock().await.insert(request.uri);
+        self.listener.subscribe(request.uri).await;
         Ok(())
     }
 
@@ -333,7 +338,7 @@ impl ServerHandler for Server {
         request: UnsubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.listener.resources.lock().await.remove(&request.uri);
+        self.listener.unsubscribe(&request.uri).await;
         Ok(())
     }
 
