@@ -48,6 +48,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     ApiKey(crate::api_key::ApiKeyCommand),
+    /// Stores the credentials that go along to servers, shows and deletes them.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Credential(crate::credential::CredentialCommand),
     /// Makes the servers of an MCP client's configuration the gateway's own.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Import(crate::import::ImportArgs),
@@ -79,6 +83,8 @@ impl Command {
             Self::Server(command) => crate::server::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::ApiKey(command) => crate::api_key::run(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Credential(command) => crate::credential::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Import(args) => crate::import::run(args),
             Self::Client(command) => crate::client::run(command),

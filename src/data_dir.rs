@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 
 use crate::exit::Failure;
 use crate::folders;
@@ -15,6 +16,20 @@ pub(crate) fn default_path() -> Result<PathBuf, Failure> {
         Failure::invalid("there is no home folder to keep data in: use --data-dir")
     })?;
     Ok(folder.join("mcp-gateway"))
+}
+
+/// The flag that names the data directory, for commands that share it with a running gateway.
+#[derive(Debug, Args)]
+pub(crate) struct DataDirArgs {
+    /// Where the gateway keeps its state. Left out: mcp-gateway in the user's data folder.
+    #[arg(long, env = "MCP_GATEWAY_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataDirArgs {
+    pub(crate) fn path(self) -> Result<PathBuf, Failure> {
+        self.data_dir.map_or_else(default_path, Ok)
+    }
 }
 
 /// A data directory that this process has for itself until it ends.
@@ -28,12 +43,7 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Makes the directory where it is missing, and takes it.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        create(path).with_context(|| {
-            format!(
-                "the data directory {} cannot be made: name another with --data-dir",
-                path.display()
-            )
-        })?;
+        make(path)?;
         let lock_path = path.join("lock");
         let mut lock = open_private(&lock_path)
             .with_context(|| format!("{} cannot be opened", lock_path.display()))?;
@@ -71,6 +81,16 @@ impl DataDir {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Makes the directory where it is missing, without taking it.
+pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
+    create(path).with_context(|| {
+        format!(
+            "the data directory {} cannot be made: name another with --data-dir",
+            path.display()
+        )
+    })
 }
 
 /// Opens a file that nobody else may read, whatever the directory allows and an earlier version left.

@@ -10,6 +10,8 @@ mod config_edit;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod config_file;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod credential;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod data_dir;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;

@@ -1,11 +1,14 @@
 //! A user's home folder, in which commands are typed.
 
 use std::fs;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+
+use crate::clients::python_program;
 
 /// Removed when dropped.
 #[derive(Debug)]
@@ -77,16 +80,35 @@ impl Home {
 
     /// Runs a command as its user types it, in the home folder.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Done> {
-        let output = Command::new(&self.binary)
-            .args(arguments)
+        self.pipe("", arguments)
+    }
+
+    /// The same with something on standard input.
+    pub fn pipe(&self, input: &str, arguments: &[&str]) -> anyhow::Result<Done> {
+        let mut given = tempfile::tempfile()?;
+        given.write_all(input.as_bytes())?;
+        given.rewind()?;
+        let mut command = Command::new(&self.binary);
+        self.done(command.args(arguments).stdin(given))
+    }
+
+    /// The same at a terminal, where this is typed once nothing that is typed shows any more. What
+    /// the terminal showed is the standard output.
+    pub fn type_unseen(&self, typed: &str, arguments: &[&str]) -> anyhow::Result<Done> {
+        let mut command = Command::new(python_program("python")?);
+        command.args(["-c", include_str!("home/terminal.py"), typed, &self.binary]);
+        self.done(command.args(arguments).stdin(Stdio::null()))
+    }
+
+    fn done(&self, command: &mut Command) -> anyhow::Result<Done> {
+        let output = command
             .current_dir(self.path())
             .env_clear()
             .env("HOME", self.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("running {arguments:?}"))?;
+            .with_context(|| format!("running {command:?}"))?;
         // Where the home folder is differs from run to run.
         let shown = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes).replace(&self.path().to_string_lossy().into_owned(), "~")

@@ -20,6 +20,31 @@ use crate::in_memory::{
 use crate::settings;
 
 impl Registry {
+    /// Builds a tenant's credential storage alone, for who stores and deletes credentials.
+    ///
+    /// # Errors
+    /// What is wrong with that part of the configuration, as [`check`](Self::check) says it.
+    pub fn build_credential_storage(
+        &self,
+        tenant: &TenantId,
+        plugins: &PluginsConfig,
+    ) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
+        let alone = PluginsConfig {
+            credential_storage: plugins.credential_storage.clone(),
+            ..PluginsConfig::default()
+        };
+        let violations = self.check(&alone);
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        let site = Site {
+            registry: self,
+            tenant,
+            plugins: &alone,
+        };
+        site.credential_storage()
+    }
+
     pub(super) fn complete(
         &self,
         tenant: &TenantId,
