@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Failure;
-use crate::logging;
+use crate::logging::{self, LogFormat};
+use crate::manual::{self, CompletionsArgs, ManArgs};
+
+/// Behind a command's own flags in its help.
+const LAST: usize = 900;
 
 /// An MCP gateway with a plugin architecture: many MCP servers behind one endpoint.
 #[derive(Debug, Parser)]
@@ -23,9 +27,22 @@ struct Cli {
         env = "MCP_GATEWAY_LOG",
         default_value = "info",
         global = true,
+        display_order = LAST,
         value_name = "FILTER"
     )]
     log: String,
+
+    /// How the log is written: for people, or as a JSON object on each line.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        global = true,
+        display_order = LAST,
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
 
     // Clap requires one; it is optional here so that a build that has none compiles.
     #[command(subcommand)]
@@ -58,12 +75,16 @@ enum Command {
     /// Enters the gateway into the configuration of MCP clients, and takes it out again.
     #[command(subcommand)]
     Client(crate::client::ClientCommand),
+    /// Prints what a shell needs to complete this program's commands and flags.
+    Completions(CompletionsArgs),
+    /// Prints the manual page, or writes one for each command into a folder.
+    Man(ManArgs),
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::start(&cli.log) {
+    if let Err(error) = logging::start(&cli.log, cli.log_format) {
         return Failure::invalid(error.to_string()).report();
     }
     match cli.command.map_or(Ok(()), Command::run) {
@@ -88,14 +109,14 @@ impl Command {
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Import(args) => crate::import::run(args),
             Self::Client(command) => crate::client::run(command),
+            Self::Completions(args) => manual::completions(&args, Cli::command()),
+            Self::Man(args) => manual::pages(&args, Cli::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -20,6 +20,7 @@ mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod import;
 mod logging;
+mod manual;
 mod output;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod server;
