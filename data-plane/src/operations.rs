@@ -160,6 +160,7 @@ fn servers(gateway: &Gateway) -> Response<ReplyBody> {
                 "reason": reason.as_deref(),
                 "sessions": server.sessions(),
                 "protocol_version": server.hello().map(|hello| hello.version.as_str()),
+                "lists": server.kept_lists(),
             }));
         }
     }

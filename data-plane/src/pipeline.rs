@@ -201,10 +201,11 @@ async fn list(
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    let offered = list::collect(&caller, request, kind).await?;
-    let visible = authorize::visible(&caller, kind, offered).await?;
+    let offer = list::collect(&caller, request, kind).await?;
+    let visible = authorize::visible(&caller, kind, offer).await?;
+    let reply = list::assemble(&caller, request, kind, visible)?;
     trail.finish().await;
-    Ok(list::assemble(&caller, request, kind, visible))
+    Ok(reply)
 }
 
 /// `initialize`: opens a legacy session.

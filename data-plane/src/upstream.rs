@@ -6,13 +6,17 @@ mod audience;
 mod authorization;
 mod catalog;
 mod changes;
+mod common;
 mod environment;
 mod hearing;
 mod lease;
+mod listing;
 mod on_demand;
 mod params;
 mod private;
 mod quota;
+mod readers;
+mod shelf;
 mod supervisor;
 mod target;
 mod tool_headers;
@@ -29,11 +33,12 @@ use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer, ServerHello};
 use gateway_mcp::header::ParamError;
-use gateway_mcp::list::{Item, ListKind};
+use gateway_mcp::list::ListKind;
 use gateway_mcp::message::Message;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -43,15 +48,19 @@ use crate::live::LiveSession;
 use crate::session::SessionId;
 use audience::Audience;
 use catalog::Catalog;
+use common::Common;
+use listing::end_of_ttl;
 use on_demand::OnDemand;
 use private::{NoPeer, PrivatePeers};
-use supervisor::{Link, Links, Supervisor};
+use readers::Reader;
+use supervisor::{Link, Supervisor};
 use tool_headers::{ToolHeaders, ToolHeadersByContext};
 
 pub(crate) use attending::{pose, take_back};
 pub(crate) use audience::{Told, UPDATED};
 pub(crate) use authorization::{AuthorizationContext, InvalidCredential};
 pub(crate) use changes::Changes;
+pub(crate) use listing::{CacheHints, Listed};
 pub(crate) use private::SessionKey;
 pub(crate) use quota::Quota;
 pub use target::Commands;
@@ -126,15 +135,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) writes_params: bool,
 }
 
-/// The connections that all with the same rights have in common.
-#[derive(Debug)]
-enum Common {
-    /// Everybody has the same: one is kept.
-    Kept(Links),
-    /// Users differ: each has one from when they ask until it is idle.
-    OnDemand(OnDemand),
-}
-
 impl Upstream {
     /// Starts to connect, where one connection is for everybody, and returns at once.
     pub(crate) fn start(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
@@ -152,7 +152,7 @@ impl Upstream {
             Common::Kept(links)
         };
         drop(tasks.spawn(Arc::clone(&private).tend(stop.clone())));
-        let catalog = Catalog::new(stop.clone());
+        let catalog = Catalog::new(&target, &common, tasks, &stop);
         let _stop = stop.clone().drop_guard();
         Self {
             tool_headers: ToolHeadersByContext::default(),
@@ -246,33 +246,37 @@ impl Upstream {
         }
     }
 
-    /// By which it is told that the lists have changed that one with these rights sees.
-    fn changes_sender(&self, context: &AuthorizationContext) -> watch::Sender<Changes> {
-        match &self.common {
-            Common::Kept(links) => links.changes_sender(),
-            Common::OnDemand(users) => users.changes_sender(context),
-        }
-    }
-
-    /// One of the server's lists, all pages of it, if it can be had within `patience`.
+    /// One of the server's lists as a user may see it, all pages of it, if it is kept or can be had
+    /// within `patience`. Without a user: as nobody sees it but the gateway.
     pub(crate) async fn list(
         &self,
         kind: ListKind,
         context: &AuthorizationContext,
+        user: Option<&UserId>,
         patience: Duration,
-    ) -> Result<Arc<Vec<Item>>, UpstreamError> {
+    ) -> Result<Listed, Arc<UpstreamError>> {
         let tool_headers = self.tool_headers(context);
-        match &self.common {
-            Common::Kept(links) => {
-                let listing = self
-                    .catalog
-                    .list(kind, links, &tool_headers, &self.tasks, patience);
-                listing.await.ok_or_else(|| UpstreamError::Down {
-                    reason: "its list cannot be had".into(),
-                })
-            }
-            Common::OnDemand(users) => users.list(kind, context, &tool_headers, patience).await,
+        let as_of = tool_headers.now();
+        let reader = Reader::of(context, user);
+        let listing = self.catalog.list(kind, &reader, &tool_headers, patience);
+        let listed = listing.await?;
+        if let Some(learnt) = &listed.learnt {
+            tool_headers.adopt(learnt, as_of);
         }
+        Ok(listed)
+    }
+
+    /// What is told of what the server is missing in. Where users differ, so may what is missing.
+    pub(crate) fn hints_while_missing(&self) -> CacheHints {
+        CacheHints {
+            ttl: Duration::ZERO,
+            is_public: !self.target.tells_users_apart(),
+        }
+    }
+
+    /// What is kept of the server's lists, for operators.
+    pub(crate) fn kept_lists(&self) -> serde_json::Value {
+        self.catalog.describe()
     }
 
     /// What the server says of itself, once it is there; waits only while it is starting.
@@ -280,14 +284,18 @@ impl Upstream {
         &self,
         context: &AuthorizationContext,
         patience: Duration,
-    ) -> Option<ServerHello> {
-        let peer = match &self.common {
-            Common::Kept(links) => links.ready_soon(patience).await?,
-            Common::OnDemand(users) => {
-                users.ready(context, Deadline::after(patience)).await.ok()?
-            }
+    ) -> Option<(ServerHello, CacheHints)> {
+        let peer = self.common.ready_soon(context, patience).await.ok()?;
+        let hello = peer.hello().clone();
+        let hints = match hello.era {
+            Era::Modern => CacheHints {
+                ttl: end_of_ttl(peer.since(), hello.ttl_ms)
+                    .saturating_duration_since(Instant::now()),
+                is_public: hello.is_public && !self.target.tells_users_apart(),
+            },
+            Era::Legacy => CacheHints::UNSAID,
         };
-        Some(peer.hello().clone())
+        Some((hello, hints))
     }
 
     /// Sends a request in the form of the server's era. A server that has forgotten the session,
@@ -309,6 +317,10 @@ impl Upstream {
             match sent.await {
                 Ok(exchange) => return Ok((exchange, lease.peer)),
                 Err(UpstreamError::Client(error)) => {
+                    if error.is_about_credentials() {
+                        // What was listed was for a credential that is not taken any more.
+                        self.catalog.distrust_all(&key.context);
+                    }
                     if !needs_new_connection(&error) {
                         return Err(error.into());
                     }

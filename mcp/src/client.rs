@@ -39,6 +39,7 @@ use std::sync::Arc;
 use ::http::HeaderMap;
 use gateway_core::Deadline;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 pub use self::child::ChildCommand;
 pub use self::connector::{ConnectError, Connector};
@@ -111,6 +112,7 @@ pub struct Peer {
     transport: Transport,
     /// The `_meta` of modern requests that the peer makes by itself.
     meta: Box<str>,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,11 @@ impl Peer {
     /// What the server said of itself.
     pub fn hello(&self) -> &ServerHello {
         &self.hello
+    }
+
+    /// When the server said it.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// The server's name in logs and errors: the endpoint without its query, or the label.

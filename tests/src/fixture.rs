@@ -82,6 +82,12 @@ pub struct Options {
     /// The second page's cursor is the empty string, which is a valid cursor.
     #[arg(long)]
     pub empty_cursor: bool,
+    /// For how many milliseconds a list may be kept, as modern clients are told.
+    #[arg(long, default_value_t = 1000)]
+    pub ttl: u64,
+    /// Whether modern clients are told that a list is theirs alone.
+    #[arg(long)]
+    pub private: bool,
     /// Over HTTP only.
     #[arg(long, value_enum, default_value_t = AnswerForm::Json)]
     pub answer: AnswerForm,
@@ -111,6 +117,8 @@ impl Default for Options {
             asks_first: false,
             page_size: 50,
             empty_cursor: false,
+            ttl: 1000,
+            private: false,
             answer: AnswerForm::Json,
             sessions: false,
             bearers: Vec::new(),

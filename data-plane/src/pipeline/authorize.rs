@@ -4,10 +4,11 @@ use gateway_core::plugin::{Action, Decision};
 use gateway_mcp::list::ListKind;
 
 use super::authenticate::{Authenticated, within};
-use super::list::{Offered, item_kind};
+use super::list::{Offer, item_kind};
 use super::route::Routed;
 use crate::error::{Failure, Reason};
 use crate::request::ClientRequest;
+use crate::upstream::CacheHints;
 
 /// A request that the policy allows.
 pub(crate) struct Authorized {
@@ -41,9 +42,10 @@ pub(super) async fn authorize(
 pub(super) async fn visible(
     caller: &Authenticated,
     kind: ListKind,
-    offered: Vec<Offered>,
-) -> Result<Vec<Offered>, Failure> {
-    let actions: Vec<_> = offered
+    offer: Offer,
+) -> Result<Offer, Failure> {
+    let actions: Vec<_> = offer
+        .items
         .iter()
         .map(|offered| Action {
             server: offered.server.name(),
@@ -53,11 +55,17 @@ pub(super) async fn visible(
         })
         .collect();
     let decisions = decide(caller, &actions).await?;
-    let decided = offered.into_iter().zip(decisions);
-    Ok(decided
-        .filter(|(_, decision)| decision.is_allowed())
-        .map(|(tool, _)| tool)
-        .collect())
+    let decided = offer.items.into_iter().zip(decisions);
+    let allowed = decided.filter(|(_, decision)| decision.is_allowed());
+    // What a policy says of one caller is that caller's, and may change without a word.
+    let hints = match caller.snapshot.plugins.policy_evaluator.allows_everything() {
+        true => offer.hints,
+        false => offer.hints.and(CacheHints::UNSAID),
+    };
+    Ok(Offer {
+        items: allowed.map(|(item, _)| item).collect(),
+        hints,
+    })
 }
 
 /// Asks the policy; one decision for each action.

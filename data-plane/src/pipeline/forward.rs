@@ -146,7 +146,8 @@ impl Incoming {
         let message = match next.map_err(|_| late(self.server.name().as_str()))? {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
-                return Err(failure(error.into(), &self.server, self.advice.as_deref()));
+                let error = UpstreamError::from(error);
+                return Err(failure(error, &self.server, self.advice.as_deref()));
             }
             None => {
                 let message = format!("server `{}` ended its answer early", self.server.name());
@@ -324,7 +325,7 @@ fn late(server: &str) -> Failure {
 
 /// What a client is told of a server that does not accept the user's credential, or wants one.
 /// Without advice, the server is one that is given none.
-fn unaccepted(error: UpstreamError, server: &Upstream, advice: Option<&str>) -> Failure {
+fn unaccepted(error: Arc<UpstreamError>, server: &Upstream, advice: Option<&str>) -> Failure {
     let name = server.name();
     let (reason, message) = match advice {
         Some(advice) => (
@@ -341,12 +342,17 @@ fn unaccepted(error: UpstreamError, server: &Upstream, advice: Option<&str>) -> 
 
 /// What a client is told of a server that did not answer; `advice` is what to do if that is for
 /// the user's credential.
-pub(super) fn failure(error: UpstreamError, server: &Upstream, advice: Option<&str>) -> Failure {
+pub(super) fn failure(
+    error: impl Into<Arc<UpstreamError>>,
+    server: &Upstream,
+    advice: Option<&str>,
+) -> Failure {
+    let error = error.into();
     if error.is_about_credentials() {
         return unaccepted(error, server, advice);
     }
     let server = server.name().as_str();
-    let (reason, message) = match &error {
+    let (reason, message) = match &*error {
         UpstreamError::Down { reason } => (
             Reason::Unavailable,
             format!("server `{server}` is not available: {reason}"),

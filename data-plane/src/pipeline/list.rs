@@ -24,7 +24,7 @@ use super::open::SERVER_META;
 use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::expose_tool_links;
 use crate::request::ClientRequest;
-use crate::upstream::Upstream;
+use crate::upstream::{CacheHints, Listed, Upstream};
 
 /// One item of one server.
 pub(super) struct Offered {
@@ -36,6 +36,12 @@ pub(super) struct Offered {
     place: usize,
 }
 
+/// What the servers offer, and what a client may do with it.
+pub(super) struct Offer {
+    pub(super) items: Vec<Offered>,
+    pub(super) hints: CacheHints,
+}
+
 /// Where a page begins: at this place of this server's list. Opaque to clients.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +50,8 @@ struct Cursor {
     l: String,
     s: ServerName,
     p: usize,
+    /// Whether the first page was for everybody: all pages of a list have the same scope.
+    o: bool,
 }
 
 impl Cursor {
@@ -67,24 +75,32 @@ pub(super) fn item_kind(kind: ListKind) -> ItemKind {
     }
 }
 
-/// Asks every server of the endpoint at the same time. A server that is down is left out, and one
-/// that hangs is waited for only so long. What comes before the request's cursor is left out.
+/// The lists of every server of the endpoint, each as it is kept or else asked for, all at the same
+/// time. A server that is down is left out, and one that hangs is waited for only so long. What
+/// comes before the request's cursor is left out.
 pub(super) async fn collect(
     caller: &Authenticated,
     request: &ClientRequest,
     kind: ListKind,
-) -> Result<Vec<Offered>, Failure> {
+) -> Result<Offer, Failure> {
     let servers = caller.view.servers();
-    let (first, place) = start(servers, request, kind)?;
+    let cursor = cursor_of(request, kind)?;
+    let (first, place) = start(servers, cursor.as_ref())?;
     let asked = servers.iter().skip(first).map(|server| async move {
-        let items = items_of(server, caller, request, kind).await;
-        (server, items)
+        let listed = list_of(server, caller, request, kind).await;
+        (server, listed)
     });
+    let listed = join_all(asked).await;
+    let hints = listed.iter().map(|(server, listed)| match listed {
+        Ok(listed) => listed.hints,
+        Err(_) => server.hints_while_missing(),
+    });
+    let hints = hints.reduce(CacheHints::and).unwrap_or(CacheHints::UNSAID);
     let mut offered = Vec::new();
-    for (index, (server, items)) in join_all(asked).await.into_iter().enumerate() {
+    for (index, (server, listed)) in listed.into_iter().enumerate() {
         let before = if index == 0 { place } else { 0 };
-        let items = match items {
-            Ok(items) => items,
+        let items = match listed {
+            Ok(listed) => listed.items,
             // Where there is nothing else to show, the user sees what to do.
             Err(failure)
                 if servers.len() == 1 && failure.reason() == Reason::CredentialsRequired =>
@@ -111,45 +127,68 @@ pub(super) async fn collect(
             })
         }));
     }
-    Ok(offered)
+    Ok(Offer {
+        items: offered,
+        hints,
+    })
 }
 
-async fn items_of(
+async fn list_of(
     server: &Upstream,
     caller: &Authenticated,
     request: &ClientRequest,
     kind: ListKind,
-) -> Result<Arc<Vec<Item>>, Failure> {
+) -> Result<Listed, Failure> {
     let context = context_for(caller, server, request).await?;
     let patience = caller.limits.list_patience;
-    let listed = server.list(kind, &context, patience).await;
+    let user = &caller.principal.user_id;
+    let listed = server.list(kind, &context, Some(user), patience).await;
     listed.map_err(|error| failure(error, server, advice(caller, server).as_deref()))
+}
+
+fn cursor_of(request: &ClientRequest, kind: ListKind) -> Result<Option<Cursor>, Failure> {
+    let Some(text) = request.params.cursor() else {
+        return Ok(None);
+    };
+    let cursor = Cursor::decode(text).filter(|cursor| cursor.l == kind.key());
+    cursor.map(Some).ok_or_else(no_such_cursor)
 }
 
 /// The server with which a page begins, by its place in the view, and the place in that
 /// server's list.
-fn start(
-    servers: &[Arc<Upstream>],
-    request: &ClientRequest,
-    kind: ListKind,
-) -> Result<(usize, usize), Failure> {
-    let Some(text) = request.params.cursor() else {
+fn start(servers: &[Arc<Upstream>], cursor: Option<&Cursor>) -> Result<(usize, usize), Failure> {
+    let Some(cursor) = cursor else {
         return Ok((0, 0));
     };
-    let found = Cursor::decode(text)
-        .filter(|cursor| cursor.l == kind.key())
-        .and_then(|cursor| {
-            let first = servers
-                .iter()
-                .position(|server| *server.name() == cursor.s)?;
-            Some((first, cursor.p))
-        });
-    found.ok_or_else(|| {
-        Failure::new(
+    let mut names = servers.iter().map(|server| server.name());
+    let first = names.position(|name| *name == cursor.s);
+    Ok((first.ok_or_else(no_such_cursor)?, cursor.p))
+}
+
+fn no_such_cursor() -> Failure {
+    Failure::new(
+        Reason::InvalidParams,
+        "params.cursor: this list has no such cursor",
+    )
+}
+
+/// The scope of a list's further pages is that of its first one. Where they have become private,
+/// the client has to begin anew.
+fn with_scope_of_first_page(
+    hints: CacheHints,
+    cursor: Option<&Cursor>,
+) -> Result<CacheHints, Failure> {
+    match cursor {
+        Some(cursor) if cursor.o && !hints.is_public => Err(Failure::new(
             Reason::InvalidParams,
-            "params.cursor: this list has no such cursor",
-        )
-    })
+            "params.cursor: the list is not the same for everybody any more: ask for its first page",
+        )),
+        Some(cursor) => Ok(CacheHints {
+            is_public: cursor.o,
+            ..hints
+        }),
+        None => Ok(hints),
+    }
 }
 
 /// Writes one page of the list under the names that this endpoint shows.
@@ -157,30 +196,33 @@ pub(super) fn assemble(
     caller: &Authenticated,
     request: &ClientRequest,
     kind: ListKind,
-    visible: Vec<Offered>,
-) -> Reply {
+    visible: Offer,
+) -> Result<Reply, Failure> {
     let size = caller.limits.page_items;
-    let next = visible.get(size).map(|first| {
+    let hints = with_scope_of_first_page(visible.hints, cursor_of(request, kind)?.as_ref())?;
+    let next = visible.items.get(size).map(|first| {
         let cursor = Cursor {
             l: kind.key().to_owned(),
             s: first.server.name().clone(),
             p: first.place,
+            o: hints.is_public,
         };
         encode_str(&cursor.encode())
     });
     let items = visible
+        .items
         .iter()
         .take(size)
         .map(|offered| exposed(caller, kind, request.dialect.era(), offered));
-    // What a caller sees depends on who asks and on which servers are up: nothing to keep.
+    let (ttl, scope) = (hints.ttl_ms().to_string(), encode_str(hints.scope()));
     let mut further = match request.dialect.era() {
         Era::Modern => vec![
             ("resultType", "\"complete\""),
-            ("ttlMs", "0"),
-            ("cacheScope", "\"private\""),
+            ("ttlMs", &ttl),
+            ("cacheScope", &scope),
             ("_meta", SERVER_META),
         ],
-        Era::Legacy => Vec::new(),
+        Era::Legacy => Vec::<(&str, &str)>::new(),
     };
     if let Some(next) = &next {
         further.push(("nextCursor", next));
@@ -188,7 +230,7 @@ pub(super) fn assemble(
     let result = list::assemble(kind.key(), items, &further);
     let result = String::from_utf8_lossy(&result);
     let id = request.message.id().unwrap_or("null");
-    Reply::Whole(author::result(id, &result).into_bytes())
+    Ok(Reply::Whole(author::result(id, &result).into_bytes()))
 }
 
 fn exposed(caller: &Authenticated, kind: ListKind, era: Era, offered: &Offered) -> Bytes {
@@ -218,6 +260,7 @@ mod tests {
             l: "tools".into(),
             s: "files".parse().unwrap(),
             p: 7,
+            o: false,
         };
         let read = Cursor::decode(&cursor.encode()).unwrap();
         assert_eq!(
@@ -227,5 +270,29 @@ mod tests {
         for text in ["", "x", "e30", "AAAA", "made up"] {
             assert!(Cursor::decode(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_page_has_the_scope_of_the_first_one_or_there_is_none() {
+        let private = CacheHints::UNSAID;
+        let public = CacheHints {
+            is_public: true,
+            ..private
+        };
+        let cursor = |o| Cursor {
+            l: "tools".into(),
+            s: "files".parse().unwrap(),
+            p: 7,
+            o,
+        };
+        let scope = |hints, cursor: Option<Cursor>| {
+            let hints = with_scope_of_first_page(hints, cursor.as_ref()).ok();
+            hints.map(CacheHints::scope)
+        };
+        assert_eq!(scope(public, None), Some("public"));
+        assert_eq!(scope(public, Some(cursor(true))), Some("public"));
+        assert_eq!(scope(public, Some(cursor(false))), Some("private"));
+        assert_eq!(scope(private, Some(cursor(false))), Some("private"));
+        assert_eq!(scope(private, Some(cursor(true))), None);
     }
 }

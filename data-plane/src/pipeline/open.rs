@@ -19,6 +19,7 @@ use crate::Gateway;
 use crate::error::{Failure, Reason};
 use crate::request::ClientRequest;
 use crate::session::Callbacks;
+use crate::upstream::CacheHints;
 
 /// What results to modern clients carry in `_meta`.
 pub(super) const SERVER_META: &str = concat!(
@@ -41,6 +42,7 @@ struct Introduction {
     server_info: serde_json::Value,
     capabilities: serde_json::Value,
     instructions: Option<String>,
+    hints: CacheHints,
 }
 
 /// Opens a session for the caller.
@@ -88,8 +90,8 @@ pub(super) async fn discover(caller: &Authenticated, request: &ClientRequest) ->
         "resultType": "complete",
         "supportedVersions": versions,
         "capabilities": own.capabilities,
-        "ttlMs": 0,
-        "cacheScope": "private",
+        "ttlMs": own.hints.ttl_ms(),
+        "cacheScope": own.hints.scope(),
         "_meta": { "io.modelcontextprotocol/serverInfo": own.server_info },
     });
     if let (Some(text), Some(fields)) = (own.instructions, result.as_object_mut()) {
@@ -134,13 +136,22 @@ async fn introduce(caller: &Authenticated, request: &ClientRequest) -> Introduct
     let era = request.dialect.era();
     let patience = caller.limits.list_patience;
     let asked = caller.view.servers().iter().map(|server| async move {
-        let hello = match context_for(caller, server, request).await {
+        let said = match context_for(caller, server, request).await {
             Ok(context) => server.introduction(&context, patience).await,
             Err(_) => None,
         };
-        (server.name(), hello)
+        (server, said)
     });
-    let known: Vec<_> = join_all(asked).await;
+    let said = join_all(asked).await;
+    let hints = said.iter().map(|(server, said)| match said {
+        Some((_, hints)) => *hints,
+        None => server.hints_while_missing(),
+    });
+    let hints = hints.reduce(CacheHints::and).unwrap_or(CacheHints::UNSAID);
+    let known: Vec<_> = said
+        .into_iter()
+        .map(|(server, said)| (server.name(), said.map(|(hello, _)| hello)))
+        .collect();
     let own = json!({ "name": "mcp-gateway", "version": env!("CARGO_PKG_VERSION") });
     if let [(_, Some(hello))] = known.as_slice() {
         let info = hello.server_info.as_deref();
@@ -150,12 +161,14 @@ async fn introduce(caller: &Authenticated, request: &ClientRequest) -> Introduct
                 .unwrap_or(own),
             capabilities: capabilities(&known, era),
             instructions: hello.instructions.clone(),
+            hints,
         };
     }
     Introduction {
         server_info: own,
         capabilities: capabilities(&known, era),
         instructions: instructions(&known),
+        hints,
     }
 }
 

@@ -154,9 +154,13 @@ async fn look_up(
         _ => ListKind::Tools,
     };
     let patience = caller.limits.list_patience;
-    let items = server.list(listed, &context, patience).await.ok();
-    let original = items.as_ref().and_then(|items| {
-        let mut names = items.iter().map(Item::name);
+    let user = &caller.principal.user_id;
+    let listed = server
+        .list(listed, &context, Some(user), patience)
+        .await
+        .ok();
+    let original = listed.as_ref().and_then(|listed| {
+        let mut names = listed.items.iter().map(Item::name);
         names.find(|name| ExposedName::of(server.name(), name).as_str() == exposed)
     });
     // A name of just the limit's length need not be a shortened one.

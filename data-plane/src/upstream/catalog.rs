@@ -1,10 +1,9 @@
-//! A server's lists of tools, prompts, resources and templates: asked for when a client asks, once
-//! for all who ask at the same time.
+//! A server's lists of tools, prompts, resources and templates: asked for when a client asks and
+//! nothing that is kept still holds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use gateway_core::Deadline;
 use gateway_mcp::author;
 use gateway_mcp::bridge;
@@ -13,17 +12,24 @@ use gateway_mcp::code;
 use gateway_mcp::json::{Fields, encode_str};
 use gateway_mcp::list::{Item, ListKind, Page};
 use gateway_mcp::message::{Kind, Message};
+use gateway_mcp::place::Step::Field;
+use gateway_mcp::place::find;
 use gateway_mcp::version::Era;
 use http::HeaderMap;
+use serde_json::json;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::needs_new_connection;
-use super::supervisor::Links;
-use super::target::CLIENT_INFO;
+use super::authorization::AuthorizationContext;
+use super::common::{Common, Source};
+use super::listing::{Lifetime, Listed, Listing, UNSAID, end_of_ttl};
+use super::readers::Reader;
+use super::shelf::Shelf;
+use super::target::{CLIENT_INFO, Target};
 use super::tool_headers::ToolHeaders;
-use super::turns::Turns;
+use super::{UpstreamError, needs_new_connection};
 use crate::error::with_causes;
 
 /// How long a server may take for all its pages.
@@ -33,76 +39,81 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 20_000;
 
-type Items = Arc<Vec<Item>>;
-
 /// What is known of a server's lists.
 #[derive(Debug)]
 pub(super) struct Catalog {
-    tools: Known,
-    prompts: Known,
-    resources: Known,
-    templates: Known,
+    tools: Arc<Shelf>,
+    prompts: Arc<Shelf>,
+    resources: Arc<Shelf>,
+    templates: Arc<Shelf>,
+    common: Common,
+    /// Whether the server is asked with nobody's own rights, and answers all alike.
+    is_impersonal: bool,
     /// Cancelled with the server.
     stop: CancellationToken,
 }
 
-/// What is known of one list.
-#[derive(Debug, Default)]
-struct Known {
-    /// `None`: it cannot be had.
-    turns: Turns<Option<Items>>,
-    /// The last complete list; what is shown while a server hangs.
-    last: Arc<ArcSwapOption<Vec<Item>>>,
-}
-
 impl Catalog {
-    pub(super) fn new(stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        target: &Target,
+        common: &Common,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        let shelf = |kind| Shelf::new(target.name.clone(), kind, tasks.clone());
         Self {
-            tools: Known::default(),
-            prompts: Known::default(),
-            resources: Known::default(),
-            templates: Known::default(),
-            stop,
+            tools: shelf(ListKind::Tools),
+            prompts: shelf(ListKind::Prompts),
+            resources: shelf(ListKind::Resources),
+            templates: shelf(ListKind::ResourceTemplates),
+            common: common.clone(),
+            is_impersonal: !target.tells_users_apart(),
+            stop: stop.clone(),
         }
     }
 
-    /// The list, as the server says it now. A server that hangs is waited for at most `patience`
-    /// once; while it goes on hanging, what it said last is shown at once.
+    /// The list as it is kept for the user, or else as the server says it now. A server that hangs
+    /// is waited for at most `patience` once.
     pub(super) async fn list(
         &self,
         kind: ListKind,
-        links: &Links,
+        reader: &Reader,
         tool_headers: &Arc<ToolHeaders>,
-        tasks: &TaskTracker,
         patience: Duration,
-    ) -> Option<Items> {
-        let peer = links.ready_soon(patience).await?;
-        let known = self.known(kind);
-        let label = peer.name().to_owned();
-        let (links, last, stop) = (links.clone(), Arc::clone(&known.last), self.stop.clone());
-        let tool_headers = Arc::clone(tool_headers);
-        let question = async move {
-            let asking = ask(kind, &peer, &links, &tool_headers);
-            let asked = stop.run_until_cancelled(asking).await;
-            let items = asked.flatten()?;
-            last.store(Some(Arc::clone(&items)));
-            Some(items)
-        };
-        let turn = known.turns.take(tasks, patience, question);
-        match tokio::time::timeout_at(turn.since + patience, turn.answer).await {
-            Ok(answer) => answer.flatten(),
-            Err(_) => {
-                debug!(
-                    server = label,
-                    list = kind.key(),
-                    "the list did not come in time"
-                );
-                known.last.load_full()
+    ) -> Result<Listed, Arc<UpstreamError>> {
+        let peer = self.common.ready_soon(&reader.context, patience).await?;
+        // A legacy server cannot say whom its lists are for, but it does not know who asks either.
+        let is_for_all = self.is_impersonal && peer.hello().era == Era::Legacy;
+        let ask = || {
+            let question = Question {
+                kind,
+                reader: reader.clone(),
+                tool_headers: Arc::clone(tool_headers),
+                is_impersonal: self.is_impersonal,
+            };
+            let (common, stop) = (self.common.clone(), self.stop.clone());
+            async move {
+                let asked = stop.run_until_cancelled(question.ask(&common, patience));
+                asked.await.unwrap_or_else(|| Err(removed()))
             }
+        };
+        let shelf = self.shelf(kind);
+        shelf.list(reader, is_for_all, patience, ask).await
+    }
+
+    /// Makes a list be asked for anew by those with these rights, though it should hold.
+    pub(super) fn distrust(&self, kind: ListKind, context: &AuthorizationContext) {
+        self.shelf(kind).distrust(context);
+    }
+
+    /// The same for all lists.
+    pub(super) fn distrust_all(&self, context: &AuthorizationContext) {
+        for kind in ListKind::ALL {
+            self.distrust(*kind, context);
         }
     }
 
-    fn known(&self, kind: ListKind) -> &Known {
+    fn shelf(&self, kind: ListKind) -> &Arc<Shelf> {
         match kind {
             ListKind::Tools => &self.tools,
             ListKind::Prompts => &self.prompts,
@@ -110,42 +121,144 @@ impl Catalog {
             ListKind::ResourceTemplates => &self.templates,
         }
     }
+
+    /// What is kept, by the lists' keys, for operators.
+    pub(super) fn describe(&self) -> serde_json::Value {
+        let kept = ListKind::ALL.iter().filter_map(|kind| {
+            let kept = self.shelf(*kind).describe()?;
+            Some((kind.key().to_owned(), kept))
+        });
+        json!(kept.collect::<serde_json::Map<_, _>>())
+    }
 }
 
-async fn ask(
+pub(super) fn removed() -> UpstreamError {
+    UpstreamError::Down {
+        reason: "it was removed".into(),
+    }
+}
+
+/// What a server is asked, and on whose behalf.
+struct Question {
     kind: ListKind,
-    peer: &Arc<Peer>,
-    links: &Links,
-    tool_headers: &ToolHeaders,
-) -> Option<Items> {
-    let mut asked = all_pages(kind, peer, tool_headers).await;
-    if let Err(AskError::Client(error)) = &asked
-        && needs_new_connection(error)
-    {
-        // Restarted, perhaps: connect anew and ask once more.
-        links.give_up(peer);
-        if let Ok(peer) = links.ready(Deadline::after(PATIENCE)).await {
-            asked = all_pages(kind, &peer, tool_headers).await;
+    reader: Reader,
+    tool_headers: Arc<ToolHeaders>,
+    is_impersonal: bool,
+}
+
+impl Question {
+    async fn ask(self, common: &Common, patience: Duration) -> Result<Listing, UpstreamError> {
+        let (kind, context) = (self.kind, &self.reader.context);
+        let mut source = common.source(context, patience).await?;
+        let mut asked = Instant::now();
+        let mut answer = all_pages(kind, &source.peer, &self.tool_headers).await;
+        if let Err(AskError::Client(error)) = &answer
+            && needs_new_connection(error)
+        {
+            // Restarted, perhaps: connect anew and ask once more.
+            common.give_up(context, &source.peer);
+            if common
+                .ready(context, Deadline::after(PATIENCE))
+                .await
+                .is_ok()
+            {
+                source = common.source(context, patience).await?;
+                asked = Instant::now();
+                answer = all_pages(kind, &source.peer, &self.tool_headers).await;
+            }
+        }
+        match answer {
+            Ok(pages) => Ok(self.listing(pages, source, asked)),
+            Err(error) => {
+                let (server, why) = (source.peer.name(), with_causes(&error));
+                warn!(
+                    server,
+                    list = kind.key(),
+                    error = why,
+                    "a list cannot be had"
+                );
+                Err(error.into())
+            }
         }
     }
-    match asked {
-        Ok(items) => Some(Arc::new(items)),
-        Err(error) => {
-            let error = with_causes(&error);
-            warn!(
-                server = peer.name(),
-                list = kind.key(),
-                error,
-                "a list cannot be had"
-            );
-            None
+
+    fn listing(self, pages: Pages, source: Source, asked: Instant) -> Listing {
+        let Source {
+            peer,
+            changes,
+            before,
+        } = source;
+        let is_modern = peer.hello().era == Era::Modern;
+        // Where several connections tell of changes together, it is not known which ones are heard.
+        let is_alone = self.is_impersonal || self.reader.context.user().is_some();
+        let tells = is_alone && before.is_heard() && declares_changes(self.kind, &peer);
+        let lifetime = match pages.hints {
+            // As long as the connection.
+            None => Lifetime::UntilTold,
+            Some(hints) if is_modern => Lifetime::Until(hints.until),
+            Some(_) if tells => Lifetime::UntilTold,
+            Some(_) => Lifetime::Until(Instant::now() + UNSAID),
+        };
+        // What has no hints was not asked for, and says nothing of anybody.
+        let has_no_list = pages.hints.is_none();
+        let says_public = is_modern && pages.hints.is_some_and(|hints| hints.is_public);
+        Listing {
+            kind: self.kind,
+            items: Arc::new(pages.items),
+            learnt: (self.kind == ListKind::Tools).then(|| self.tool_headers.learnt()),
+            is_public: self.is_impersonal && (says_public || has_no_list),
+            is_for_all: self.is_impersonal && (says_public || has_no_list || !is_modern),
+            reader: self.reader,
+            stamp: before.stamp(self.kind),
+            changes,
+            asked,
+            lifetime,
         }
     }
 }
 
-/// Why a server's list cannot be had.
+/// Whether a legacy server declares that it says when the list changes. None says so of templates.
+fn declares_changes(kind: ListKind, peer: &Peer) -> bool {
+    let bytes = peer.hello().capabilities.get().as_bytes();
+    let place = [Field(capability(kind)), Field("listChanged")];
+    let declared = find(bytes, 0..bytes.len(), &place).pop();
+    kind != ListKind::ResourceTemplates
+        && declared.and_then(|range| bytes.get(range)) == Some(b"true")
+}
+
+/// A whole list.
+struct Pages {
+    items: Vec<Item>,
+    /// `None`: the server has no such lists at all.
+    hints: Option<PageHints>,
+}
+
+/// What a server says of its pages.
+#[derive(Clone, Copy)]
+struct PageHints {
+    until: Instant,
+    is_public: bool,
+}
+
+impl PageHints {
+    fn of(page: &Page) -> Self {
+        Self {
+            until: end_of_ttl(Instant::now(), page.ttl_ms),
+            is_public: page.is_public,
+        }
+    }
+
+    /// Of several pages the first that ends and the strictest count.
+    fn and(self, other: Option<Self>) -> Self {
+        other.map_or(self, |other| Self {
+            until: self.until.min(other.until),
+            is_public: self.is_public && other.is_public,
+        })
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+enum AskError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("the server refused: {0}")]
@@ -154,31 +267,47 @@ pub(super) enum AskError {
     Unreadable(String),
 }
 
+impl From<AskError> for UpstreamError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Client(error) => Self::Client(error),
+            error => Self::Down {
+                reason: error.to_string().into(),
+            },
+        }
+    }
+}
+
 /// The whole list, without the tools that must not be offered.
-pub(super) async fn all_pages(
+async fn all_pages(
     kind: ListKind,
     peer: &Peer,
     tool_headers: &ToolHeaders,
-) -> Result<Vec<Item>, AskError> {
+) -> Result<Pages, AskError> {
     let as_of = tool_headers.now();
-    let items = all_items(kind, peer).await?;
-    Ok(match kind {
-        ListKind::Tools => tool_headers.learn(peer.name(), items, as_of),
-        _ => items,
-    })
+    let mut pages = all_items(kind, peer).await?;
+    if kind == ListKind::Tools {
+        pages.items = tool_headers.learn(peer.name(), pages.items, as_of);
+    }
+    Ok(pages)
 }
 
-async fn all_items(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
+async fn all_items(kind: ListKind, peer: &Peer) -> Result<Pages, AskError> {
     let capabilities = peer.hello().capabilities.get();
     let declared = Fields::scan(capabilities.as_bytes(), 0..capabilities.len());
     if declared.is_ok_and(|fields| fields.get(capability(kind)).is_none()) {
-        return Ok(Vec::new());
+        return Ok(Pages {
+            items: Vec::new(),
+            hints: None,
+        });
     }
     let deadline = Deadline::after(PATIENCE);
     let mut items: Vec<Item> = Vec::new();
     let mut cursor: Option<String> = None;
+    let mut hints = None;
     for _ in 0..MAX_PAGES {
         let page = one_page(kind, peer, cursor.as_deref(), deadline).await?;
+        hints = Some(PageHints::of(&page).and(hints));
         if page.dropped > 0 {
             warn!(
                 server = peer.name(),
@@ -195,7 +324,7 @@ async fn all_items(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
             }
             Some(next) if items.len() <= MAX_ITEMS => cursor = Some(next),
             Some(_) => break,
-            None => return Ok(without_repeats(items)),
+            None => return Ok(whole(items, hints)),
         }
     }
     warn!(
@@ -203,7 +332,7 @@ async fn all_items(kind: ListKind, peer: &Peer) -> Result<Vec<Item>, AskError> {
         items = items.len(),
         "the list is cut off here"
     );
-    Ok(without_repeats(items))
+    Ok(whole(items, hints))
 }
 
 async fn one_page(
@@ -233,7 +362,10 @@ async fn one_page(
 fn read_page(kind: ListKind, response: &Message) -> Result<Page, AskError> {
     match response.rpc_error() {
         // Many servers with resources have no templates, and do not know the method.
-        Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(Page::empty()),
+        Some(error) if error.code == code::METHOD_NOT_FOUND => Ok(Page {
+            ttl_ms: UNSAID.as_millis().try_into().ok(),
+            ..Page::empty()
+        }),
         Some(error) => Err(AskError::Refused(error.message)),
         None => Page::scan(response, kind).map_err(|error| AskError::Unreadable(error.to_string())),
     }
@@ -249,8 +381,8 @@ fn capability(kind: ListKind) -> &'static str {
 }
 
 /// Of items with one name only the first can be meant.
-fn without_repeats(mut items: Vec<Item>) -> Vec<Item> {
+fn whole(mut items: Vec<Item>, hints: Option<PageHints>) -> Pages {
     let mut seen = std::collections::HashSet::new();
     items.retain(|item| seen.insert(item.name().to_owned()));
-    items
+    Pages { items, hints }
 }

@@ -1,4 +1,4 @@
-//! How often each of a server's lists has changed, for those who want to hear of it.
+//! How often each of a server's lists has changed, for those who want to hear of it or keep a list.
 
 use gateway_mcp::list::ListKind;
 use tokio::sync::watch;
@@ -9,6 +9,19 @@ pub(crate) struct Changes {
     tools: u64,
     prompts: u64,
     resources: u64,
+    /// Counts when the server began or ceased to be heard: what changed just before may have gone
+    /// unnoticed. Nothing that clients are told of.
+    gaps: u64,
+    /// Whether a change would be heard of now.
+    is_heard: bool,
+}
+
+/// What has been heard of changes of one list. Only whether two are equal means anything: if not,
+/// the list may have changed between them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stamp {
+    count: u64,
+    gaps: u64,
 }
 
 impl Changes {
@@ -27,9 +40,10 @@ impl Changes {
         })
     }
 
-    /// Counts one for every list: the server has come or gone.
+    /// Counts one for every list: the server has come or gone, and is not heard yet or any more.
     pub(super) fn count_all(counts: &watch::Sender<Self>) {
         counts.send_modify(|counts| {
+            counts.is_heard = false;
             for count in [
                 &mut counts.tools,
                 &mut counts.prompts,
@@ -38,6 +52,32 @@ impl Changes {
                 *count = count.wrapping_add(1);
             }
         });
+    }
+
+    /// Says whether changes are heard of from now on.
+    pub(super) fn set_heard(counts: &watch::Sender<Self>, is_heard: bool) {
+        counts.send_if_modified(|counts| {
+            counts.gaps = counts.gaps.wrapping_add(1);
+            counts.is_heard = is_heard;
+            false
+        });
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
+    /// What has been heard of changes of a list. Templates change with the resources.
+    pub(super) fn stamp(&self, kind: ListKind) -> Stamp {
+        let count = match kind {
+            ListKind::Tools => self.tools,
+            ListKind::Prompts => self.prompts,
+            ListKind::Resources | ListKind::ResourceTemplates => self.resources,
+        };
+        Stamp {
+            count,
+            gaps: self.gaps,
+        }
     }
 
     /// Whether the tools are what they were then.

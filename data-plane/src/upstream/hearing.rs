@@ -31,9 +31,10 @@ pub(super) async fn hear(
     changes: &watch::Sender<Changes>,
     audience: &Audience,
 ) -> Infallible {
+    let mut events = peer.events();
+    let is_heard = events.is_heard();
     // A modern child has log messages that name no request as well.
     let overhearing = async {
-        let mut events = peer.events();
         while let Some(message) = events.recv().await {
             if !audience.tell(peer, &message) {
                 take(peer.name(), &message, changes);
@@ -41,10 +42,26 @@ pub(super) async fn hear(
         }
     };
     match peer.hello().era {
-        Era::Legacy => overhearing.await,
+        Era::Legacy => {
+            tokio::select! {
+                () = overhearing => {}
+                () = follow(is_heard, changes) => {}
+            }
+            Changes::set_heard(changes, false);
+        }
         Era::Modern => drop(tokio::join!(overhearing, hear_modern(peer, changes))),
     }
     std::future::pending().await
+}
+
+/// Takes note of whether a legacy server is heard, until that cannot change any more.
+async fn follow(mut is_heard: watch::Receiver<bool>, changes: &watch::Sender<Changes>) {
+    loop {
+        Changes::set_heard(changes, *is_heard.borrow_and_update());
+        if is_heard.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Takes note of what a server says on a connection that belongs to no client's session.
@@ -106,6 +123,10 @@ async fn subscribe(
 
 fn take(server: &str, message: &Message, changes: &watch::Sender<Changes>) {
     let method = message.method();
+    if method == Some("notifications/subscriptions/acknowledged") {
+        Changes::set_heard(changes, true);
+        return;
+    }
     if !Changes::count(changes, method) && method == Some("notifications/message") {
         // A log line that belongs to no request is nobody's but the operator's.
         let line = message.params().unwrap_or_default();

@@ -10,9 +10,10 @@ use gateway_mcp::client::{Peer, ServerHello};
 use gateway_mcp::version::Era;
 
 use super::attending::Keeper;
+use super::common::Common;
 use super::hearing::overhear;
 use super::private::{NoPeer, SessionKey};
-use super::{Common, Upstream, UpstreamError, set_level};
+use super::{Upstream, UpstreamError, set_level};
 use crate::live::LiveSession;
 
 /// A connection to use for one request, or to watch on.
@@ -108,7 +109,7 @@ impl Upstream {
         live: Option<&Arc<LiveSession>>,
     ) {
         let events = peer.events();
-        let changes = self.changes_sender(&key.context);
+        let changes = self.common.changes_sender(&key.context);
         let audience = Arc::clone(&self.audience);
         let Some(live) = live else {
             let (label, peer) = (peer.name().to_owned(), Arc::downgrade(peer));

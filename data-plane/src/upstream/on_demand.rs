@@ -14,7 +14,6 @@ use std::time::Duration;
 use gateway_core::config::Isolation;
 use gateway_core::{Deadline, UserId};
 use gateway_mcp::client::Peer;
-use gateway_mcp::list::{Item, ListKind};
 use gateway_mcp::version::Version;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,15 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::UpstreamError;
 use super::audience::Audience;
 use super::authorization::AuthorizationContext;
-use super::catalog::{AskError, all_pages};
 use super::changes::Changes;
 use super::hearing::hear;
 use super::private::{Heard, PrivatePeers, SessionKey};
 use super::target::Target;
-use super::tool_headers::ToolHeaders;
-use super::{UpstreamError, needs_new_connection};
 
 /// The pause before users are told that a connection was lost, which makes their clients ask and
 /// so connect anew: longer where connections are lost again soon.
@@ -113,39 +110,9 @@ impl OnDemand {
         }
     }
 
-    /// One of the server's lists as these rights show it.
-    pub(super) async fn list(
-        &self,
-        kind: ListKind,
-        context: &AuthorizationContext,
-        tool_headers: &ToolHeaders,
-        patience: Duration,
-    ) -> Result<Arc<Vec<Item>>, UpstreamError> {
-        let deadline = Deadline::after(patience);
-        let asked = async {
-            let mut may_retry = true;
-            loop {
-                let peer = self.ready(context, deadline).await?;
-                match all_pages(kind, &peer, tool_headers).await {
-                    Ok(items) => return Ok(Arc::new(items)),
-                    Err(AskError::Client(error)) if may_retry && needs_new_connection(&error) => {
-                        let key = SessionKey::common(context);
-                        self.peers.give_up(&key, &peer);
-                        may_retry = false;
-                    }
-                    Err(AskError::Client(error)) => return Err(error.into()),
-                    Err(error) => {
-                        let reason = error.to_string().into();
-                        return Err(UpstreamError::Down { reason });
-                    }
-                }
-            }
-        };
-        let listed = tokio::time::timeout_at(deadline.instant().into(), asked).await;
-        listed.unwrap_or_else(|_| {
-            let reason = "its list did not come in time".into();
-            Err(UpstreamError::Down { reason })
-        })
+    /// Says that a connection is of no use any more.
+    pub(super) fn give_up(&self, context: &AuthorizationContext, peer: &Arc<Peer>) {
+        self.peers.give_up(&SessionKey::common(context), peer);
     }
 
     async fn connect(self, key: SessionKey) -> Result<Arc<Peer>, UpstreamError> {

@@ -15,7 +15,7 @@ use gateway_mcp::version::Era;
 use http::HeaderMap;
 use tracing::debug;
 
-use super::{AuthorizationContext, Common, Outgoing, ToolHeaders, Upstream, UpstreamError};
+use super::{AuthorizationContext, Outgoing, ToolHeaders, Upstream, UpstreamError};
 
 /// How long a call waits for the list that says which headers it needs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +33,8 @@ impl Upstream {
     /// Has the server's tools listed, unless they are known as they are now.
     pub(crate) async fn learn_tools(&self, context: &AuthorizationContext) {
         if !self.tool_headers(context).is_current() {
-            drop(self.list(ListKind::Tools, context, PATIENCE).await);
+            let list = self.list(ListKind::Tools, context, context.user(), PATIENCE);
+            drop(list.await);
         }
     }
 
@@ -43,10 +44,7 @@ impl Upstream {
         context: &AuthorizationContext,
         deadline: Deadline,
     ) -> Result<bool, UpstreamError> {
-        let peer = match &self.common {
-            Common::Kept(links) => links.ready(deadline).await?,
-            Common::OnDemand(users) => users.ready(context, deadline).await?,
-        };
+        let peer = self.common.ready(context, deadline).await?;
         Ok(self.wants_params(&peer))
     }
 
@@ -66,7 +64,7 @@ impl Upstream {
         if check(self.headers_of(tool, context).await).is_ok() {
             return Ok(());
         }
-        self.tool_headers(context).distrust();
+        self.distrust_tools(context);
         check(self.headers_of(tool, context).await)
     }
 
@@ -90,7 +88,7 @@ impl Upstream {
             let exchange = peer.request(adapted, headers.clone(), deadline).await?;
             if is_mismatch(&exchange) {
                 // The client asks for the list again, which must not be an old one.
-                self.tool_headers(context).distrust();
+                self.distrust_tools(context);
             }
             return Ok(exchange);
         }
@@ -99,7 +97,7 @@ impl Upstream {
         if !is_mismatch(&exchange) {
             return Ok(exchange);
         }
-        self.tool_headers(context).distrust();
+        self.distrust_tools(context);
         let again = self.written(outgoing, context).await?;
         if again == written {
             return Ok(exchange);
@@ -111,9 +109,15 @@ impl Upstream {
     /// What is known of the tools that those with these rights see.
     pub(super) fn tool_headers(&self, context: &AuthorizationContext) -> Arc<ToolHeaders> {
         self.tool_headers.of(context, || {
-            let changes = self.changes_sender(context);
+            let changes = self.common.changes_sender(context);
             ToolHeaders::new(self.target.is_http(), changes)
         })
+    }
+
+    /// Makes the tools be listed anew before anything is relied on that is known of them.
+    fn distrust_tools(&self, context: &AuthorizationContext) {
+        self.tool_headers(context).distrust();
+        self.catalog.distrust(ListKind::Tools, context);
     }
 
     /// Whether a connection is one on which calls need headers.

@@ -41,6 +41,12 @@ pub(super) struct ToolHeaders {
 struct Known {
     /// What had changed when the list was asked for; `None`: it has to be asked for.
     as_of: Option<Changes>,
+    learnt: Arc<Learnt>,
+}
+
+/// What there is to know of one list; it is kept with the list.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Learnt {
     /// By the tools' own names; those without annotations are left out.
     annotated: HashMap<String, Arc<ParamHeaders>>,
     /// The tools that must not be offered, and why.
@@ -86,10 +92,9 @@ impl ToolHeaders {
     /// Learns from a list that was asked for `as_of` then, and gives it back without the tools
     /// that must not be offered.
     pub(super) fn learn(&self, server: &str, mut items: Vec<Item>, as_of: Changes) -> Vec<Item> {
-        let mut known = Known {
-            as_of: Some(as_of),
+        let mut known = Learnt {
             annotated: HashMap::new(),
-            refused: self.known.load().refused.clone(),
+            refused: self.known.load().learnt.refused.clone(),
         };
         if known.refused.len() > MAX_REFUSED {
             known.refused.clear();
@@ -114,8 +119,21 @@ impl ToolHeaders {
                 Err(_) => true,
             }
         });
-        self.known.store(Arc::new(known));
+        self.adopt(&Arc::new(known), as_of);
         items
+    }
+
+    /// What is known now.
+    pub(super) fn learnt(&self) -> Arc<Learnt> {
+        Arc::clone(&self.known.load().learnt)
+    }
+
+    /// Takes over what was learnt from a list, which is as it was asked for `as_of` then.
+    pub(super) fn adopt(&self, learnt: &Arc<Learnt>, as_of: Changes) {
+        self.known.store(Arc::new(Known {
+            as_of: Some(as_of),
+            learnt: Arc::clone(learnt),
+        }));
     }
 
     /// Whether nothing has changed since the list was asked for.
@@ -134,12 +152,12 @@ impl ToolHeaders {
 
     /// Why a tool must not be called, as far as that is known.
     pub(super) fn refusal(&self, tool: &str) -> Option<InvalidAnnotation> {
-        self.known.load().refused.get(tool).cloned()
+        self.known.load().learnt.refused.get(tool).cloned()
     }
 
     /// Whose arguments go into headers; `None` for a tool of which nothing of the kind is known.
     pub(super) fn of(&self, tool: &str) -> Option<Arc<ParamHeaders>> {
-        self.known.load().annotated.get(tool).cloned()
+        self.known.load().learnt.annotated.get(tool).cloned()
     }
 }
 
@@ -184,6 +202,18 @@ mod tests {
             tools.of("good").is_none(),
             "what is not listed is not known"
         );
+    }
+
+    #[test]
+    fn what_was_learnt_from_a_list_goes_with_it_to_others_who_see_it() {
+        let changes = watch::Sender::default();
+        let of_one = ToolHeaders::new(true, changes.clone());
+        let listed = list(&[("good", VALID), ("bad", INVALID)]);
+        of_one.learn("s", listed, Changes::default());
+        let of_other = ToolHeaders::new(true, changes.clone());
+        of_other.adopt(&of_one.learnt(), of_other.now());
+        assert!(of_other.is_current());
+        assert!(of_other.of("good").is_some() && of_other.refusal("bad").is_some());
     }
 
     #[test]

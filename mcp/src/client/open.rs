@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_core::Deadline;
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::callback::Callbacks;
 use super::child::ChildCommand;
@@ -127,6 +128,7 @@ impl Peer {
             hello: server,
             transport,
             meta: request_meta(hello).into(),
+            since: Instant::now(),
         }
     }
 }

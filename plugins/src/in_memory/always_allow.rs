@@ -18,4 +18,8 @@ impl PolicyEvaluator for AlwaysAllow {
     ) -> Result<Vec<Decision>, PluginError> {
         Ok(vec![Decision::Allow; actions.len()])
     }
+
+    fn allows_everything(&self) -> bool {
+        true
+    }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -37,6 +37,7 @@ pub struct ConformanceServer {
     stop: CancellationToken,
     tasks: TaskTracker,
     watched: Arc<AtomicUsize>,
+    lists: Arc<AtomicU64>,
 }
 
 impl ConformanceServer {
@@ -52,7 +53,7 @@ impl ConformanceServer {
         let address = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let server = Server::new(eras, stop.clone(), tasks.clone());
-        let watched = server.watched();
+        let (watched, lists) = (server.watched(), server.lists());
         let endpoint = Arc::new(Endpoint {
             service: service(eras, &stop, server),
             resumptions: Resumptions::new(),
@@ -65,6 +66,7 @@ impl ConformanceServer {
             stop,
             tasks,
             watched,
+            lists,
         })
     }
 
@@ -82,6 +84,11 @@ impl ConformanceServer {
         self.stop.cancel();
         self.stopped().await;
         self.address
+    }
+
+    /// How often the tools were listed.
+    pub fn lists(&self) -> u64 {
+        self.lists.load(Ordering::SeqCst)
     }
 
     /// Completes when the server has stopped, which it does only when it is dropped or its process ends.

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
@@ -53,6 +53,7 @@ struct Shared {
     eras: Eras,
     tools: Vec<Tool>,
     changes: Changes,
+    lists: Arc<AtomicU64>,
     cancellations: Cancellations,
     seal: Seal,
     tasks: TaskManager,
@@ -66,6 +67,7 @@ impl Server {
             eras,
             tools: tools(),
             changes: Changes::new(),
+            lists: Arc::default(),
             cancellations: Cancellations::default(),
             seal: Seal::new(),
             tasks: TaskManager::new(),
@@ -78,6 +80,11 @@ impl Server {
     /// How many resources clients have subscribed to.
     pub(super) fn watched(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.changes.watched)
+    }
+
+    /// How often the tools were listed.
+    pub(super) fn lists(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.lists)
     }
 
     pub(super) fn for_client(&self) -> Self {
@@ -173,6 +180,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let mut tools = self.shared.tools.clone();
+        self.shared.lists.fetch_add(1, Ordering::SeqCst);
         if self.shared.changes.tool.load(Ordering::SeqCst) {
             tools.push(plain(ADDED_TOOL, "Added by a change"));
         }
