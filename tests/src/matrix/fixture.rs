@@ -45,9 +45,9 @@ pub(super) fn steps(meeting: &Meeting) -> Vec<Step> {
     }
     steps.extend(logs(meeting));
     steps.extend(questions(meeting));
-    match meeting.client.era() {
-        Era::Legacy => steps.push(update(meeting)),
-        Era::Modern => steps.extend(rounds(meeting)),
+    steps.push(update(meeting));
+    if meeting.client.era() == Era::Modern {
+        steps.extend(rounds(meeting));
     }
     steps
 }
