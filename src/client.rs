@@ -56,21 +56,17 @@ pub(crate) struct ConnectArgs {
     place: PlaceArgs,
 
     /// Where the client reaches the gateway; /p/PROFILE/mcp instead of /mcp shows one profile.
-    /// Left out: http://127.0.0.1:8811/mcp, or --stdio where the client knows no URLs.
-    #[arg(long, env = "MCP_GATEWAY_URL", value_name = "URL")]
-    url: Option<String>,
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8811/mcp"
+    )]
+    url: String,
 
     /// The client sends the key that this environment variable holds when the client is started.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "stdio")]
+    #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
-
-    /// The client starts `mcp-gateway desktop --stdio`, which joins a gateway that runs already.
-    #[arg(long, conflicts_with = "url")]
-    stdio: bool,
-
-    /// The configuration file of the gateway that the client starts.
-    #[arg(long, value_name = "FILE", requires = "stdio")]
-    config: Option<PathBuf>,
 
     /// Prints what the file would hold, and writes nothing.
     #[arg(long)]
@@ -242,43 +238,17 @@ impl PlaceArgs {
 
 impl ConnectArgs {
     fn way(self) -> Result<Way, Failure> {
-        let starts_programs_only = self.place.client.dialect().http.is_none();
-        if self.stdio || (starts_programs_only && self.url.is_none()) {
-            return stdio(self.config);
-        }
-        let url = self
-            .url
-            .unwrap_or_else(|| "http://127.0.0.1:8811/mcp".to_owned());
+        let Self { url, .. } = self;
         let is_http = ["http://", "https://"].iter().any(|s| url.starts_with(s));
         if !is_http || url.parse::<http::Uri>().is_err() {
             let reason = format!("--url {url}: is no URL that begins with http:// or https://");
             return Err(Failure::invalid(reason));
         }
-        Ok(Way::Http {
+        Ok(Way {
             url,
             key_variable: self.api_key_env,
         })
     }
-}
-
-/// The client does not share this shell's search path or folder, so that paths must be whole.
-fn stdio(config: Option<PathBuf>) -> Result<Way, Failure> {
-    let text = |path: PathBuf| {
-        path.into_os_string()
-            .into_string()
-            .map_err(|path| Failure::invalid(format!("{} is no text", path.display())))
-    };
-    let program = std::env::current_exe().context("this program cannot be found")?;
-    let mut args = vec!["desktop".to_owned(), "--stdio".to_owned()];
-    if let Some(config) = config {
-        let whole = std::path::absolute(&config)
-            .with_context(|| format!("{} is no path", config.display()))?;
-        args.extend(["--config".to_owned(), text(whole)?]);
-    }
-    Ok(Way::Stdio {
-        command: text(program)?,
-        args,
-    })
 }
 
 #[cfg(test)]

@@ -6,51 +6,32 @@ use super::known::Dialect;
 
 /// How a client reaches the gateway.
 #[derive(Debug, Clone)]
-pub(super) enum Way {
-    /// Over HTTP. The key comes from the client's environment.
-    Http {
-        url: String,
-        key_variable: Option<String>,
-    },
-    /// The client starts this program.
-    Stdio { command: String, args: Vec<String> },
+pub(super) struct Way {
+    pub(super) url: String,
+    /// The variable of the client's environment that holds its key.
+    pub(super) key_variable: Option<String>,
 }
 
 /// Why a client cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CannotSay {
-    #[error("starts programs only and knows no URLs: leave out --url, or use --stdio")]
-    NoHttp,
-    #[error(
-        "cannot take a header from an environment variable, and a key does not belong into its file: use --stdio"
-    )]
-    NoVariables,
-}
+#[error(
+    "cannot take a header from an environment variable, and a key does not belong into its file"
+)]
+pub(super) struct NoVariables;
 
 /// The entry for the gateway.
-pub(super) fn write(dialect: &Dialect, way: &Way) -> Result<Value, CannotSay> {
+pub(super) fn write(dialect: &Dialect, way: &Way) -> Result<Value, NoVariables> {
     let mut entry = Map::new();
-    match way {
-        Way::Stdio { command, args } => {
-            if dialect.stdio_type {
-                entry.insert("type".into(), "stdio".into());
-            }
-            entry.insert("command".into(), command.as_str().into());
-            entry.insert("args".into(), json!(args));
-        }
-        Way::Http { url, key_variable } => {
-            let http = dialect.http.ok_or(CannotSay::NoHttp)?;
-            if http.has_type {
-                entry.insert("type".into(), "http".into());
-            }
-            entry.insert(http.url.into(), url.as_str().into());
-            if let Some(name) = key_variable {
-                let variable = http.variable.ok_or(CannotSay::NoVariables)?;
-                let (before, after) = variable.around;
-                let value = format!("{before}{name}{after}");
-                entry.insert(variable.field.into(), json!({ "X-API-Key": value }));
-            }
-        }
+    let http = dialect.http;
+    if http.has_type {
+        entry.insert("type".into(), "http".into());
+    }
+    entry.insert(http.url.into(), way.url.as_str().into());
+    if let Some(name) = &way.key_variable {
+        let variable = http.variable.ok_or(NoVariables)?;
+        let (before, after) = variable.around;
+        let value = format!("{before}{name}{after}");
+        entry.insert(variable.field.into(), json!({ "X-API-Key": value }));
     }
     Ok(Value::Object(entry))
 }

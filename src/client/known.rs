@@ -10,7 +10,6 @@ use crate::folders;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Client {
     ClaudeCode,
-    ClaudeDesktop,
     Codex,
     Cursor,
     GeminiCli,
@@ -28,10 +27,8 @@ pub(super) struct Dialect {
     pub(super) syntax: Syntax,
     /// The section that holds the servers by name.
     pub(super) section: &'static str,
-    /// How a server over HTTP is written; `None`: the client starts programs only.
-    pub(super) http: Option<Http>,
-    /// Whether the client wants to be told that a server is a program.
-    pub(super) stdio_type: bool,
+    /// How a server over HTTP is written.
+    pub(super) http: Http,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +61,7 @@ pub(super) struct Variable {
 const JSON: Dialect = Dialect {
     syntax: Syntax::Json,
     section: "mcpServers",
-    http: None,
-    stdio_type: false,
+    http: HTTP,
 };
 const HTTP: Http = Http {
     url: "url",
@@ -93,7 +89,6 @@ impl Client {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::ClaudeCode => "Claude Code",
-            Self::ClaudeDesktop => "Claude Desktop",
             Self::Codex => "Codex",
             Self::Cursor => "Cursor",
             Self::GeminiCli => "Gemini CLI",
@@ -106,20 +101,13 @@ impl Client {
     }
 
     pub(super) fn dialect(self) -> Dialect {
-        let http = |http| Dialect {
-            http: Some(http),
-            ..JSON
-        };
+        let http = |http| Dialect { http, ..JSON };
         match self {
-            Self::ClaudeCode => Dialect {
-                stdio_type: true,
-                ..http(Http {
-                    has_type: true,
-                    variable: Some(SHELL_LIKE),
-                    ..HTTP
-                })
-            },
-            Self::ClaudeDesktop => JSON,
+            Self::ClaudeCode => http(Http {
+                has_type: true,
+                variable: Some(SHELL_LIKE),
+                ..HTTP
+            }),
             Self::Codex => Dialect {
                 syntax: Syntax::Toml,
                 section: "mcp_servers",
@@ -147,7 +135,6 @@ impl Client {
             Self::LmStudio => http(HTTP),
             Self::VsCode => Dialect {
                 section: "servers",
-                stdio_type: true,
                 ..http(Http {
                     has_type: true,
                     variable: Some(ENV_PREFIX),
@@ -171,7 +158,6 @@ impl Client {
         let home = folders::home()?;
         let file = match self {
             Self::ClaudeCode => home.join(".claude.json"),
-            Self::ClaudeDesktop => folders::application("Claude/claude_desktop_config.json")?,
             Self::Codex => folders::variable("CODEX_HOME")
                 .unwrap_or_else(|| home.join(".codex"))
                 .join("config.toml"),
@@ -197,7 +183,7 @@ impl Client {
             Self::Kiro => ".kiro/settings/mcp.json",
             Self::VsCode => ".vscode/mcp.json",
             Self::Zed => ".zed/settings.json",
-            Self::ClaudeDesktop | Self::LmStudio | Self::Windsurf => return None,
+            Self::LmStudio | Self::Windsurf => return None,
         };
         Some(folder.join(file))
     }

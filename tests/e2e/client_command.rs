@@ -8,16 +8,11 @@ use gateway_tests::home::Home;
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
 /// Each client's file, and what its user may have in it.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 9] = [
     (
         "claude-code",
         ".claude.json",
         "{\n  \"numStartups\": 7,\n  \"mcpServers\": {\n    \"a\": { \"type\": \"stdio\", \"command\": \"a\", \"args\": [], \"env\": {} }\n  },\n  \"projects\": {}\n}",
-    ),
-    (
-        "claude-desktop",
-        ".config/Claude/claude_desktop_config.json",
-        "{\n    \"globalShortcut\": \"\",\n    \"mcpServers\": {\n        \"filesystem\": {\n            \"command\": \"npx\",\n            \"args\": [\"-y\", \"@modelcontextprotocol/server-filesystem\", \"/home/ada\"]\n        }\n    }\n}\n",
     ),
     (
         "codex",
@@ -139,7 +134,7 @@ fn an_entry_of_somebody_else_is_not_touched() -> Result<()> {
 #[test]
 fn another_address_takes_the_place_of_the_first() -> Result<()> {
     let home = Home::new(BINARY)?;
-    let (_, file, text) = FILES[5];
+    let (_, file, text) = FILES[4];
     home.write(file, text)?;
     home.ok(&["client", "connect", "kiro"])?;
     let url = "http://127.0.0.1:9000/p/dev/mcp";
