@@ -23,7 +23,7 @@ async fn process(session: &Session) -> Result<Value> {
 #[tokio::test]
 async fn each_user_has_a_child_with_their_credential_in_its_environment() -> Result<()> {
     for era in ["legacy", "modern"] {
-        let child = fixture_on_stdio(BINARY, &["--era", era])?;
+        let child = fixture_on_stdio(BINARY, &["--era", era, "--names-tokens"])?;
         let child = with(child, "credentials", "required");
         let stored = [("ada", "ada-1"), ("bob", "bob-1")];
         let gateway = start(BINARY, "child", child, &stored).await?;

@@ -20,6 +20,7 @@ async fn wants_tokens(eras: Eras) -> Result<HttpFixture> {
         sessions: true,
         answer: AnswerForm::Sse,
         bearers: tokens.map(str::to_owned).to_vec(),
+        names_tokens: true,
         ..Options::default()
     })
     .await

@@ -68,6 +68,9 @@ pub struct Options {
     /// How many numbered tools are listed after the named ones.
     #[arg(long, default_value_t = 0)]
     pub tools: usize,
+    /// Whether a tool is listed that is named after the token by which the caller was let in.
+    #[arg(long)]
+    pub names_tokens: bool,
     /// Whether tools are listed whose arguments go into headers.
     #[arg(long)]
     pub annotated: bool,
@@ -111,6 +114,7 @@ impl Default for Options {
             era: Eras::Both,
             legacy_version: LEGACY_VERSION.to_owned(),
             batches: false,
+            names_tokens: false,
             tools: 0,
             annotated: false,
             asking: false,
