@@ -352,9 +352,18 @@ impl Upstream {
         }
     }
 
-    /// Tells those who watch a resource on a connection what the server says of it on the stream
-    /// of a call; `false` if the message is about something else.
-    pub(crate) fn tell_of_resource(&self, peer: &Arc<Peer>, message: &Message) -> bool {
+    /// Tells others what the server says on the stream of a call and concerns them as well: that
+    /// a list has changed; `true` if it concerns nobody but those who watch a resource.
+    pub(crate) fn tell_others(
+        &self,
+        context: &AuthorizationContext,
+        peer: &Arc<Peer>,
+        message: &Message,
+    ) -> bool {
+        let method = message.method();
+        if method.is_some_and(|method| method.ends_with("/list_changed")) {
+            Changes::count(&self.common.changes_sender(context), method);
+        }
         self.audience.tell(Arc::as_ptr(peer), message)
     }
 

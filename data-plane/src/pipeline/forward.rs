@@ -25,7 +25,8 @@ use crate::exposure::expose_links;
 use crate::live::Call;
 use crate::request::ClientRequest;
 use crate::upstream::{
-    Outgoing, SessionKey, Upstream, UpstreamError, WANTS_CREDENTIAL, pose, take_back,
+    AuthorizationContext, Outgoing, SessionKey, Upstream, UpstreamError, WANTS_CREDENTIAL, pose,
+    take_back,
 };
 
 /// What came back for a call.
@@ -87,6 +88,7 @@ pub(super) async fn forward(
         advice,
         peer,
         client_era: request.dialect.era(),
+        context: key.context().clone(),
         method: request.method().to_owned(),
         exposes_links,
         call,
@@ -117,6 +119,8 @@ struct Incoming {
     /// Who is asked, and may ask.
     peer: Arc<Peer>,
     client_era: Era,
+    /// With whose rights.
+    context: AuthorizationContext,
     /// The method of the request.
     method: String,
     /// Whether URIs in answers are those of an aggregating endpoint.
@@ -159,11 +163,10 @@ impl Incoming {
                 let carried = self.carry_over(message)?;
                 Ok(Received::Response(self.expose(carried)))
             }
-            Kind::Notification if self.goes_on(&message) => {
+            Kind::Notification => {
                 let told = self.tell(message);
                 Ok(told.map_or(Received::Nothing, Received::Notification))
             }
-            Kind::Notification => Ok(Received::Nothing),
             Kind::Request => self.ask(&message).await,
         }
     }
@@ -180,8 +183,11 @@ impl Incoming {
 
     /// A notification as the client is told it.
     fn tell(&self, notification: Message) -> Option<Message> {
-        // Who watches the resource need not be the caller.
-        if self.server.tell_of_resource(&self.peer, &notification) {
+        // Whom it concerns besides the caller, or instead.
+        let is_told = self
+            .server
+            .tell_others(&self.context, &self.peer, &notification);
+        if is_told || !self.goes_on(&notification) {
             return None;
         }
         if notification.method() != Some("notifications/cancelled") {

@@ -57,6 +57,11 @@ impl SessionKey {
         }
     }
 
+    /// With whose rights the server is asked.
+    pub(crate) fn context(&self) -> &AuthorizationContext {
+        &self.context
+    }
+
     /// Whether everything on such a connection is on account of one client.
     pub(super) fn is_of_one_session(&self) -> bool {
         self.session.is_some()
