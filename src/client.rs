@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Failure;
 use crate::output::{self, OutputArgs, say};
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 pub(crate) use edit::JSON;
 use edit::Place;
 use entry::Way;

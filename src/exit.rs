@@ -36,12 +36,14 @@ impl Failure {
 }
 
 /// Says on standard error what a person should know, where standard output is for the result.
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 pub(crate) fn note(message: &str) {
     // Nobody is left to tell where standard error is closed.
     drop(writeln!(std::io::stderr(), "{message}"));
 }
 
 /// Says on standard error what is done and may still go wrong.
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 pub(crate) fn warn(message: &str) {
     // Nobody is left to tell where standard error is closed.
     drop(writeln!(std::io::stderr(), "warning: {message}"));

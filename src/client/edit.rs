@@ -6,6 +6,7 @@ mod toml;
 use serde_json::Value;
 
 use super::known::{Dialect, Syntax};
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 pub(crate) use json::JSON;
 
 /// Why a text cannot be edited.
