@@ -26,6 +26,8 @@ mod pending;
 mod probe;
 mod router;
 mod session;
+#[cfg(unix)]
+mod socket;
 mod standing;
 mod stdio;
 mod stream;

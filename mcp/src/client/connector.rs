@@ -6,6 +6,9 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +24,8 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::network::{NetworkPolicy, NetworkRule};
+#[cfg(unix)]
+use super::socket::SocketDialer;
 
 /// How long one address may take to accept a connection before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +43,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Connector {
     https: HttpsConnector<Dialer>,
+    policy: Arc<NetworkPolicy>,
 }
 
 impl Connector {
@@ -65,18 +71,26 @@ impl Connector {
 
     /// A connector with TLS settings of the caller's own.
     pub fn with_tls(policy: NetworkPolicy, config: ClientConfig) -> Self {
+        let policy = Arc::new(policy);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Dialer {
-                policy: Arc::new(policy),
+                policy: Arc::clone(&policy),
             });
-        Self { https }
+        Self { https, policy }
     }
 
     pub(super) fn service(&self) -> HttpsConnector<Dialer> {
         self.https.clone()
+    }
+
+    /// What opens connections to a unix socket, where the policy lets it.
+    #[cfg(unix)]
+    pub(super) fn socket(&self, path: &Path) -> Result<SocketDialer, NetworkRule> {
+        self.policy.check_socket()?;
+        Ok(SocketDialer::new(path))
     }
 }
 
@@ -108,6 +122,8 @@ pub enum ConnectError {
     TimedOut { address: SocketAddr },
     #[error("the address {0} names no host")]
     NoHost(Uri),
+    #[error("cannot connect to the socket {}", path.display())]
+    Socket { path: PathBuf, source: io::Error },
 }
 
 /// Opens TCP connections to permitted addresses.

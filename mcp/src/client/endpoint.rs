@@ -1,6 +1,8 @@
 //! An MCP server's HTTP endpoint: its address, its connection pool, and the limits on its answers.
 
 use std::fmt;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +13,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connector::{Connector, Dialer};
 use super::error::{ClientError, excerpt};
+#[cfg(unix)]
+use super::socket::SocketDialer;
 
 /// Widespread servers close a connection after five idle seconds. Giving it up before they do
 /// avoids sending a request into a connection that is just being closed.
@@ -28,31 +33,67 @@ const IDLE_CONNECTIONS: usize = 32;
 pub struct HttpEndpoint {
     url: Uri,
     name: Arc<str>,
-    client: Client<HttpsConnector<Dialer>, Full<Bytes>>,
+    pool: Pool,
     headers: HeaderMap,
     max_message_bytes: usize,
 }
 
+/// The connections to an endpoint, by the way that leads there.
+#[derive(Clone)]
+enum Pool {
+    Network(Client<HttpsConnector<Dialer>, Full<Bytes>>),
+    #[cfg(unix)]
+    Socket(Client<SocketDialer, Full<Bytes>>),
+}
+
 impl HttpEndpoint {
     /// The endpoint at `url`, whose requests all carry `headers`, and whose messages may have up
-    /// to `max_message_bytes`.
+    /// to `max_message_bytes`. `unix:///PATH` is `/mcp` on that socket.
     pub fn new(
         url: &str,
         connector: &Connector,
         headers: HeaderMap,
         max_message_bytes: usize,
     ) -> Result<Self, ClientError> {
+        #[cfg(unix)]
+        if let Some(path) = url.strip_prefix("unix://") {
+            let path = Path::new(path);
+            return Self::on_socket(path, "/mcp", connector, headers, max_message_bytes);
+        }
         let url = parse_url(url)?;
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector.service());
         Ok(Self {
             name: name_of(&url).into(),
             url,
-            client,
+            pool: Pool::Network(pooled(connector.service())),
+            headers,
+            max_message_bytes,
+        })
+    }
+
+    /// The endpoint at a path of the HTTP server that listens on a unix socket.
+    #[cfg(unix)]
+    pub fn on_socket(
+        socket: &Path,
+        path: &str,
+        connector: &Connector,
+        headers: HeaderMap,
+        max_message_bytes: usize,
+    ) -> Result<Self, ClientError> {
+        let name = format!("unix://{}", socket.display());
+        let invalid = |reason| ClientError::InvalidEndpoint {
+            url: name.clone(),
+            reason,
+        };
+        if !socket.is_absolute() {
+            return Err(invalid("it does not name the whole path of a socket"));
+        }
+        let dialer = connector.socket(socket);
+        let dialer = dialer.map_err(|rule| invalid(rule.text()))?;
+        // No host is needed to find the server; the usual one is let pass by everybody.
+        Ok(Self {
+            url: parse_url(&format!("http://localhost{path}"))?,
+            name: name.into(),
+            pool: Pool::Socket(pooled(dialer)),
             headers,
             max_message_bytes,
         })
@@ -146,7 +187,12 @@ impl HttpEndpoint {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
-        let response = self.client.request(request).await.map_err(|error| {
+        let sent = match &self.pool {
+            Pool::Network(client) => client.request(request),
+            #[cfg(unix)]
+            Pool::Socket(client) => client.request(request),
+        };
+        let response = sent.await.map_err(|error| {
             if error.is_connect() {
                 ClientError::Unreachable {
                     endpoint: self.name.clone(),
@@ -180,6 +226,18 @@ impl fmt::Debug for HttpEndpoint {
             .field("max_message_bytes", &self.max_message_bytes)
             .finish_non_exhaustive()
     }
+}
+
+fn pooled<C>(connector: C) -> Client<C, Full<Bytes>>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .build(connector)
 }
 
 fn parse_url(text: &str) -> Result<Uri, ClientError> {
@@ -259,7 +317,7 @@ mod tests {
             "localhost:80",
             "/mcp",
             "ftp://host/",
-            "unix:///x",
+            "unix://x",
             "http://",
         ] {
             let error = endpoint(url).unwrap_err();

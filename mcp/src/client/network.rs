@@ -12,6 +12,7 @@ use std::str::FromStr;
 pub struct NetworkPolicy {
     loopback: bool,
     private: bool,
+    sockets: bool,
     permitted: Vec<Cidr>,
 }
 
@@ -21,6 +22,7 @@ impl NetworkPolicy {
         Self {
             loopback: true,
             private: true,
+            sockets: true,
             permitted: Vec::new(),
         }
     }
@@ -30,7 +32,17 @@ impl NetworkPolicy {
         Self {
             loopback: false,
             private: false,
+            sockets: false,
             permitted,
+        }
+    }
+
+    /// Says whether unix sockets may be reached.
+    pub fn check_socket(&self) -> Result<(), NetworkRule> {
+        if self.sockets {
+            Ok(())
+        } else {
+            Err(NetworkRule::Socket)
         }
     }
 
@@ -66,11 +78,12 @@ pub enum NetworkRule {
     Broadcast,
     Loopback,
     Private,
+    Socket,
 }
 
-impl fmt::Display for NetworkRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl NetworkRule {
+    pub(super) fn text(self) -> &'static str {
+        match self {
             Self::LinkLocal => "link-local addresses are never reached",
             Self::Metadata => "addresses of cloud metadata services are never reached",
             Self::Unspecified => "unspecified addresses are never reached",
@@ -78,7 +91,14 @@ impl fmt::Display for NetworkRule {
             Self::Broadcast => "broadcast addresses are never reached",
             Self::Loopback => "loopback addresses are only reached in permitted networks",
             Self::Private => "private addresses are only reached in permitted networks",
-        })
+            Self::Socket => "unix sockets are not reached from a shared installation",
+        }
+    }
+}
+
+impl fmt::Display for NetworkRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
