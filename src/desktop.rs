@@ -1,5 +1,6 @@
 //! `mcp-gateway desktop`: both planes in one process, configured by one file.
 
+mod control;
 mod planes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::config_file::{ConfigFile, Problem, Watch};
 use crate::data_dir::{self, DataDir};
 use crate::exit::Failure;
 use crate::signals::StopSignals;
+use control::Control;
 use planes::Planes;
 
 /// The flags of `desktop`.
@@ -99,13 +101,14 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
         operations: bind_operations(ops_listen).await?,
     };
     let data_dir = DataDir::open(&data_dir)?;
+    let control = Control::listen(&data_dir);
     let permits = permits(loopback_only, data_dir.path())?;
     let access = Access::new(own_host(listen).into_iter().chain(allowed_host));
     let (planes, revision) = Planes::start(&data_dir, permits, access, &document).await?;
     let work = async {
         planes.in_force(&document, revision).await?;
         let following = follow(&planes, &file, edits, &checks);
-        Box::pin(listeners.serve(&planes, following)).await
+        Box::pin(listeners.serve(&planes, control, following)).await
     };
     let ended = tokio::select! {
         ended = work => ended,
@@ -140,6 +143,7 @@ impl Listeners {
     async fn serve(
         self,
         planes: &Planes,
+        control: Control,
         following: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         info!("operations on http://{}", address(&self.operations)?);
@@ -147,6 +151,7 @@ impl Listeners {
         tokio::join!(
             planes.data.serve(self.mcp),
             planes.data.serve_operations(self.operations),
+            control.serve(planes),
             following,
         );
         Ok(())

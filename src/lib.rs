@@ -9,6 +9,8 @@ mod client;
 mod config_edit;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod config_file;
+#[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+mod control_socket;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod credential;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]

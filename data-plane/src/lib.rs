@@ -3,6 +3,8 @@
 mod access;
 mod body;
 mod config;
+#[cfg(unix)]
+mod control;
 mod detach;
 mod endpoint;
 mod error;
@@ -109,6 +111,21 @@ impl DataPlane {
     pub async fn serve_operations(&self, listener: TcpListener) {
         let in_sync = self.in_sync.clone();
         operations::serve(
+            Arc::clone(&self.gateway),
+            in_sync,
+            listener,
+            self.stop.clone(),
+        )
+        .await;
+    }
+
+    /// Serves commands and bridges of the user whose gateway this is, until
+    /// [`shut_down`](Self::shut_down): MCP and the operations endpoints on one socket. Who may
+    /// connect is for the socket's permissions to say.
+    #[cfg(unix)]
+    pub async fn serve_control(&self, listener: tokio::net::UnixListener) {
+        let in_sync = self.in_sync.clone();
+        control::serve(
             Arc::clone(&self.gateway),
             in_sync,
             listener,

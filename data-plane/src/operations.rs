@@ -69,7 +69,8 @@ async fn serve_connection(
     }
 }
 
-fn answer(
+/// Answers a request to an operations endpoint.
+pub(crate) fn answer(
     gateway: &Gateway,
     in_sync: bool,
     request: &hyper::Request<Incoming>,

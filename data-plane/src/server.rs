@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -53,6 +54,17 @@ async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: Cancel
         let gateway = Arc::clone(&gateway);
         async move { Ok::<_, Infallible>(answer(&gateway, request).await) }
     });
+    speak_http(stream, service, stop).await;
+}
+
+/// Speaks HTTP on a connection until it ends, or until told to stop and done with what is begun.
+pub(crate) async fn speak_http<T, S>(stream: T, service: S, stop: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<hyper::Request<Incoming>, Response = Response<ReplyBody>, Error = Infallible>,
+    S: Send,
+    S::Future: Send + 'static,
+{
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -73,7 +85,10 @@ async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: Cancel
     }
 }
 
-async fn answer(gateway: &Arc<Gateway>, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
+pub(crate) async fn answer(
+    gateway: &Arc<Gateway>,
+    request: hyper::Request<Incoming>,
+) -> Response<ReplyBody> {
     if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
         debug!(%refusal, "a request was refused");
         return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));

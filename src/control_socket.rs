@@ -1,0 +1,78 @@
+//! `control.sock` in the data directory: where commands reach the gateway that runs on it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tokio::net::UnixListener;
+
+use crate::data_dir::DataDir;
+
+const NAME: &str = "control.sock";
+
+/// The socket of a running gateway; gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    listener: Option<UnixListener>,
+}
+
+impl ControlSocket {
+    /// Listens in a data directory that this process has for itself, in the place of whatever an
+    /// earlier process left.
+    pub(crate) fn bind(data_dir: &DataDir) -> anyhow::Result<Self> {
+        let path = data_dir.file(NAME);
+        let listener = bind(data_dir.path(), &path)
+            .with_context(|| format!("commands cannot reach this gateway: {}", path.display()))?;
+        Ok(Self {
+            path,
+            listener: Some(listener),
+        })
+    }
+
+    /// What connections are taken from; the first call gets it.
+    pub(crate) fn listener(&mut self) -> Option<UnixListener> {
+        self.listener.take()
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // One that stays behind answers nobody, and the next gateway takes its place.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// The socket is made where nobody else can look, so that there is no moment in which others could
+/// connect to it.
+fn bind(data_dir: &Path, path: &Path) -> anyhow::Result<UnixListener> {
+    let hidden = tempfile::Builder::new().prefix(".s").tempdir_in(data_dir)?;
+    let made = hidden.path().join("s");
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&made, path)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_reaches_it_and_what_is_left_behind_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        let path = data_dir.file(NAME);
+        std::fs::write(&path, "left behind").unwrap();
+        let bound = ControlSocket::bind(&data_dir).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+        assert!(UnixStream::connect(&path).await.is_ok());
+        drop(bound);
+        assert!(UnixStream::connect(&path).await.is_err());
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "only the lock: {left:?}");
+    }
+}
