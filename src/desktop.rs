@@ -17,7 +17,9 @@ use tracing::info;
 
 use crate::config_file::{ConfigFile, Problem, Watch};
 use crate::data_dir::{self, DataDir};
+use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
+use crate::limits::LimitsArgs;
 use crate::signals::StopSignals;
 use control::Control;
 use planes::Planes;
@@ -62,6 +64,9 @@ pub(crate) struct DesktopArgs {
         value_name = "HOST"
     )]
     allowed_host: Vec<String>,
+
+    #[command(flatten)]
+    limits: LimitsArgs,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -83,7 +88,9 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
         ops_listen,
         data_dir,
         allowed_host,
+        limits,
     } = args;
+    let limits = limits.read();
     // Before anything runs that would have to be ended in good order.
     let mut signals = StopSignals::listen()?;
     let file = ConfigFile::new(config.unwrap_or_else(ConfigFile::default_path));
@@ -102,9 +109,13 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
     };
     let data_dir = DataDir::open(&data_dir)?;
     let control = Control::listen(&data_dir);
-    let permits = permits(loopback_only, data_dir.path())?;
+    let permits = Permits {
+        max_message_bytes: limits.max_body_bytes,
+        ..permits(loopback_only, data_dir.path())?
+    };
+    raise_descriptors();
     let access = Access::new(own_host(listen).into_iter().chain(allowed_host));
-    let (planes, revision) = Planes::start(&data_dir, permits, access, &document).await?;
+    let (planes, revision) = Planes::start(&data_dir, permits, access, limits, &document).await?;
     let work = async {
         planes.in_force(&document, revision).await?;
         let following = follow(&planes, &file, edits, &checks);

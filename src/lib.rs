@@ -16,11 +16,15 @@ mod credential;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod data_dir;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod descriptors;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;
 mod exit;
 mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod import;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod limits;
 mod logging;
 mod manual;
 mod output;

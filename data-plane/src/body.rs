@@ -8,8 +8,16 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::connection::UnderWay;
+
 /// A response body.
-pub(crate) enum ReplyBody {
+pub(crate) struct ReplyBody {
+    content: Content,
+    /// The request that it answers is under way until the body is sent.
+    under_way: Option<UnderWay>,
+}
+
+enum Content {
     /// Bytes that are there already; `None` once they are sent, or when there are none.
     Whole(Option<Bytes>),
     /// Server-sent events, each sent as soon as it is there.
@@ -18,11 +26,30 @@ pub(crate) enum ReplyBody {
 
 impl ReplyBody {
     pub(crate) fn empty() -> Self {
-        Self::Whole(None)
+        Content::Whole(None).into()
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+        Content::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty())).into()
+    }
+
+    pub(crate) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+        Content::Events(events).into()
+    }
+
+    /// The same body, with which a request ends.
+    pub(crate) fn ending(mut self, request: UnderWay) -> Self {
+        self.under_way = Some(request);
+        self
+    }
+}
+
+impl From<Content> for ReplyBody {
+    fn from(content: Content) -> Self {
+        Self {
+            content,
+            under_way: None,
+        }
     }
 }
 
@@ -34,9 +61,9 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events(events) => events
+        match &mut self.content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Events(events) => events
                 .as_mut()
                 .poll_next(context)
                 .map(|event| event.map(|e| Ok(Frame::data(e)))),
@@ -44,15 +71,15 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self.content, Content::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => {
+        match &self.content {
+            Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Self::Events(_) => SizeHint::default(),
+            Content::Events(_) => SizeHint::default(),
         }
     }
 }

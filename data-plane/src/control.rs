@@ -1,13 +1,11 @@
 //! The control listener of a desktop: a unix socket that only its user reaches, with MCP and the
 //! operations endpoints on it.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -32,12 +30,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (shared, in_sync) = (Arc::clone(&gateway), in_sync.clone());
-                let service = service_fn(move |request| {
-                    let (gateway, in_sync) = (Arc::clone(&shared), in_sync.clone());
-                    async move { Ok::<_, Infallible>(answer(&gateway, &in_sync, request).await) }
-                });
-                let connection = server::speak_http(stream, service, stop.clone());
+                let connection =
+                    serve_connection(Arc::clone(&gateway), in_sync.clone(), stream, stop.clone());
                 drop(gateway.requests.spawn(connection));
             }
             Err(error) => {
@@ -46,6 +40,20 @@ pub(crate) async fn serve(
             }
         }
     }
+}
+
+async fn serve_connection(
+    gateway: Arc<Gateway>,
+    in_sync: watch::Receiver<bool>,
+    stream: UnixStream,
+    stop: CancellationToken,
+) {
+    let limits = gateway.limits;
+    let answer = move |request| {
+        let (gateway, in_sync) = (Arc::clone(&gateway), in_sync.clone());
+        async move { answer(&gateway, &in_sync, request).await }
+    };
+    server::speak_http(stream, &limits, answer, stop).await;
 }
 
 async fn answer(

@@ -41,6 +41,8 @@ pub(crate) enum Reason {
     AuditUnavailable,
     /// The server, or a plugin that must be asked, cannot be reached.
     Unavailable,
+    /// As much is under way as may be.
+    Overloaded,
     /// Nobody answered in time.
     DeadlineExceeded,
     /// The client wants no answer any more.
@@ -72,6 +74,7 @@ impl Reason {
             Self::CredentialsRequired => code::CREDENTIALS_REQUIRED,
             Self::AuditUnavailable => code::AUDIT_UNAVAILABLE,
             Self::Unavailable | Self::NotReady => code::SERVER_UNAVAILABLE,
+            Self::Overloaded => code::OVERLOADED,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
             Self::Cancelled => code::CANCELLED,
             Self::NotBridgeable => code::NOT_BRIDGEABLE,
@@ -92,7 +95,7 @@ impl Reason {
             Self::SessionUnknown | Self::NotFound => StatusCode::NOT_FOUND,
             Self::UnknownMethod if era == Era::Modern => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownMethod
             | Self::InvalidParams

@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod config;
+mod connection;
 #[cfg(unix)]
 mod control;
 mod detach;
@@ -10,7 +11,9 @@ mod endpoint;
 mod error;
 mod exposure;
 mod gateway;
+mod limits;
 mod live;
+mod load;
 mod mcp_http;
 mod operations;
 mod pipeline;
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +40,7 @@ use session::Sessions;
 
 pub use access::Access;
 pub use config::Permits;
-pub use gateway::Limits;
+pub use limits::Limits;
 pub use session::{KeyError, SessionKeys};
 pub use upstream::Commands;
 
@@ -75,6 +78,9 @@ impl DataPlane {
             live: live::LiveSessions::default(),
             access: options.access,
             limits: options.limits,
+            load: load::Load::of_all(&options.limits),
+            buffered: Arc::new(Semaphore::new(options.limits.max_buffered_bytes)),
+            connections: Arc::new(Semaphore::new(options.limits.max_connections)),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -87,6 +93,7 @@ impl DataPlane {
             gateway: Arc::clone(&gateway),
             compiler: Compiler {
                 permits: options.permits,
+                limits: options.limits,
                 tasks,
             },
             in_sync: in_sync_sender,

@@ -2,6 +2,7 @@
 //! response. Both eras share one endpoint.
 
 mod batch;
+mod read;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,9 @@ use gateway_mcp::message::{Kind, Message, ScanError};
 use gateway_mcp::params::Params;
 use gateway_mcp::sse;
 use gateway_mcp::version::Era;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tracing::{Instrument as _, debug_span};
 
 use crate::Gateway;
@@ -27,6 +27,9 @@ use crate::error::{Failure, Reason};
 use crate::pipeline::{self, EventStream, Reply};
 use crate::request::{ClientRequest, check_notification, era_of, find_session, read_dialect};
 use crate::server::text;
+use read::Body;
+
+pub(crate) use read::Space;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -34,9 +37,6 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 
 /// How long a stream may be silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// How long the rest of a body is let pass that is too large.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers one HTTP request to an MCP endpoint.
 pub(crate) async fn answer(
@@ -72,17 +72,23 @@ async fn post(
         return refusal;
     }
     let deadline = Deadline::after(gateway.limits.request_timeout);
-    let body = match read_body(gateway, body, deadline).await {
+    let body = match read::read_body(gateway, body, deadline).await {
         Ok(body) => body,
         Err(failure) => return failed(&failure, None, Era::Legacy),
     };
-    let message = match Message::scan(body.clone()) {
+    let message = match Message::scan(body.bytes.clone()) {
         Ok(message) => message,
-        Err(ScanError::Batch) => return batch::answer(gateway, endpoint, headers, &body).await,
+        Err(ScanError::Batch) => return batch::answer(gateway, endpoint, headers, body).await,
         Err(error) => return failed(&error.into(), None, Era::Legacy),
     };
+    if let Err(error) = message.check_depth(gateway.limits.max_json_depth) {
+        return failed(&error.into(), message.id(), Era::Legacy);
+    }
     match message.kind() {
-        Kind::Request => answer_request(gateway, endpoint, headers, message, deadline).await,
+        Kind::Request => {
+            let incoming = (headers, message, body.space);
+            answer_request(gateway, endpoint, incoming, deadline).await
+        }
         Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message).await,
         Kind::Response => accept_response(gateway, &endpoint, &headers, &message).await,
     }
@@ -91,8 +97,7 @@ async fn post(
 async fn answer_request(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
-    headers: HeaderMap,
-    message: Message,
+    (headers, message, space): (HeaderMap, Message, Space),
     deadline: Deadline,
 ) -> Response<ReplyBody> {
     let rpc_id = message.id().map(str::to_owned);
@@ -123,6 +128,7 @@ async fn answer_request(
         params,
         dialect,
         deadline,
+        space,
     };
     match pipeline::answer(gateway, request).instrument(span).await {
         Ok(reply) => respond(reply),
@@ -253,49 +259,6 @@ fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
     None
 }
 
-async fn read_body(
-    gateway: &Gateway,
-    mut body: Incoming,
-    deadline: Deadline,
-) -> Result<Bytes, Failure> {
-    let limit = gateway.limits.max_body_bytes;
-    let until = deadline.within(gateway.limits.body_timeout).instant();
-    if body.size_hint().lower() > limit as u64 {
-        return Err(refuse_size(body, limit).await);
-    }
-    let read = Limited::new(&mut body, limit).collect();
-    match tokio::time::timeout_at(until.into(), read).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(refuse_size(body, limit).await),
-        Ok(Err(error)) => {
-            Err(Failure::new(Reason::Malformed, "the body ended early").caused_by(error))
-        }
-        Err(_) => Err(Failure::new(
-            Reason::Malformed,
-            "the body did not arrive in time",
-        )),
-    }
-}
-
-/// Refuses a body, of which it lets some more pass: many clients read the answer only when they
-/// have sent everything.
-async fn refuse_size(mut body: Incoming, limit: usize) -> Failure {
-    let passing = async {
-        let mut left = limit;
-        while let Some(Ok(frame)) = body.frame().await {
-            let size = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(size) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    // Whether it came to its end or not, the refusal is the same.
-    drop(tokio::time::timeout(DISCARD_TIMEOUT, passing).await);
-    let message = format!("the message is larger than {limit} bytes");
-    Failure::new(Reason::TooLarge, message)
-}
-
 fn respond(reply: Reply) -> Response<ReplyBody> {
     match reply {
         Reply::Whole(bytes) => json(StatusCode::OK, bytes),
@@ -316,7 +279,7 @@ fn respond(reply: Reply) -> Response<ReplyBody> {
 }
 
 fn stream(events: EventStream) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::Events(keep_alive(events)));
+    let mut response = Response::new(ReplyBody::events(keep_alive(events)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENTS);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -359,6 +322,11 @@ fn failed(failure: &Failure, id: Option<&str>, era: Era) -> Response<ReplyBody> 
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if failure.reason() == Reason::Overloaded {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -1,13 +1,10 @@
 //! The operations listener: whether the replica lives, whether it is ready, how its servers are.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use gateway_plugins::Reading;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -16,7 +13,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
-use crate::server::{ACCEPT_PAUSE, text};
+use crate::server::{self, ACCEPT_PAUSE, text};
 
 /// Serves until told to stop.
 pub(crate) async fn serve(
@@ -50,23 +47,14 @@ async fn serve_connection(
     stream: TcpStream,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |request| {
+    let limits = gateway.limits;
+    let answer = move |request| {
         let response = answer(&gateway, *in_sync.borrow(), &request);
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    let connection = builder
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        // An idle connection has nothing to lose.
-        () = stop.cancelled() => {}
-        result = connection => {
-            if let Err(error) = result {
-                debug!(%error, "an operations connection ended early");
-            }
-        }
-    }
+        std::future::ready(response)
+    };
+    let connection = server::speak_http(stream, &limits, answer, CancellationToken::new());
+    // An idle connection has nothing to lose.
+    stop.run_until_cancelled(connection).await;
 }
 
 /// Answers a request to an operations endpoint.

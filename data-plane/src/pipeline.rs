@@ -262,7 +262,8 @@ async fn listen(
 ) -> Result<Reply, Failure> {
     let scoped = tenant::resolve(gateway, request, trail)?;
     let caller = authenticate::authenticate(scoped, request, trail).await?;
-    Ok(listen::listen(gateway, caller, request, trail).await)
+    let slot = gateway.load.stream(&caller.snapshot.load)?;
+    Ok(listen::listen(gateway, caller, request, slot, trail).await)
 }
 
 /// `ping`: is the session alive. Not worth an audit event.

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
+use crate::mcp_http::Space;
 use crate::session::{Session, Sessions};
 
 /// One JSON-RPC request of a client, with all that is known of it before anybody is asked.
@@ -22,6 +23,9 @@ pub(crate) struct ClientRequest {
     pub(crate) params: Params,
     pub(crate) dialect: Dialect,
     pub(crate) deadline: Deadline,
+    /// What the message takes in memory.
+    #[expect(dead_code, reason = "held for as long as the request is")]
+    pub(crate) space: Space,
 }
 
 impl ClientRequest {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,11 +16,10 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
+use crate::connection::{Requests, Watched};
 use crate::endpoint::Endpoint;
+use crate::limits::Limits;
 use crate::mcp_http;
-
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long to wait before accepting again when the system has run out of something.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,9 +32,17 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Ca
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
+                // A place for one more, or none: who waits in vain had better be told at once.
+                let Ok(place) = Arc::clone(&gateway.connections).try_acquire_owned() else {
+                    debug!(%peer, "a connection too many was closed");
+                    continue;
+                };
                 let connection = serve_connection(Arc::clone(&gateway), stream, stop.clone());
-                drop(gateway.requests.spawn(connection));
+                drop(gateway.requests.spawn(async move {
+                    connection.await;
+                    drop(place);
+                }));
             }
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
@@ -50,27 +57,45 @@ async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: Cancel
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY was not set");
     }
-    let service = service_fn(move |request| {
+    let limits = gateway.limits;
+    let answer = move |request| {
         let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(answer(&gateway, request).await) }
-    });
-    speak_http(stream, service, stop).await;
+        async move { answer(&gateway, request).await }
+    };
+    speak_http(stream, &limits, answer, stop).await;
 }
 
 /// Speaks HTTP on a connection until it ends, or until told to stop and done with what is begun.
-pub(crate) async fn speak_http<T, S>(stream: T, service: S, stop: CancellationToken)
-where
+pub(crate) async fn speak_http<T, A, F>(
+    stream: T,
+    limits: &Limits,
+    answer: A,
+    stop: CancellationToken,
+) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<hyper::Request<Incoming>, Response = Response<ReplyBody>, Error = Infallible>,
-    S: Send,
-    S::Future: Send + 'static,
+    A: Fn(hyper::Request<Incoming>) -> F + Send,
+    F: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
+    let requests = Requests::default();
+    let stream = Watched::new(stream, requests.clone(), limits);
+    let service = service_fn(move |request| {
+        let under_way = requests.begin();
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await.map(|body| body.ending(under_way))) }
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
+        // The connection is watched by itself.
+        .header_read_timeout(None)
+        .max_buf_size(limits.max_header_bytes)
+        .max_headers(limits.max_headers);
+    let most_header_bytes = u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(most_header_bytes);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::endpoint::View;
 use crate::exposure::{Exposure, Profile};
+use crate::load::Load;
 use crate::pipeline::AuditGate;
 use crate::upstream::{Quota, Upstream};
 
@@ -26,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) audit: AuditGate,
     /// Of connections to servers; the tenant's for good.
     pub(crate) quota: Arc<Quota>,
+    /// What the tenant has under way; the tenant's for good.
+    pub(crate) load: Arc<Load>,
     pub(crate) servers: BTreeMap<ServerName, Arc<Upstream>>,
     pub(crate) views: Views,
 }

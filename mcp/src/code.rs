@@ -43,5 +43,7 @@ pub const CREDENTIALS_REQUIRED: i64 = 1006;
 pub const NOT_BRIDGEABLE: i64 = 1007;
 /// The client has cancelled the request; it does not expect this answer.
 pub const CANCELLED: i64 = 1009;
+/// The gateway, or the caller's tenant, has as much under way as it may; try again later.
+pub const OVERLOADED: i64 = 1010;
 /// The MCP server answered something that is not a usable message.
 pub const ANSWER_UNUSABLE: i64 = 1008;

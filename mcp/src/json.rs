@@ -183,12 +183,20 @@ pub(crate) fn str_at<'a>(source: &'a [u8], range: &Range<usize>) -> &'a str {
 
 /// Refuses JSON nested deeper than [`MAX_DEPTH`]; `text` must be valid JSON.
 pub(crate) fn check_depth(text: &[u8]) -> Result<(), ScanError> {
+    if nests_deeper(text, MAX_DEPTH) {
+        return Err(ScanError::TooDeep { max: MAX_DEPTH });
+    }
+    Ok(())
+}
+
+/// Whether objects and arrays nest deeper than `most`; `text` must be valid JSON.
+pub(crate) fn nests_deeper(text: &[u8], most: usize) -> bool {
     let opening = text
         .iter()
         .filter(|byte| matches!(byte, b'{' | b'['))
         .count();
-    if opening <= MAX_DEPTH {
-        return Ok(());
+    if opening <= most {
+        return false;
     }
     let mut depth = 0usize;
     let mut rest = text;
@@ -200,11 +208,11 @@ pub(crate) fn check_depth(text: &[u8]) -> Result<(), ScanError> {
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_DEPTH {
-            return Err(ScanError::TooDeep);
+        if depth > most {
+            return true;
         }
     }
-    Ok(())
+    false
 }
 
 /// What follows the string whose opening quote stood just before `rest`.

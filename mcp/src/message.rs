@@ -6,7 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::json::{
-    DuplicateKey, Fields, Text, check_depth, encode_str, is_id, is_null, is_object, str_at,
+    DuplicateKey, Fields, Text, check_depth, encode_str, is_id, is_null, is_object, nests_deeper,
+    str_at,
 };
 use crate::splice::{OverlappingEdits, Shift, Splice, is_empty_from};
 
@@ -48,6 +49,15 @@ impl Message {
         check_depth(&bytes)?;
         let parts = Parts::read(&bytes, &fields)?;
         Ok(Message { bytes, parts })
+    }
+
+    /// Refuses the message if it nests deeper than `most`, which is of use only below
+    /// [`MAX_DEPTH`](crate::json::MAX_DEPTH).
+    pub fn check_depth(&self, most: usize) -> Result<(), ScanError> {
+        if nests_deeper(&self.bytes, most) {
+            return Err(ScanError::TooDeep { max: most });
+        }
+        Ok(())
     }
 
     /// Puts a message together that was written part by part.

@@ -62,6 +62,7 @@ impl Planes {
         data_dir: &DataDir,
         permits: Permits,
         access: Access,
+        limits: Limits,
         document: &Document,
     ) -> Result<(Self, Revision), Refusal> {
         let session_keys = SessionKeys::load_or_create(&data_dir.file("session.key"))
@@ -93,7 +94,7 @@ impl Planes {
             permits,
             session_keys,
             access,
-            limits: Limits::default(),
+            limits,
         };
         let planes = Self {
             control,

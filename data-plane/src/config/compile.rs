@@ -10,6 +10,8 @@ use gateway_mcp::client::Connector;
 use gateway_plugins::{Registry, SecretResolver};
 use tokio_util::task::TaskTracker;
 
+use crate::limits::Limits;
+use crate::load::Load;
 use crate::snapshot::{Origin, Snapshot, Views};
 use crate::upstream::{Commands, Quota, Target, Upstream};
 
@@ -62,6 +64,7 @@ impl Permits {
 #[derive(Debug)]
 pub(crate) struct Compiler {
     pub(crate) permits: Permits,
+    pub(crate) limits: Limits,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -93,6 +96,8 @@ impl Compiler {
         };
         let quota = previous.map(|kept| Arc::clone(&kept.quota));
         let quota = quota.unwrap_or_default();
+        let load = previous.map(|kept| Arc::clone(&kept.load));
+        let load = load.unwrap_or_else(|| Arc::new(Load::of_tenant(&self.limits)));
         let servers = targets
             .into_iter()
             .map(|(name, target)| (name, self.start_or_keep(target, &quota, previous)))
@@ -108,6 +113,7 @@ impl Compiler {
             plugins,
             audit: audit.unwrap_or_default(),
             quota,
+            load,
             servers,
         })
     }

@@ -10,7 +10,7 @@ use gateway_mcp::message::Message;
 use gateway_mcp::version::{Era, Version};
 use http::{HeaderMap, Response};
 
-use super::{accepted, failed, respond};
+use super::{Body, accepted, failed, respond};
 use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
@@ -19,18 +19,19 @@ use crate::pipeline;
 use crate::request::find_session;
 use crate::session::Session;
 
-/// Answers the array `text`: with a stream of events if there are requests in it, one message in
+/// Answers an array: with a stream of events if there are requests in it, one message in
 /// each event. An array as an event is what the official clients do not read, and an array as the
 /// whole body would keep the first answer back until the last one is there.
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
     headers: HeaderMap,
-    text: &Bytes,
+    Body { bytes, space }: Body,
 ) -> Response<ReplyBody> {
-    let answered = match read(gateway, &endpoint, &headers, text) {
+    let answered = match read(gateway, &endpoint, &headers, &bytes) {
         Ok((session, messages)) => {
-            pipeline::answer_batch(gateway, &endpoint, &headers, session, messages).await
+            let sent = (messages, space);
+            pipeline::answer_batch(gateway, &endpoint, &headers, session, sent).await
         }
         Err(failure) => Err(failure),
     };
@@ -64,5 +65,8 @@ fn read(
         return Err(Failure::no_batches());
     }
     let messages = batch::scan(text, gateway.limits.max_batch)?;
+    for message in &messages {
+        message.check_depth(gateway.limits.max_json_depth)?;
+    }
     Ok((session, messages))
 }

@@ -14,7 +14,7 @@ use super::Trail;
 use super::tenant::{Scoped, plugin_deadline};
 use crate::error::{Failure, Reason};
 use crate::exposure::Exposure;
-use crate::gateway::Limits;
+use crate::limits::Limits;
 use crate::request::{ClientRequest, unknown_session};
 use crate::session::Session;
 use crate::snapshot::Snapshot;

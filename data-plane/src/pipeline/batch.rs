@@ -19,6 +19,7 @@ use crate::Gateway;
 use crate::detach::Detached;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason, with_causes};
+use crate::mcp_http::Space;
 use crate::request::{ClientRequest, Dialect, era_of};
 use crate::session::Session;
 
@@ -29,13 +30,14 @@ pub(crate) async fn answer_batch(
     endpoint: &Endpoint,
     headers: &HeaderMap,
     session: Session,
-    messages: Vec<Message>,
+    (messages, space): (Vec<Message>, Space),
 ) -> Result<Option<Reply>, Failure> {
     let batch = Arc::new(Batch {
         gateway: Arc::clone(gateway),
         endpoint: endpoint.clone(),
         headers: headers.clone(),
         session,
+        space,
     });
     // A client that goes away has not cancelled what it sent.
     Detached::new(Box::pin(batch.answer(messages)), &gateway.requests).await
@@ -47,6 +49,7 @@ struct Batch {
     endpoint: Endpoint,
     headers: HeaderMap,
     session: Session,
+    space: Space,
 }
 
 impl Batch {
@@ -131,6 +134,7 @@ impl Batch {
                 params,
                 dialect: Dialect::Legacy(self.session.clone()),
                 deadline: Deadline::after(self.gateway.limits.request_timeout),
+                space: self.space.clone(),
             }),
             Err(failure) => {
                 let method = message.method().unwrap_or_default();

@@ -18,6 +18,7 @@ use super::news::{News, TOLD};
 use super::watch::{self, Updates};
 use super::{Reply, Trail};
 use crate::Gateway;
+use crate::load::Slot;
 use crate::request::ClientRequest;
 
 /// First what is agreed on, then what the client asked to be told.
@@ -25,6 +26,7 @@ pub(super) async fn listen(
     gateway: &Arc<Gateway>,
     caller: Authenticated,
     request: &ClientRequest,
+    slot: Slot,
     trail: &mut Trail,
 ) -> Reply {
     let id: Arc<str> = request.message.id().unwrap_or("null").into();
@@ -55,7 +57,7 @@ pub(super) async fn listen(
     });
     let told = stream::select(lists, resources).map(move |told| {
         // Held for as long as the stream is.
-        let _watches = &watched.watches;
+        let (_watches, _slot) = (&watched.watches, &slot);
         told
     });
     let stop = gateway.stopping.clone();

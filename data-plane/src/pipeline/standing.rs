@@ -13,6 +13,7 @@ use crate::Gateway;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
 use crate::live::{self, LiveSession};
+use crate::load::Slot;
 use crate::request::find_session;
 use crate::session::Session;
 
@@ -25,9 +26,10 @@ pub(crate) async fn open_stream(
     let session = find_session(endpoint, headers, &gateway.sessions)?;
     let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
     authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
+    let slot = gateway.load.stream(&snapshot.load)?;
     let live = gateway.live.of(session.id);
     let Some(last) = headers.get(LAST_EVENT_ID) else {
-        return Ok(standing_stream(gateway, endpoint, &session, &live));
+        return Ok(standing_stream(gateway, endpoint, &session, &live, slot));
     };
     let resumed = last.to_str().ok().and_then(|id| live.feeds.resume(id));
     let (feed, seen) = resumed.ok_or_else(|| {
@@ -36,7 +38,12 @@ pub(crate) async fn open_stream(
             "Last-Event-ID: this session has no such stream any more",
         )
     })?;
-    Ok(Reply::Feed(Box::pin(feed.read(seen))))
+    let events = feed.read(seen).map(move |event| {
+        // Held for as long as the stream is.
+        let _slot = &slot;
+        event
+    });
+    Ok(Reply::Feed(Box::pin(events)))
 }
 
 /// The stream of what belongs to no request. While it is open, it tells of changes.
@@ -45,6 +52,7 @@ fn standing_stream(
     endpoint: &Endpoint,
     session: &Session,
     live: &LiveSession,
+    slot: Slot,
 ) -> Reply {
     let feed = Arc::clone(live.feeds.standing());
     let open = CancellationToken::new();
@@ -75,7 +83,7 @@ fn standing_stream(
     let open = open.drop_guard();
     let events = feed.read_on().map(move |event| {
         // Held for as long as the stream is.
-        let _open = &open;
+        let (_open, _slot) = (&open, &slot);
         event
     });
     Reply::Feed(Box::pin(events))

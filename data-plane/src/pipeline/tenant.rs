@@ -9,7 +9,7 @@ use crate::Gateway;
 use crate::endpoint::{Endpoint, View};
 use crate::error::{Failure, Reason};
 use crate::exposure::Exposure;
-use crate::gateway::Limits;
+use crate::limits::Limits;
 use crate::request::ClientRequest;
 use crate::snapshot::Snapshot;
 
@@ -28,6 +28,7 @@ pub(super) fn resolve(
 ) -> Result<Scoped, Failure> {
     let (snapshot, view) = in_force(gateway, &request.endpoint)?;
     trail.in_force(&snapshot);
+    trail.occupy(gateway.load.request(&snapshot.load)?);
     Ok(Scoped {
         snapshot,
         view,

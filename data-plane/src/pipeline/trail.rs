@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::AuditGate;
 use crate::error::{Failure, with_causes};
+use crate::load::Slot;
 use crate::snapshot::Snapshot;
 
 /// What is known of a request. Filled in by the steps as they learn it, and written exactly once,
@@ -23,6 +24,8 @@ pub(crate) struct Trail {
     /// Where the event goes; `None` until the tenant is known, who has no log before.
     log: Option<Log>,
     space: Option<OwnedSemaphorePermit>,
+    /// The request's place among those that are under way.
+    slot: Option<Slot>,
     tasks: TaskTracker,
     event: Progress,
 }
@@ -98,6 +101,7 @@ impl Trail {
             },
             log: None,
             space: None,
+            slot: None,
             tasks: tasks.clone(),
             event: Progress::Open,
         }
@@ -127,6 +131,11 @@ impl Trail {
             let named = mem::replace(item, name.to_owned());
             self.known.exposed_name = Some(named).filter(|named| named != name);
         }
+    }
+
+    /// Holds the request's place until it is answered.
+    pub(super) fn occupy(&mut self, slot: Slot) {
+        self.slot = Some(slot);
     }
 
     /// Holds the event's space until it is written.
@@ -178,6 +187,7 @@ impl Trail {
             known: self.known.clone(),
             log: self.log.take(),
             space: self.space.take(),
+            slot: self.slot.take(),
             tasks: self.tasks.clone(),
             event: mem::replace(&mut self.event, Progress::Done),
         }

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Origin, Snapshot};
 use crate::config::{Compiler, Permits};
+use crate::limits::Limits;
 use crate::upstream::Commands;
 
 /// A compiler that permits what a desktop does.
@@ -23,6 +24,7 @@ pub(crate) fn compiler() -> Compiler {
     };
     Compiler {
         permits,
+        limits: Limits::default(),
         tasks: TaskTracker::new(),
     }
 }

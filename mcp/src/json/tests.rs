@@ -68,7 +68,7 @@ fn bounds_the_depth_of_valid_json() {
     assert_eq!(check_depth(nested(MAX_DEPTH).as_bytes()), Ok(()));
     assert_eq!(
         check_depth(nested(MAX_DEPTH + 1).as_bytes()),
-        Err(ScanError::TooDeep)
+        Err(ScanError::TooDeep { max: MAX_DEPTH })
     );
     let wide = format!("[{}[]]", "[{}],".repeat(500));
     assert_eq!(check_depth(wide.as_bytes()), Ok(()));
@@ -81,7 +81,10 @@ fn reads_nesting_of_any_depth_without_overflowing_the_stack() {
     let depth = 1_000_000;
     let text = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     assert!(scan(&text).is_ok());
-    assert_eq!(check_depth(text.as_bytes()), Err(ScanError::TooDeep));
+    assert_eq!(
+        check_depth(text.as_bytes()),
+        Err(ScanError::TooDeep { max: MAX_DEPTH })
+    );
     assert!(scan(&format!("{{\"a\":{}", "[".repeat(depth))).is_err());
 }
 

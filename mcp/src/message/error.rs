@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use crate::code;
-use crate::json::MAX_DEPTH;
 
 /// Why bytes are not a message that can be acted on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,8 +11,8 @@ pub enum ScanError {
     NotUtf8 { offset: usize },
     #[error("the message is not valid JSON: {reason}")]
     NotJson { reason: String },
-    #[error("the message nests objects and arrays more than {max} deep", max = MAX_DEPTH)]
-    TooDeep,
+    #[error("the message nests objects and arrays more than {max} deep")]
+    TooDeep { max: usize },
     #[error("the message is a batch; every message has to be sent on its own")]
     Batch,
     #[error("this is not a JSON-RPC 2.0 message: {reason}")]
@@ -29,7 +28,7 @@ impl ScanError {
     pub fn code(&self) -> i64 {
         match self {
             ScanError::NotUtf8 { .. } | ScanError::NotJson { .. } => code::PARSE_ERROR,
-            ScanError::TooDeep | ScanError::Batch | ScanError::NotMessage { .. } => {
+            ScanError::TooDeep { .. } | ScanError::Batch | ScanError::NotMessage { .. } => {
                 code::INVALID_REQUEST
             }
             ScanError::InvalidParams { .. } => code::INVALID_PARAMS,

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::code;
+use crate::json::MAX_DEPTH;
 use crate::json::arbitrary;
 use crate::params::Params;
 
@@ -107,7 +108,10 @@ fn refuses_deep_nesting() {
         ))
     };
     assert!(nested(126).is_ok());
-    assert_eq!(nested(127).unwrap_err(), ScanError::TooDeep);
+    assert_eq!(
+        nested(127).unwrap_err(),
+        ScanError::TooDeep { max: MAX_DEPTH }
+    );
 }
 
 #[test]
