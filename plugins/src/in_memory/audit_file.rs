@@ -317,4 +317,6 @@ pub(crate) fn everything(path: &Path) -> String {
 }
 
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod tests;

@@ -185,4 +185,6 @@ impl CredentialStorage for EncryptedFile {
 }
 
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod tests;

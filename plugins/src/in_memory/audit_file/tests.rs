@@ -1,19 +1,13 @@
-//! When a file is set aside, what a full disk does, and what is left when a process is killed.
+//! When a file is set aside, and what a full disk does.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::fs;
 
-use gateway_core::plugin::AuditSink as _;
-use gateway_core::{CallContext, Deadline, RequestId, TenantId};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::in_memory::{JsonLines, Outputs};
-use crate::suite::audit_event;
+use crate::in_memory::Outputs;
 
-fn limits(settings: Value) -> Limits {
+pub(super) fn limits(settings: Value) -> Limits {
     let settings = serde_json::from_value(settings).unwrap();
     Limits::read(&settings, None).unwrap().1
 }
@@ -161,68 +155,4 @@ fn wrong_settings_are_named() {
     insta::assert_snapshot!(said(json!({ "max_age": "soon" })), @"max_age: `soon` is not a length of time: write a positive number with a unit, such as 250ms, 5s, 1m or 24h");
     insta::assert_snapshot!(said(json!({ "max_size": 1 })), @"max_size: unknown field `max_size`, expected one of `path`, `max_bytes`, `max_age`, `keep`");
     insta::assert_snapshot!(said(json!({ "keep": -1 })), @"keep: invalid value: integer `-1`, expected usize");
-}
-
-const FOLDER: &str = "GATEWAY_PLUGINS_TEST_AUDIT_FOLDER";
-
-/// What the process of the test below runs: it logs one event after the other and says so.
-#[tokio::test]
-async fn logs_until_it_is_killed() {
-    let Ok(folder) = env::var(FOLDER) else { return };
-    let path = Path::new(&folder).join("audit.jsonl");
-    let small = limits(json!({ "max_bytes": 4096, "keep": 100_000 }));
-    let writer = Outputs::default().file(&path, small).unwrap();
-    let sink = JsonLines::new(writer);
-    let deadline = Deadline::after(Duration::from_secs(60));
-    let context = CallContext::new(TenantId::default(), deadline, RequestId::new("r1"));
-    let run = uuid::Uuid::new_v4();
-    for number in 0.. {
-        let id = format!("{run}-{number}");
-        sink.log_event(&context, &audit_event(&id)).await.unwrap();
-        writeln!(io::stdout(), "logged {id}").unwrap();
-    }
-}
-
-#[test]
-fn a_process_that_is_killed_leaves_every_event_that_it_logged() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.jsonl");
-    let mut logged = BTreeSet::new();
-    for round in 0..200_u64 {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "--nocapture"])
-            .arg("in_memory::audit_file::tests::logs_until_it_is_killed")
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let said = said.map_while(Result::ok);
-        let mut ids = said.filter_map(|line| Some(line.strip_prefix("logged ")?.to_owned()));
-        logged.insert(ids.next().unwrap());
-        // Another place in its work every time.
-        std::thread::sleep(Duration::from_micros(round * 7919 % 5000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // The last line that it said may be cut off.
-        logged.extend(ids.filter(|id| id.len() > 37));
-    }
-    drop(open(&path, json!({})));
-    let kept: BTreeSet<_> = everything(&path)
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .map(|event| event["metadata"]["event_id"].as_str().unwrap().to_owned())
-        .collect();
-    let lost: Vec<_> = logged.difference(&kept).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} are lost: {lost:?}",
-        lost.len(),
-        logged.len()
-    );
-    assert!(
-        rotate::aside(&path).unwrap().len() > 10,
-        "files were set aside"
-    );
 }

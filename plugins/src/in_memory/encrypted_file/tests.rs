@@ -1,9 +1,7 @@
-//! What the file shows, what is refused, and what is left when a process is killed in the middle.
+//! What the file shows and what is refused.
 
-use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::io::Write as _;
 use std::time::Duration;
 
 use gateway_core::{Deadline, ExposeSecret, RequestId, TenantId};
@@ -18,16 +16,16 @@ const VAULT_FILE: &str = r#"mcp-gateway-credentials 1 eb1db0ec-f1bc-4988-9f54-60
 {"tenant":"default","user":"bob","server":"one","type":"bearer","created_at":"2026-11-22T21:00:43.568466297Z","sealed":"ZtQufzCyewSM+YqJmZrcK2VlVf97abxDH6eIDTewNglcNR9S7obl5A=="}
 "#;
 
-fn context() -> CallContext {
+pub(super) fn context() -> CallContext {
     let deadline = Deadline::after(Duration::from_secs(60));
     CallContext::new(TenantId::default(), deadline, RequestId::new("r1"))
 }
 
-fn storage(folder: &Path) -> EncryptedFile {
+pub(super) fn storage(folder: &Path) -> EncryptedFile {
     EncryptedFile::new(&Settings::default(), folder).unwrap()
 }
 
-fn key(server: &str) -> CredentialKey {
+pub(super) fn key(server: &str) -> CredentialKey {
     CredentialKey {
         user_id: "ada".parse().unwrap(),
         server: server.to_owned(),
@@ -35,7 +33,7 @@ fn key(server: &str) -> CredentialKey {
     }
 }
 
-async fn put(storage: &EncryptedFile, server: &str, value: &str) {
+pub(super) async fn put(storage: &EncryptedFile, server: &str, value: &str) {
     let value = SecretString::from(value);
     storage
         .store(&context(), &key(server), value)
@@ -43,7 +41,7 @@ async fn put(storage: &EncryptedFile, server: &str, value: &str) {
         .unwrap();
 }
 
-async fn get(storage: &EncryptedFile, server: &str) -> Option<String> {
+pub(super) async fn get(storage: &EncryptedFile, server: &str) -> Option<String> {
     let found = storage.retrieve(&context(), &key(server)).await.unwrap();
     found.map(|value| value.expose_secret().to_owned())
 }
@@ -211,61 +209,4 @@ async fn processes_that_write_at_once_lose_nothing() {
         .await
         .unwrap();
     assert_eq!(listed.len(), 100);
-}
-
-const FOLDER: &str = "GATEWAY_PLUGINS_TEST_FOLDER";
-
-/// What the process of the test below runs: it stores one value after the other and says so.
-#[tokio::test]
-async fn stores_until_it_is_killed() {
-    let Ok(folder) = env::var(FOLDER) else { return };
-    let storage = storage(Path::new(&folder));
-    let next = get(&storage, "last")
-        .await
-        .map_or(0, |last| last.parse::<u64>().unwrap() + 1);
-    for number in next.. {
-        put(&storage, "last", &number.to_string()).await;
-        put(&storage, &format!("n{}", number % 7), &number.to_string()).await;
-        writeln!(std::io::stdout(), "stored {number}").unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_process_that_is_killed_leaves_every_value_that_it_stored() {
-    let folder = tempfile::tempdir().unwrap();
-    for round in 0..200_u64 {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "--nocapture"])
-            .arg("in_memory::encrypted_file::tests::stores_until_it_is_killed")
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok);
-        let stored = |line: String| {
-            line.strip_prefix("stored ")
-                .and_then(|n| n.parse::<u64>().ok())
-        };
-        said.by_ref().find_map(stored).unwrap();
-        // Another place in its work every time.
-        std::thread::sleep(Duration::from_micros(round * 7919 % 5000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let Some(acknowledged) = said.filter_map(stored).last() else {
-            continue;
-        };
-        let storage = storage(folder.path());
-        let last: u64 = get(&storage, "last").await.unwrap().parse().unwrap();
-        assert!(
-            last == acknowledged || last == acknowledged + 1,
-            "{last} after {acknowledged}"
-        );
-        let seventh = get(&storage, &format!("n{}", acknowledged % 7))
-            .await
-            .unwrap();
-        assert_eq!(seventh, acknowledged.to_string());
-    }
 }
