@@ -1,5 +1,7 @@
 //! What the process measured, for a Prometheus server to read.
 
+mod series;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +10,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use series::AllSeries;
+pub(crate) use series::Borrowed;
 
 /// How many series one metric may have. What would be one more is dropped and counted: a label
 /// that a client can fill must not fill the memory.
@@ -42,27 +47,25 @@ const BYTES: [f64; 10] = [
 /// The dimensions of a series, by name.
 pub(crate) type Labels = Vec<(String, String)>;
 
-type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+type NewHistogram = fn() -> Histogram;
 
 /// Everything that the process measured. All tenants share it, each with its name as a label.
 #[derive(Default)]
 pub struct Metrics {
-    instruments: ArcSwap<BTreeMap<&'static str, Known>>,
+    instruments: ArcSwap<BTreeMap<&'static str, Arc<Known>>>,
     dropped: Arc<AtomicU64>,
 }
 
-#[derive(Clone)]
 struct Known {
     instrument: Instrument,
     /// How many series it has.
-    series: Arc<AtomicUsize>,
+    series: AtomicUsize,
 }
 
-#[derive(Clone)]
 enum Instrument {
-    Counter(Family<Labels, Counter>),
-    Gauge(Family<Labels, Gauge>),
-    Histogram(Histograms),
+    Counter(AllSeries<Counter, fn() -> Counter>),
+    Gauge(AllSeries<Gauge, fn() -> Gauge>),
+    Histogram(AllSeries<Histogram, NewHistogram>),
 }
 
 /// A value that is looked up when it is asked for.
@@ -85,60 +88,80 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn count(&self, name: &'static str, value: u64, labels: Labels) {
-        let known = self.of(name, || Instrument::Counter(Family::default()));
-        if let Instrument::Counter(family) = &known.instrument
-            && self.has_room(family.get(&labels).is_some(), &known.series)
+    pub(crate) fn count(&self, name: &'static str, value: u64, labels: &Borrowed<'_>) {
+        let new = || Instrument::Counter(all_series(Counter::default));
+        if let Known {
+            instrument: Instrument::Counter(all),
+            series,
+        } = &*self.of(name, new)
         {
-            family.get_or_create(&labels).inc_by(value);
+            self.measure(all, series, labels, |counter| {
+                counter.inc_by(value);
+            });
         }
     }
 
-    pub(crate) fn set(&self, name: &'static str, value: i64, labels: Labels) {
-        let known = self.of(name, || Instrument::Gauge(Family::default()));
-        if let Instrument::Gauge(family) = &known.instrument
-            && self.has_room(family.get(&labels).is_some(), &known.series)
+    pub(crate) fn set(&self, name: &'static str, value: i64, labels: &Borrowed<'_>) {
+        let new = || Instrument::Gauge(all_series(Gauge::default));
+        if let Known {
+            instrument: Instrument::Gauge(all),
+            series,
+        } = &*self.of(name, new)
         {
-            family.get_or_create(&labels).set(value);
+            self.measure(all, series, labels, |gauge| {
+                gauge.set(value);
+            });
         }
     }
 
     /// What is no number is not observed: it would spoil the sum for good.
-    pub(crate) fn observe(&self, name: &'static str, value: f64, labels: Labels) {
-        let new = || Instrument::Histogram(Family::new_with_constructor(buckets_of(name)));
-        let known = self.of(name, new);
-        if let Instrument::Histogram(family) = &known.instrument
+    pub(crate) fn observe(&self, name: &'static str, value: f64, labels: &Borrowed<'_>) {
+        let new = || Instrument::Histogram(all_series(buckets_of(name)));
+        if let Known {
+            instrument: Instrument::Histogram(all),
+            series,
+        } = &*self.of(name, new)
             && value.is_finite()
-            && self.has_room(family.get(&labels).is_some(), &known.series)
         {
-            family.get_or_create(&labels).observe(value);
+            self.measure(all, series, labels, |histogram| histogram.observe(value));
         }
     }
 
-    /// Whether a series is there or may be made. Two that make the same one at once count twice.
-    fn has_room(&self, is_known: bool, series: &AtomicUsize) -> bool {
+    /// Measures with a series, which is made if there is room for it.
+    fn measure<M: Clone, C: MetricConstructor<M>>(
+        &self,
+        all: &AllSeries<M, C>,
+        series: &AtomicUsize,
+        labels: &Borrowed<'_>,
+        measure: impl Fn(&M),
+    ) {
+        if all.with(labels, &measure) {
+            return;
+        }
         let one_more = |count| (count < MAX_SERIES).then_some(count + 1);
         let relaxed = Ordering::Relaxed;
-        let has_room = is_known || series.fetch_update(relaxed, relaxed, one_more).is_ok();
-        if !has_room {
+        // Two that make the same one at once count twice.
+        if series.fetch_update(relaxed, relaxed, one_more).is_err() {
             self.dropped.fetch_add(1, relaxed);
+            return;
         }
-        has_room
+        all.make(labels);
+        all.with(labels, measure);
     }
 
     /// The instrument of this name, made when it is first used. A name stays what it was first.
-    fn of(&self, name: &'static str, new: impl Fn() -> Instrument) -> Known {
+    fn of(&self, name: &'static str, new: impl Fn() -> Instrument) -> Arc<Known> {
         if let Some(known) = self.instruments.load().get(name) {
-            return known.clone();
+            return Arc::clone(known);
         }
-        let made = Known {
+        let made = Arc::new(Known {
             instrument: new(),
-            series: Arc::default(),
-        };
+            series: AtomicUsize::default(),
+        });
         self.instruments.rcu(|known| {
             let mut known = BTreeMap::clone(known);
             if known.len() < MAX_METRICS {
-                known.entry(name).or_insert_with(|| made.clone());
+                known.entry(name).or_insert_with(|| Arc::clone(&made));
             }
             known
         });
@@ -154,13 +177,14 @@ impl Metrics {
         let mut registry = Registry::default();
         for (name, known) in self.instruments.load().iter() {
             let help = help_of(name);
-            match known.instrument.clone() {
+            match &known.instrument {
                 // The format itself adds `_total`.
-                Instrument::Counter(family) => {
-                    registry.register(name.trim_end_matches("_total"), help, family);
+                Instrument::Counter(all) => {
+                    let name = name.trim_end_matches("_total");
+                    registry.register(name, help, all.family.clone());
                 }
-                Instrument::Gauge(family) => registry.register(*name, help, family),
-                Instrument::Histogram(family) => registry.register(*name, help, family),
+                Instrument::Gauge(all) => registry.register(*name, help, all.family.clone()),
+                Instrument::Histogram(all) => registry.register(*name, help, all.family.clone()),
             }
         }
         let dropped = Counter::<u64>::default();
@@ -183,7 +207,11 @@ impl Metrics {
     }
 }
 
-fn buckets_of(name: &str) -> fn() -> Histogram {
+fn all_series<M: Clone>(new: fn() -> M) -> AllSeries<M, fn() -> M> {
+    AllSeries::new(Family::new_with_constructor(new))
+}
+
+fn buckets_of(name: &str) -> NewHistogram {
     match name.ends_with("_bytes") {
         true => || Histogram::new(BYTES),
         false => || Histogram::new(SECONDS),
@@ -202,25 +230,16 @@ fn help_of(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn labels(values: &[(&str, &str)]) -> Labels {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        values.iter().map(owned).collect()
-    }
-
     #[test]
     fn what_was_measured_is_text_that_prometheus_reads() {
         let metrics = Metrics::default();
-        metrics.count("mcp_gateway_requests", 2, labels(&[("result", "ok")]));
-        metrics.count(
-            "mcp_gateway_requests",
-            1,
-            labels(&[("result", "a\"b\\c\nd")]),
-        );
-        metrics.observe("size_bytes", 1000.0, labels(&[]));
-        metrics.observe("size_bytes", f64::NAN, labels(&[]));
-        metrics.set("open", -1, labels(&[("x", "y")]));
+        metrics.count("mcp_gateway_requests", 2, &[("result", "ok")]);
+        metrics.count("mcp_gateway_requests", 1, &[("result", "a\"b\\c\nd")]);
+        metrics.observe("size_bytes", 1000.0, &[]);
+        metrics.observe("size_bytes", f64::NAN, &[]);
+        metrics.set("open", -1, &[("x", "y")]);
         // Of another type than it was.
-        metrics.set("mcp_gateway_requests", 5, labels(&[]));
+        metrics.set("mcp_gateway_requests", 5, &[]);
         let reading = |server: &str| Reading {
             name: "servers",
             help: "Servers",
@@ -260,8 +279,8 @@ mod tests {
     fn a_label_that_is_never_the_same_does_not_fill_the_memory() {
         let metrics = Metrics::default();
         for number in 0..3_000 {
-            metrics.count("calls", 1, labels(&[("id", &number.to_string())]));
-            metrics.count("calls", 1, labels(&[("id", "0")]));
+            metrics.count("calls", 1, &[("id", &number.to_string())]);
+            metrics.count("calls", 1, &[("id", "0")]);
         }
         let text = metrics.render(&[]).unwrap();
         assert_eq!(text.matches("calls_total{").count(), MAX_SERIES);

@@ -1,6 +1,5 @@
 //! Telemetry `prometheus`: measurements are kept for `/metrics` of the operations listener.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +7,7 @@ use async_trait::async_trait;
 use gateway_core::TenantId;
 use gateway_core::plugin::{Attributes, Telemetry};
 
-use crate::metrics::{Labels, Metrics};
+use crate::metrics::Metrics;
 
 /// Measures for one tenant, whose name is a label of everything.
 #[derive(Debug)]
@@ -27,20 +26,18 @@ impl Prometheus {
         }
     }
 
-    /// The labels of a measurement; `None` when nothing is measured any more.
-    fn labels(&self, attributes: &Attributes<'_>) -> Option<Labels> {
+    /// The labels of a measurement, in order; `None` when nothing is measured any more.
+    fn labels<'a>(&'a self, attributes: &Attributes<'a>) -> Option<Vec<(&'a str, &'a str)>> {
         if self.closed.load(Ordering::Relaxed) {
             return None;
         }
-        // A name once only, whatever the caller says.
-        let mut labels: BTreeMap<_, _> = attributes.iter().copied().collect();
-        labels.insert("tenant", self.tenant.as_str());
-        let labels = labels.into_iter();
-        Some(
-            labels
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        let mut labels = Vec::with_capacity(attributes.len() + 1);
+        labels.push(("tenant", self.tenant.as_str()));
+        labels.extend_from_slice(attributes);
+        // A name once only, whatever the caller says; the tenant's own stands first among its like.
+        labels.sort_by_key(|(name, _)| *name);
+        labels.dedup_by_key(|(name, _)| *name);
+        Some(labels)
     }
 }
 
@@ -48,19 +45,19 @@ impl Prometheus {
 impl Telemetry for Prometheus {
     fn record_counter(&self, name: &'static str, value: u64, attributes: &Attributes<'_>) {
         if let Some(labels) = self.labels(attributes) {
-            self.metrics.count(name, value, labels);
+            self.metrics.count(name, value, &labels);
         }
     }
 
     fn record_histogram(&self, name: &'static str, value: f64, attributes: &Attributes<'_>) {
         if let Some(labels) = self.labels(attributes) {
-            self.metrics.observe(name, value, labels);
+            self.metrics.observe(name, value, &labels);
         }
     }
 
     fn record_gauge(&self, name: &'static str, value: i64, attributes: &Attributes<'_>) {
         if let Some(labels) = self.labels(attributes) {
-            self.metrics.set(name, value, labels);
+            self.metrics.set(name, value, &labels);
         }
     }
 
