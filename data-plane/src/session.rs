@@ -5,7 +5,7 @@ mod keys;
 
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::{TenantId, UserId};
@@ -147,7 +147,7 @@ impl Sessions {
         };
         let key = self.keys.current();
         let mut sealed = serde_json::to_vec(&claims).ok()?;
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key.for_tenant(tenant)?).ok()?;
+        let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(key.id(), tenant));
         let nonce = cipher.seal_in_place_append_tag(bound, &mut sealed).ok()?;
         let mut token = vec![FORMAT];
@@ -168,7 +168,7 @@ impl Sessions {
             return None;
         }
         let key = self.keys.by_id(*key_id)?;
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key.for_tenant(tenant)?).ok()?;
+        let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(*key_id, tenant));
         let mut sealed = sealed.to_vec();
         let opened = cipher

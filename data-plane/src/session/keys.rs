@@ -2,21 +2,29 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_core::TenantId;
+use moka::sync::Cache;
 
 pub(super) const ID_LEN: usize = 4;
 const KEY_LEN: usize = 32;
+
+/// Of how many tenants derived keys are kept.
+const MAX_DERIVED: u64 = 10_000;
 
 /// One root key.
 #[derive(Clone)]
 pub(super) struct RootKey {
     id: [u8; ID_LEN],
     secret: [u8; KEY_LEN],
+    /// What was derived of late: every request of a session needs its tenant's.
+    derived: Cache<TenantId, Arc<RandomizedNonceKey>>,
 }
 
 /// The root keys: the first seals, all open.
@@ -59,28 +67,44 @@ pub enum KeyError {
 
 impl RootKey {
     fn random() -> Result<Self, KeyError> {
-        let mut key = Self {
-            id: [0; ID_LEN],
-            secret: [0; KEY_LEN],
-        };
-        rand::fill(&mut key.id).map_err(|_| KeyError::Randomness)?;
-        rand::fill(&mut key.secret).map_err(|_| KeyError::Randomness)?;
-        Ok(key)
+        let (mut id, mut secret) = ([0; ID_LEN], [0; KEY_LEN]);
+        rand::fill(&mut id).map_err(|_| KeyError::Randomness)?;
+        rand::fill(&mut secret).map_err(|_| KeyError::Randomness)?;
+        Ok(Self::new(id, secret))
+    }
+
+    fn new(id: [u8; ID_LEN], secret: [u8; KEY_LEN]) -> Self {
+        Self {
+            id,
+            secret,
+            derived: Cache::new(MAX_DERIVED),
+        }
     }
 
     fn parse(line: &str) -> Option<Self> {
         let (id, secret) = line.split_once(':')?;
         let id = STANDARD.decode(id).ok()?.try_into().ok()?;
         let secret = STANDARD.decode(secret).ok()?.try_into().ok()?;
-        Some(Self { id, secret })
+        Some(Self::new(id, secret))
     }
 
     pub(super) fn id(&self) -> [u8; ID_LEN] {
         self.id
     }
 
+    /// What seals and opens the ids of a tenant's sessions.
+    pub(super) fn for_tenant(&self, tenant: &TenantId) -> Option<Arc<RandomizedNonceKey>> {
+        if let Some(key) = self.derived.get(tenant) {
+            return Some(key);
+        }
+        let key = self.derive(tenant)?;
+        let key = Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &key).ok()?);
+        self.derived.insert(tenant.clone(), Arc::clone(&key));
+        Some(key)
+    }
+
     /// A key of the tenant's own (HKDF, RFC 5869), so that no tenant's id opens as another's.
-    pub(super) fn for_tenant(&self, tenant: &TenantId) -> Option<[u8; KEY_LEN]> {
+    fn derive(&self, tenant: &TenantId) -> Option<[u8; KEY_LEN]> {
         struct Length;
         impl KeyType for Length {
             fn len(&self) -> usize {
