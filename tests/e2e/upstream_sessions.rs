@@ -1,7 +1,7 @@
 //! The sessions that the gateway opens at servers which give them out: whose they are and when they end.
 
 use anyhow::Result;
-use gateway_tests::fixture::{Eras, HttpFixture, Options};
+use gateway_tests::fixture::{Eras, Hang, HttpFixture, Options};
 use gateway_tests::servers::{configuration, fixture_on_stdio, remote};
 use gateway_tests::{Era, Gateway, Session, wait};
 use serde_json::json;
@@ -88,6 +88,34 @@ async fn a_client_is_moved_once_when_the_server_forgets_its_sessions() -> Result
     let calls = (0..8).map(|_| session.call_text("echo", json!({})));
     futures_util::future::try_join_all(calls).await?;
     assert_eq!(server.sessions().await, 1, "the client's own, opened once");
+    gateway.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_call_reaches_a_new_one_before_the_log_level_is_set() -> Result<()> {
+    let (server, gateway) = start().await?;
+    server.hang(Some(Hang::Level));
+    let other = called(&gateway, Era::Modern).await?;
+    let session = Session::open(Era::Legacy, &gateway.url("/mcp")).await?;
+    let level = json!({ "level": "error" });
+    session.request("logging/setLevel", level).await?.result()?;
+    let calls = (0..4).map(|_| session.call_text("echo", json!({})));
+    let calls = futures_util::future::try_join_all(calls);
+    let told = async {
+        wait::until("the level to be set", || async {
+            let seen = server.seen().await;
+            seen.iter().any(|seen| seen.method == "logging/setLevel")
+        })
+        .await?;
+        // What is let through meanwhile is there as soon as another client's call.
+        other.call_text("echo", json!({})).await?;
+        assert_eq!(server.calls(), 2, "both are the other client's");
+        server.hang(None);
+        anyhow::Ok(())
+    };
+    tokio::try_join!(calls, told)?;
+    assert_eq!(server.calls(), 6);
     gateway.stop().await?;
     Ok(())
 }

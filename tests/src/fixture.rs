@@ -50,6 +50,8 @@ pub enum Hang {
     Initialize,
     List,
     Call,
+    /// `logging/setLevel`.
+    Level,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -85,24 +85,37 @@ impl Upstream {
             hello.version
         };
         let capabilities = key.callbacks.as_json();
+        let live = live.filter(|_| key.is_of_one_session());
+        let level = live.and_then(|live| live.level());
         // On the heap, because it is large and seldom needed.
         let connect = || {
-            Box::pin(
-                self.target
-                    .connect(&key.context, Some(era), version, capabilities, deadline),
-            )
+            Box::pin(async {
+                let target = &self.target;
+                let peer = target
+                    .connect(&key.context, Some(era), version, capabilities, deadline)
+                    .await?;
+                // Before any call can reach the server.
+                if let Some(level) = &level {
+                    set_level(&peer, level).await;
+                }
+                Ok(peer)
+            })
         };
         let (peer, is_new) = self.private.get_or_connect(key, connect).await?;
         if is_new {
-            self.listen_to(key, &peer, live.filter(|_| key.is_of_one_session()))
-                .await;
+            self.listen_to(key, &peer, live);
+            // Whoever set another one meanwhile has not seen this connection.
+            let now = live.and_then(|live| live.level());
+            if let Some(now) = now.filter(|now| Some(now) != level.as_ref()) {
+                set_level(&peer, &now).await;
+            }
         }
         Ok(peer)
     }
 
     /// Takes care of what a server says on a connection that is not shared: to the session that
     /// it belongs to, or, if it belongs to none, as on a shared one.
-    async fn listen_to(
+    fn listen_to(
         self: &Arc<Self>,
         key: &SessionKey,
         peer: &Arc<Peer>,
@@ -118,9 +131,6 @@ impl Upstream {
             return;
         };
         peer.serve_one_client();
-        if let Some(level) = live.level() {
-            set_level(peer, &level).await;
-        }
         let keeper = Keeper {
             server: Arc::downgrade(self),
             key: key.clone(),
