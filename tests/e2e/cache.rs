@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use gateway_tests::conformance::ConformanceServer;
-use gateway_tests::fixture::{Eras, Hang, HttpFixture, Options};
+use gateway_tests::fixture::{AnswerForm, Eras, Hang, HttpFixture, Options};
 use gateway_tests::raw::RawClient;
 use gateway_tests::servers::{configuration, remote};
 use gateway_tests::{Era, Gateway, Session, wait};
@@ -176,6 +176,28 @@ async fn a_server_that_says_its_list_has_changed_is_asked_anew() -> Result<()> {
         settle(&session, || server.lists()).await?;
         gateway.stop().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn news_of_a_change_on_a_calls_own_stream_alone_make_it_be_asked_anew() -> Result<()> {
+    let telling = Options {
+        era: Eras::Legacy,
+        answer: AnswerForm::Sse,
+        changes_in_calls: true,
+        ..Options::default()
+    };
+    let server = HttpFixture::start(telling).await?;
+    let gateway = gateway(&[("server", &server)]).await?;
+    for era in Era::BOTH {
+        let session = Session::open(era, &gateway.url("/mcp")).await?;
+        settle(&session, || server.lists()).await?;
+        let asked = server.lists();
+        session.call_text("echo", json!({})).await?;
+        session.tool_names().await?;
+        assert_eq!(server.lists(), asked + 1, "{era:?}");
+    }
+    gateway.stop().await?;
     Ok(())
 }
 

@@ -102,6 +102,9 @@ pub struct Options {
     /// Over HTTP, whoever sends none of these as a bearer token is not served. The list of tools tells whose it is.
     #[arg(long = "bearer")]
     pub bearers: Vec<String>,
+    /// Whether every call's own stream, and nothing else, says that the list of tools has changed.
+    #[arg(long)]
+    pub changes_in_calls: bool,
     #[arg(long, value_enum)]
     pub hang: Option<Hang>,
     /// Answers this many calls, and exits at the next one without answering it.
@@ -128,6 +131,7 @@ impl Default for Options {
             answer: AnswerForm::Json,
             sessions: false,
             bearers: Vec::new(),
+            changes_in_calls: false,
             hang: None,
             exit_after_calls: None,
         }
