@@ -2,14 +2,12 @@
 
 use anyhow::Result;
 use gateway_tests::fixture::{HttpFixture, Options};
+use gateway_tests::secrets::{ADA_HASH, ADA_KEY, BOB_HASH, BOB_KEY};
 use gateway_tests::servers::remote;
 use gateway_tests::{Era, Gateway, Session};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
-
-const ADA: &str = "mgk_ada_3b8cfa09c01f3a8e6ee7f5c326500fd2a6dd9fa6b5a51da04521e0e928ad2fd7";
-const BOB: &str = "mgk_bob_d9a7c924f77b4736c730c68a34a05680e271b8fb08669a68dd3097b810bcf695";
 
 /// The code of what a policy denies.
 const DENIED: i64 = 1003;
@@ -17,9 +15,9 @@ const DENIED: i64 = 1003;
 fn config(one: &HttpFixture, two: &HttpFixture, rules: Value) -> String {
     let keys = json!([
         { "id": "ada", "user_id": "ada", "roles": ["admin"],
-          "hash": "sha256:3e4c7261f3948fb2a188d5eb4a8228ecfab5585dac918531805c12749d61ba31" },
+          "hash": ADA_HASH },
         { "id": "bob", "user_id": "bob", "groups": ["readers"],
-          "hash": "sha256:208649187f3eaa842933f255bfc759b9015125443bfb8dbbe55a8b5a54d4a11d" },
+          "hash": BOB_HASH },
     ]);
     let plugin = |name: &str, settings: Value| json!({ "provider": "in-memory", "implementation": name, "settings": settings });
     json!({
@@ -47,7 +45,7 @@ async fn two_callers_see_and_use_different_tools() -> Result<()> {
         .await?;
     let url = gateway.url("/mcp");
     for era in Era::BOTH {
-        let ada = Session::open_with(era, &url, &[("x-api-key", ADA)]).await?;
+        let ada = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
         ada.wait_for_tool("one__echo").await?;
         ada.wait_for_tool("two__echo").await?;
         let seen = ada.tool_names().await?;
@@ -57,7 +55,7 @@ async fn two_callers_see_and_use_different_tools() -> Result<()> {
             "{seen:?}"
         );
 
-        let bob = Session::open_with(era, &url, &[("x-api-key", BOB)]).await?;
+        let bob = Session::open_with(era, &url, &[("x-api-key", BOB_KEY)]).await?;
         assert_eq!(bob.tool_names().await?, ["two__echo", "two__whoami"]);
         assert_eq!(bob.call_text("two__echo", json!({})).await?, "{}");
         let calls = (one.calls(), two.calls());
@@ -92,7 +90,7 @@ async fn an_edit_of_the_rules_counts_for_the_next_request() -> Result<()> {
         .start()
         .await?;
     let url = gateway.url("/s/two/mcp");
-    let bob = Session::open_with(Era::Legacy, &url, &[("x-api-key", BOB)]).await?;
+    let bob = Session::open_with(Era::Legacy, &url, &[("x-api-key", BOB_KEY)]).await?;
     bob.wait_for_tool("echo").await?;
     bob.call_text("echo", json!({})).await?;
     let admins = json!([{ "effect": "allow", "roles": ["admin"] }]);

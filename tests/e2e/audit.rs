@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use gateway_tests::fixture::{HttpFixture, Options};
+use gateway_tests::secrets::secret;
 use gateway_tests::servers::{DeadEndpoint, configuration, remote};
 use gateway_tests::{Era, Gateway, Session};
 use serde_json::{Value, json};
@@ -31,14 +32,18 @@ async fn a_call_is_recorded_with_who_what_and_under_which_revision() -> Result<(
     let in_force = gateway
         .wait_for_log(&["configuration in force", "revision="])
         .await?;
+    // What a call's arguments are is nobody's business.
     for era in Era::BOTH {
         let session = Session::open(era, &gateway.url("/mcp")).await?;
         session
-            .call_text("live__echo", json!({ "secret": "hunter2" }))
+            .call_text(
+                "live__slow",
+                json!({ "ms": 1, "secret": secret("argument") }),
+            )
             .await?;
     }
     let event = gateway
-        .wait_for_audit(|event| is_call_of(event, "echo"))
+        .wait_for_audit(|event| is_call_of(event, "slow"))
         .await?;
     assert_eq!(event["mcp_server"], "live", "{event}");
     assert_eq!(event["result"], "ok", "{event}");
@@ -56,12 +61,8 @@ async fn a_call_is_recorded_with_who_what_and_under_which_revision() -> Result<(
     let calls = exit
         .stdout
         .iter()
-        .filter(|line| line.contains(r#""tool":"echo""#));
+        .filter(|line| line.contains(r#""tool":"slow""#));
     assert_eq!(calls.count(), 2);
-    assert!(
-        !exit.stdout.join("").contains("hunter2"),
-        "arguments are nobody's business"
-    );
     Ok(())
 }
 

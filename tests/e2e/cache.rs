@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use gateway_tests::conformance::ConformanceServer;
 use gateway_tests::fixture::{AnswerForm, Eras, Hang, HttpFixture, Options};
 use gateway_tests::raw::RawClient;
+use gateway_tests::secrets::{ADA_HASH, ADA_KEY, BOB_HASH, BOB_KEY};
 use gateway_tests::servers::{configuration, remote};
 use gateway_tests::{Era, Gateway, Session, wait};
 use http::Method;
@@ -12,9 +13,6 @@ use serde_json::{Value, json};
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 const HOUR: u64 = 60 * 60 * 1000;
 const UNAVAILABLE: i64 = 1001;
-
-const ADA: &str = "mgk_ada_3b8cfa09c01f3a8e6ee7f5c326500fd2a6dd9fa6b5a51da04521e0e928ad2fd7";
-const BOB: &str = "mgk_bob_d9a7c924f77b4736c730c68a34a05680e271b8fb08669a68dd3097b810bcf695";
 
 /// A modern server whose lists may be kept for an hour, by everybody.
 fn lasting() -> Options {
@@ -328,9 +326,9 @@ fn plugins() -> Value {
     json!({
         "auth_provider": { "provider": "in-memory", "implementation": "api-key", "settings": { "keys": [
             { "id": "ada", "user_id": "ada",
-              "hash": "sha256:3e4c7261f3948fb2a188d5eb4a8228ecfab5585dac918531805c12749d61ba31" },
+              "hash": ADA_HASH },
             { "id": "bob", "user_id": "bob",
-              "hash": "sha256:208649187f3eaa842933f255bfc759b9015125443bfb8dbbe55a8b5a54d4a11d" },
+              "hash": BOB_HASH },
         ] } },
         "policy_evaluator": { "provider": "in-memory", "implementation": "always-allow" },
     })
@@ -349,10 +347,10 @@ async fn two_users_never_share_what_is_private() -> Result<()> {
         let gateway = Gateway::builder(BINARY).config(config.to_string());
         let gateway = gateway.start().await?;
         let url = gateway.url("/mcp");
-        let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA)]).await?;
+        let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
         settle(&ada, || server.lists()).await?;
         let asked = server.lists();
-        let bob = Session::open_with(Era::Modern, &url, &[("x-api-key", BOB)]).await?;
+        let bob = Session::open_with(Era::Modern, &url, &[("x-api-key", BOB_KEY)]).await?;
         for session in [&bob, &ada, &bob] {
             assert_eq!(session.tool_names().await?.len(), 6);
         }
@@ -375,7 +373,7 @@ async fn what_a_policy_decides_is_told_to_be_private_and_not_for_long() -> Resul
     let gateway = Gateway::builder(BINARY).config(config.to_string());
     let gateway = gateway.start().await?;
     let url = gateway.url("/mcp");
-    let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA)]).await?;
+    let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
     settle(&ada, || server.lists()).await?;
     let (ttl, scope) = hints(&ada, "tools/list").await?;
     assert!((1..=10_000).contains(&ttl), "{ttl}");

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::home::{Done, Home};
 use gateway_tests::principals::{ADA, open, start};
+use gateway_tests::secrets::{named, secret};
 use gateway_tests::servers::{remote, with};
 use gateway_tests::{Era, Gateway};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ fn beside(home: &Home, gateway: &Gateway, input: &str, arguments: &[&str]) -> Re
 #[tokio::test]
 async fn a_credential_mends_a_refusal_while_the_gateway_runs() -> Result<()> {
     let server = HttpFixture::start(Options {
-        bearers: ["token-1", "token-2"].map(str::to_owned).to_vec(),
+        bearers: ["token-1", "token-2"].map(secret).to_vec(),
         ..Options::default()
     })
     .await?;
@@ -49,13 +50,12 @@ async fn a_credential_mends_a_refusal_while_the_gateway_runs() -> Result<()> {
     let command = said.split('`').find(|part| part.contains("credential set"));
     let command = command.context("no command is named")?;
     let words: Vec<&str> = command.split(' ').skip(1).collect();
-    for token in ["token-1", "token-2"] {
+    for token in ["token-1", "token-2"].map(secret) {
         let done = beside(&home, &gateway, &format!("{token}\n"), &words)?;
         assert_eq!(done.code, Some(0), "{done:?}");
-        assert!(!format!("{done:?}").contains(token), "{done:?}");
         let seen = ada.call_structured("whoami", json!({})).await?;
         let headers = seen.get("headers").context("the server says no headers")?;
-        assert_eq!(headers["authorization"], format!("Bearer {token}"));
+        assert_eq!(headers["authorization"], named(&format!("Bearer {token}")));
         assert_eq!(headers.get("x-api-key"), None, "the client's own key stays");
     }
     let deleted = beside(
@@ -68,12 +68,7 @@ async fn a_credential_mends_a_refusal_while_the_gateway_runs() -> Result<()> {
     let refused = ada.call("whoami", json!({})).await?;
     assert_eq!(refused.error_code()?, CREDENTIALS_REQUIRED);
 
-    let exit = gateway.stop().await?;
-    let said = format!("{}{}", exit.stdout.join("\n"), exit.stderr.join("\n"));
-    assert!(
-        !said.contains("token-1") && !said.contains("token-2"),
-        "{said}"
-    );
+    gateway.stop().await?;
     Ok(())
 }
 
@@ -83,12 +78,15 @@ fn what_is_stored_is_listed_without_its_value() -> Result<()> {
     home.write("gateway.yaml", CONFIG)?;
     let mut said = String::new();
     for (value, arguments) in [
-        ("hunter2\n", &["web"][..]),
-        ("hunter3", &["web", "--type", "api_key"]),
-        ("hunter4\r\n", &["open"]),
-        ("hunter5\n", &["web", "--user", "ada"]),
+        ("2\n", &["web"][..]),
+        ("3", &["web", "--type", "api_key"]),
+        ("4\r\n", &["open"]),
+        ("5\n", &["web", "--user", "ada"]),
     ] {
-        let done = home.pipe(value, &[&["credential", "set"], arguments].concat())?;
+        let done = home.pipe(
+            &secret(value),
+            &[&["credential", "set"], arguments].concat(),
+        )?;
         assert_eq!(done.code, Some(0), "{done:?}");
         said.push_str(&done.stdout);
         said.push_str(&done.stderr);
@@ -114,9 +112,6 @@ fn what_is_stored_is_listed_without_its_value() -> Result<()> {
     let listed = home.ok(&["credential", "list", "-o", "json"])?;
     let listed: Vec<Value> = serde_json::from_str(&listed)?;
     assert_eq!(listed.len(), 2, "{listed:?}");
-    for file in home.files()? {
-        assert!(!home.read(&file)?.contains("hunter"), "{file}");
-    }
     Ok(())
 }
 
@@ -124,7 +119,7 @@ fn what_is_stored_is_listed_without_its_value() -> Result<()> {
 fn a_value_that_is_typed_does_not_show() -> Result<()> {
     let home = Home::new(BINARY)?;
     home.write("gateway.yaml", CONFIG)?;
-    let done = home.type_unseen("hunter2", &["credential", "set", "web"])?;
+    let done = home.type_unseen(&secret("typed"), &["credential", "set", "web"])?;
     assert_eq!(done.code, Some(0), "{done:?}");
     let shown = done.stdout.replace(": \n", ":\n");
     insta::assert_snapshot!(shown, @"
@@ -148,15 +143,15 @@ fn what_cannot_be_done_is_said_and_stores_nothing() -> Result<()> {
         ));
         Ok(())
     };
-    refuse("x", &["set", "web"])?;
+    refuse(&secret("x"), &["set", "web"])?;
     home.write("gateway.yaml", &CONFIG.replace("encrypted-file", "memory"))?;
-    refuse("x", &["list"])?;
+    refuse("", &["list"])?;
     home.write("gateway.yaml", CONFIG)?;
-    refuse("x", &["set", "wab"])?;
+    refuse(&secret("x"), &["set", "wab"])?;
     refuse("\n", &["set", "web"])?;
     refuse("", &["delete", "web"])?;
-    refuse(&"x".repeat(70_000), &["set", "web"])?;
-    refuse("x", &["set", "web", "x"])?;
+    refuse(&secret(&"x".repeat(70_000)), &["set", "web"])?;
+    refuse(&secret("x"), &["set", "web", "x"])?;
     insta::assert_snapshot!(said, @"
     2 error: ~/.config/mcp-gateway/gateway.yaml: plugins.credential_storage is `none`, which stores nothing. Put there:
 
@@ -193,10 +188,10 @@ fn a_key_that_others_can_read_is_named_with_what_to_do() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new(BINARY)?;
     home.write("gateway.yaml", CONFIG)?;
-    home.pipe("x", &["credential", "set", "web"])?;
+    home.pipe(&secret("x"), &["credential", "set", "web"])?;
     let key = home.path().join(".local/share/mcp-gateway/credentials.key");
     std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644))?;
-    let done = home.pipe("y", &["credential", "set", "web"])?;
+    let done = home.pipe(&secret("y"), &["credential", "set", "web"])?;
     insta::assert_snapshot!(done.stderr, @"error: the credential storage cannot be used: ~/.local/share/mcp-gateway/credentials.key can be read by others: chmod 600 it");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use gateway_tests::fixture::{AnswerForm, Eras, HttpFixture, Options};
 use gateway_tests::principals::{ADA, BOB, config, open, start, store};
+use gateway_tests::secrets::{named, secret};
 use gateway_tests::servers::{remote, with};
 use gateway_tests::{Era, Session, wait};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ async fn wants_tokens(eras: Eras) -> Result<HttpFixture> {
         era: eras,
         sessions: true,
         answer: AnswerForm::Sse,
-        bearers: tokens.map(str::to_owned).to_vec(),
+        bearers: tokens.map(secret).to_vec(),
         names_tokens: true,
         ..Options::default()
     })
@@ -39,6 +40,11 @@ async fn authorization(session: &Session) -> Result<Value> {
     let seen = whoami(session).await?;
     let sent = seen.pointer("/headers/authorization");
     Ok(sent.cloned().unwrap_or_default())
+}
+
+/// How the server says that it was sent the secret of this name.
+fn bearer(name: &str) -> String {
+    named(&format!("Bearer {}", secret(name)))
 }
 
 async fn wait_for_sessions(server: &HttpFixture, count: usize) -> Result<()> {
@@ -78,7 +84,7 @@ async fn a_credential_is_used_as_soon_as_it_is_stored() -> Result<()> {
         assert_eq!(refused.error_code()?, CREDENTIALS_REQUIRED);
         for token in ["ada-1", "ada-2"] {
             store(&gateway.workspace, &[("ada", token)])?;
-            assert_eq!(authorization(&ada).await?, format!("Bearer {token}"));
+            assert_eq!(authorization(&ada).await?, bearer(token));
             assert!(ada.tool_names().await?.contains(&format!("of-{token}")));
         }
     }
@@ -95,7 +101,7 @@ async fn a_changed_credential_opens_new_sessions_and_ends_the_old() -> Result<()
     let old = server.session_ids().await;
     assert_eq!(old.len(), 2, "one for lists, one for the client's session");
     store(&gateway.workspace, &[("ada", "ada-2")])?;
-    assert_eq!(authorization(&ada).await?, "Bearer ada-2");
+    assert_eq!(authorization(&ada).await?, bearer("ada-2"));
     wait::until("the old sessions to end", || async {
         let open = server.session_ids().await;
         open.len() == 2 && !open.iter().any(|id| old.contains(id))
@@ -104,9 +110,13 @@ async fn a_changed_credential_opens_new_sessions_and_ends_the_old() -> Result<()
     let seen = server.seen().await;
     let ends = seen.iter().filter(|seen| seen.method == "DELETE");
     let tokens: Vec<_> = ends
-        .map(|seen| seen.headers["authorization"].clone())
+        .filter_map(|seen| Some(named(seen.headers["authorization"].to_str().ok()?)))
         .collect();
-    assert_eq!(tokens, ["Bearer ada-1"; 2], "each ends with its own");
+    assert_eq!(
+        tokens,
+        [bearer("ada-1"), bearer("ada-1")],
+        "each ends with its own"
+    );
     gateway.stop().await?;
     Ok(())
 }
@@ -119,7 +129,7 @@ async fn all_that_is_sent_in_a_session_carries_its_users_credential_and_no_key()
     for (user, token) in [(ADA, "ada-1"), (BOB, "bob-1")] {
         let session = open(&gateway, Era::Legacy, user).await?;
         let before = server.seen().await.len();
-        assert_eq!(authorization(&session).await?, format!("Bearer {token}"));
+        assert_eq!(authorization(&session).await?, bearer(token));
         session.delete().await?;
         wait_for_sessions(&server, 1).await?;
         let seen = server.seen().await.split_off(before);
@@ -135,7 +145,7 @@ async fn all_that_is_sent_in_a_session_carries_its_users_credential_and_no_key()
         }
         for seen in seen {
             let sent = seen.headers.get("authorization").context("a token")?;
-            assert_eq!(sent, &format!("Bearer {token}"), "{}", seen.method);
+            assert_eq!(named(sent.to_str()?), bearer(token), "{}", seen.method);
             assert!(!format!("{:?}", seen.headers).contains("mgk_"));
         }
         // The one for lists ends with the server, so that the next user finds none.
@@ -188,7 +198,7 @@ async fn one_users_refused_credential_harms_nobody_else() -> Result<()> {
         if era == Era::Legacy {
             whoami(&ada).await?;
         }
-        server.revoke("ada-1").await;
+        server.revoke(&secret("ada-1")).await;
         for answer in [
             ada.call("echo", json!({})).await?,
             ada.request("tools/list", json!({})).await?,
@@ -203,10 +213,10 @@ async fn one_users_refused_credential_harms_nobody_else() -> Result<()> {
             ] {
                 assert!(said.contains(part), "{said}");
             }
-            assert_eq!(authorization(&bob).await?, "Bearer bob-1");
+            assert_eq!(authorization(&bob).await?, bearer("bob-1"));
         }
         store(&gateway.workspace, &[("ada", "ada-2"), ("bob", "bob-1")])?;
-        assert_eq!(authorization(&ada).await?, "Bearer ada-2");
+        assert_eq!(authorization(&ada).await?, bearer("ada-2"));
     }
     gateway.stop().await?;
     Ok(())
@@ -247,12 +257,12 @@ async fn where_they_share_users_with_one_credential_have_one_session() -> Result
     let gateway = start(BINARY, "web", shared, &stored).await?;
     for user in [ADA, BOB] {
         let session = open(&gateway, Era::Legacy, user).await?;
-        assert_eq!(authorization(&session).await?, "Bearer team");
+        assert_eq!(authorization(&session).await?, bearer("team"));
     }
     assert_eq!(server.sessions().await, 1);
     store(&gateway.workspace, &[("ada", "ada-1"), ("bob", "team")])?;
     let ada = open(&gateway, Era::Legacy, ADA).await?;
-    assert_eq!(authorization(&ada).await?, "Bearer ada-1");
+    assert_eq!(authorization(&ada).await?, bearer("ada-1"));
     assert_eq!(server.sessions().await, 2);
     gateway.stop().await?;
     Ok(())
@@ -272,7 +282,7 @@ async fn an_optional_credential_goes_along_where_there_is_one() -> Result<()> {
             open(&gateway, era, ADA).await?,
             open(&gateway, era, BOB).await?,
         );
-        assert_eq!(authorization(&ada).await?, "Bearer ada-1");
+        assert_eq!(authorization(&ada).await?, bearer("ada-1"));
         assert_eq!(authorization(&bob).await?, Value::Null);
         assert!(bob.tool_names().await?.contains(&"whoami".to_owned()));
     }

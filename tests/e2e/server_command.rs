@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use gateway_tests::home::Home;
+use gateway_tests::secrets::secret;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
 #[test]
 fn the_first_server_makes_the_file() -> Result<()> {
     let mut home = Home::new(BINARY)?;
-    home.set("TOKEN", "t");
+    home.set("TOKEN", &secret("t"));
     home.ok(&[
         "server",
         "add",
@@ -102,27 +103,29 @@ fn a_server_that_cannot_start_yet_is_added_with_a_warning() -> Result<()> {
 fn a_clients_servers_are_imported_and_their_secrets_stay_out_of_the_file() -> Result<()> {
     let mut home = Home::new(BINARY)?;
     home.set("USER", "ada");
-    home.write(
+    home.write_secret(
         "mcp.json",
-        r#"{
+        &r#"{
   // Cursor's
   "mcpServers": {
-    "GitHub": { "url": "https://mcp.example.com/mcp", "headers": { "Authorization": "Bearer ghp_secret" } },
+    "GitHub": { "url": "https://mcp.example.com/mcp", "headers": { "Authorization": "Bearer TOKEN" } },
     "files": { "command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem", "/data"] },
-    "db": { "command": "db-mcp", "env": { "DB_PASSWORD": "hunter2", "DB_HOST": "db", "DB_USER": "${env:USER}" } },
+    "db": { "command": "db-mcp", "env": { "DB_PASSWORD": "PASSWORD", "DB_HOST": "db", "DB_USER": "${env:USER}" } },
   },
-}"#,
+}"#
+        .replace("TOKEN", &secret("token"))
+        .replace(": \"PASSWORD", &format!(": \"{}", secret("password"))),
     )?;
     let said = home.ok(&["import", "mcp.json"])?;
     insta::assert_snapshot!(said);
     let config = home.read(".config/mcp-gateway/gateway.yaml")?;
     insta::assert_snapshot!(config.replace(&home.path().display().to_string(), "~"));
-    let secret = ".local/share/mcp-gateway/secrets/db.DB_PASSWORD";
-    assert_eq!(home.read(secret)?, "hunter2");
+    let kept = ".local/share/mcp-gateway/secrets/db.DB_PASSWORD";
+    assert_eq!(home.read(kept)?, secret("password"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(home.path().join(secret))?
+        let mode = std::fs::metadata(home.path().join(kept))?
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -135,14 +138,15 @@ fn a_clients_servers_are_imported_and_their_secrets_stay_out_of_the_file() -> Re
 
 #[test]
 fn an_import_that_cannot_be_whole_is_none() -> Result<()> {
-    let home = Home::new(BINARY)?;
-    home.write(
+    let mut home = Home::new(BINARY)?;
+    home.write_secret(
         "mcp.json",
-        r#"{ "servers": {
-            "ok": { "command": "x", "env": { "TOKEN": "t" } },
+        &r#"{ "servers": {
+            "ok": { "command": "x", "env": { "TOKEN": "SECRET" } },
             "here": { "command": "x", "args": ["${workspaceFolder}"] },
             "asked": { "type": "http", "url": "https://x.example.com", "headers": { "K": "${input:key}" } }
-        } }"#,
+        } }"#
+            .replace("SECRET", &secret("t")),
     )?;
     insta::assert_snapshot!(home.refused(&["import", "mcp.json"])?);
     assert_eq!(home.files()?, ["mcp.json"]);

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use crate::log::Log;
 use crate::processes::{self, Process};
+use crate::raw::RawClient;
+use crate::secrets;
 use crate::session::{Era, Session};
 use crate::wait::{self, PATIENCE};
 use crate::workspace::Workspace;
@@ -144,8 +146,22 @@ impl Gateway {
 
     /// Asks it to end, as a service manager does, and makes sure that nothing which it started outlives it.
     pub async fn stop(mut self) -> anyhow::Result<Exit> {
+        self.look_at_operations().await;
         self.signal(Signal::TERM)?;
         self.wait_for_end().await
+    }
+
+    /// Has the client search for secrets in what operators may see; a gateway that says nothing, shows none.
+    async fn look_at_operations(&self) {
+        let lines = self.stderr.lines();
+        let address = lines
+            .iter()
+            .find_map(|line| line.split_once("operations on "));
+        let Some((_, address)) = address else { return };
+        for path in ["/metrics", "/servers", "/config"] {
+            let url = format!("{}{path}", address.trim());
+            drop(RawClient::default().get(&url).await);
+        }
     }
 
     /// Asks it to end, and once more while it is at it.
@@ -211,6 +227,10 @@ impl Drop for Gateway {
                 "the gateway of the failed test said: {log}"
             )
             .ok();
+        }
+        for (log, place) in [(&self.stdout, "output"), (&self.stderr, "error")] {
+            let place = format!("the gateway's standard {place}");
+            secrets::search(&place, log.text().as_bytes());
         }
     }
 }
@@ -315,6 +335,7 @@ pub async fn run(binary: &str, workspace: &Workspace, arguments: &[&str]) -> any
         .await
         .with_context(|| format!("{arguments:?} did not end within {PATIENCE:?}"))??;
     let lines = |bytes: &[u8]| {
+        secrets::search(&format!("what {arguments:?} says"), bytes);
         String::from_utf8_lossy(bytes)
             .lines()
             .map(str::to_owned)
@@ -382,6 +403,26 @@ mod tests {
             (Some(3), vec!["result".to_owned()])
         );
         assert!(exit.stderr[0].contains("listening"));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_secret_in_a_log_or_in_a_file_fails_the_test() -> anyhow::Result<()> {
+        let leak = "printf '%s-secret-leak' zq";
+        for (script, place) in [
+            (format!("{leak} >&2"), "the gateway's standard error has"),
+            (leak.to_owned(), "the gateway's standard output has"),
+            (format!("{leak} > core"), "/core has"),
+        ] {
+            let running = tokio::spawn(stand_in(&script)?.run());
+            let failed = running
+                .await
+                .err()
+                .context("it was not found")?
+                .into_panic();
+            let said = failed.downcast::<String>().unwrap();
+            assert!(said.contains(place), "{said}");
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::clients::python_program;
+use crate::secrets;
 
 /// Removed when dropped.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Home {
     binary: String,
     directory: TempDir,
     variables: Vec<(String, String)>,
+    /// The files in which the test has secrets.
+    secret_files: Vec<PathBuf>,
 }
 
 /// What a command did.
@@ -35,6 +38,7 @@ impl Home {
             binary: binary.to_owned(),
             directory,
             variables: Vec::new(),
+            secret_files: Vec::new(),
         })
     }
 
@@ -52,6 +56,13 @@ impl Home {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
         fs::write(&path, text).with_context(|| format!("writing {name}"))?;
+        Ok(path)
+    }
+
+    /// The same with secrets in it, which may be nowhere else.
+    pub fn write_secret(&mut self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.write(name, text)?;
+        self.secret_files.push(path.clone());
         Ok(path)
     }
 
@@ -109,6 +120,9 @@ impl Home {
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()
             .with_context(|| format!("running {command:?}"))?;
+        for said in [&output.stdout, &output.stderr] {
+            secrets::search(&format!("what {command:?} says"), said);
+        }
         // Where the home folder is differs from run to run.
         let shown = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes).replace(&self.path().to_string_lossy().into_owned(), "~")
@@ -127,6 +141,16 @@ impl Home {
         Ok(done.stdout)
     }
 
+    /// Runs `api-key create`, which shows the key this once.
+    pub fn create_key(&self, arguments: &[&str]) -> anyhow::Result<Done> {
+        let done = self.run(&[&["api-key", "create"], arguments].concat())?;
+        anyhow::ensure!(done.code == Some(0), "{arguments:?} failed: {done:?}");
+        let key = done.stdout.trim_end();
+        secrets::made(key.rsplit('_').next().unwrap_or(key));
+        secrets::search("what stands beside the key", done.stderr.as_bytes());
+        Ok(done)
+    }
+
     /// Runs a command that is refused for what was typed, and gives the message.
     pub fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let done = self.run(arguments)?;
@@ -135,5 +159,11 @@ impl Home {
             "{arguments:?} was not refused: {done:?}"
         );
         Ok(done.stderr)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        secrets::search_files(self.path(), &self.secret_files);
     }
 }

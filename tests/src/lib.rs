@@ -19,6 +19,7 @@ pub mod matrix;
 pub mod principals;
 pub mod processes;
 pub mod raw;
+pub mod secrets;
 pub mod servers;
 pub mod session;
 pub mod setup;

@@ -8,94 +8,88 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::fixture::TOKEN_VARIABLE;
+use crate::secrets::{ADA_HASH, ADA_KEY, BOB_HASH, BOB_KEY, VAULT_KEY};
 use crate::{Era, Gateway, Session, Workspace};
 
 /// The keys of the users `ada` and `bob`, as headers of a client.
-pub const ADA: (&str, &str) = (
-    "x-api-key",
-    "mgk_ada_3b8cfa09c01f3a8e6ee7f5c326500fd2a6dd9fa6b5a51da04521e0e928ad2fd7",
-);
-pub const BOB: (&str, &str) = (
-    "x-api-key",
-    "mgk_bob_d9a7c924f77b4736c730c68a34a05680e271b8fb08669a68dd3097b810bcf695",
-);
+pub const ADA: (&str, &str) = ("x-api-key", ADA_KEY);
+pub const BOB: (&str, &str) = ("x-api-key", BOB_KEY);
 
-/// The file's key, and what a gateway wrote under it for the servers `web` and `child`.
-const KEY_FILE: &str = "v73wVO889/Xufn+FXtKkDqg1bGTLmvBvD1x2H87lAEA=\n";
+/// What a gateway wrote under [`VAULT_KEY`] for the servers `web` and `child`.
 const STORED: [Stored; 10] = [
     Stored(
         "ada",
         "web",
         "ada-1",
-        "2026-11-22T21:11:29.496078099Z",
-        "wB/pWipE7F8MLtx4zZgL5OCY+Zm4zjpLc1OPj/0ImD9a",
+        "2026-11-26T16:19:24.523828054Z",
+        "xfsgDjf+5WXSSRtvkZPnpbrzGRebtHluC/rxWNHmGOCsJrba/dkdm0/TCw==",
     ),
     Stored(
         "ada",
         "child",
         "ada-1",
-        "2026-11-22T21:11:29.560075864Z",
-        "ChVknyF46Av6iS9bjO6gSYextkPdlSFMxpvwO01vFmkZ",
+        "2026-11-26T16:19:24.863871388Z",
+        "HdyMpMtZjTqEHzRTyGLtVSXjTC5DIfqJiV62BavWnERQiMAwCt3pWXpBBg==",
     ),
     Stored(
         "ada",
         "web",
         "ada-2",
-        "2026-11-22T21:11:29.569151254Z",
-        "MTOrhm/aCGQiUmeSkLiwfPYzxtnSfDELkQr1ZqZBe0hg",
+        "2026-11-26T16:19:25.113434062Z",
+        "QTGBBSCou4kQuOaZLmkALZaAxXCwvtAB3DefgfFlJYzjSwmUXYlxYCIEzg==",
     ),
     Stored(
         "ada",
         "child",
         "ada-2",
-        "2026-11-22T21:11:29.585108917Z",
-        "/1mhNhzjlR7xsy1IgrSBaMeJLasylUZzU57DXU2LBBeN",
+        "2026-11-26T16:19:25.360290096Z",
+        "xdFD6HnTpcX1rLeVDO27XgjolJ3HENFpKNm1U8/rYgDU5YyxMgmTWOwphg==",
     ),
     Stored(
         "bob",
         "web",
         "bob-1",
-        "2026-11-22T21:11:29.605862381Z",
-        "VqUSvTkruExYFcCwUZUSbejKlW/ZL/L5LuUDdT8RwoNP",
+        "2026-11-26T16:19:25.774058115Z",
+        "SqPvXna8xXj3WrdbE6bE/qs/hsFzZbyLejAuP0AjozJ9dpvnMAcxJkU7Tg==",
     ),
     Stored(
         "bob",
         "child",
         "bob-1",
-        "2026-11-22T21:11:29.620081037Z",
-        "U94FZvL5AagF+SnlTk6it0zIu7q99KyrIxH3BCNWV5h5",
+        "2026-11-26T16:19:26.010760804Z",
+        "TKPdb+sKhvq86znTxnVAKzV5yjiNWT+I0YWhQoDcrQz8HIiEev434ODDnQ==",
     ),
     Stored(
         "ada",
         "web",
         "team",
-        "2026-11-22T21:11:29.640180498Z",
-        "19EVzGGM1sbB+RhAUld973rEzQ5H6YDA6D+ZX9xyNVs=",
+        "2026-11-26T16:19:26.214489258Z",
+        "MBNmleERvfnXyjrz9XvzDqnSfc1sHbPDiKGklmI44b6K+VbTflg0HgVY",
     ),
     Stored(
         "ada",
         "child",
         "team",
-        "2026-11-22T21:11:29.664177956Z",
-        "O1CMgB0XzxIfh+qQIT0xZqvkmtRiCX6mW6wg0ygHuhs=",
+        "2026-11-26T16:19:26.395765114Z",
+        "SveRqC/LlE3tNT9XgMOOw8p94gn5yE6t/g4UOUkqAe8o9sVaGflBrcS1",
     ),
     Stored(
         "bob",
         "web",
         "team",
-        "2026-11-22T21:11:29.685432954Z",
-        "5IOhgV60k0q0J2Tl4EUOwKi3MF+FAEo/PC0Of2xPc4o=",
+        "2026-11-26T16:19:26.743968842Z",
+        "+0CIgIUaXw99z6m3RnC4y59nV+M/rNcKpsFuppaeDwQ93Whcgumsued+",
     ),
     Stored(
         "bob",
         "child",
         "team",
-        "2026-11-22T21:11:29.704701993Z",
-        "w84oo6QYKzvsC1yHwZLqIqlv/dvGNUoIz+/Vw/pBbcM=",
+        "2026-11-26T16:19:27.023875669Z",
+        "SK5MSAkbUY+CeRgGKpDKzTeaC5xpY/NkdbBOi9wA3WfwSUHmMgsKFQ9V",
     ),
 ];
 
-/// User, server, value, when it was stored, and how it looks then.
+/// User, server, the secret's name, when it was stored, and how it looks then.
 struct Stored(
     &'static str,
     &'static str,
@@ -109,9 +103,9 @@ pub fn config(servers: Value) -> String {
     let plugin = |name: &str, settings: Value| json!({ "provider": "in-memory", "implementation": name, "settings": settings });
     let keys = json!([
         { "id": "ada", "user_id": "ada",
-          "hash": "sha256:3e4c7261f3948fb2a188d5eb4a8228ecfab5585dac918531805c12749d61ba31" },
+          "hash": ADA_HASH },
         { "id": "bob", "user_id": "bob",
-          "hash": "sha256:208649187f3eaa842933f255bfc759b9015125443bfb8dbbe55a8b5a54d4a11d" },
+          "hash": BOB_HASH },
     ]);
     let variables = json!({ "child": TOKEN_VARIABLE });
     let plugins = json!({
@@ -122,7 +116,7 @@ pub fn config(servers: Value) -> String {
     json!({ "plugins": plugins, "servers": servers }).to_string()
 }
 
-/// A gateway with one server of this name, `web` or `child`, and these values stored.
+/// A gateway with one server of this name, `web` or `child`, and these secrets, by their names, stored.
 pub async fn start(
     binary: &str,
     name: &str,
@@ -142,17 +136,17 @@ pub async fn open(gateway: &Gateway, era: Era, user: (&str, &str)) -> anyhow::Re
     Session::open_with(era, &gateway.url("/mcp"), &[user]).await
 }
 
-/// Stores these values, for both servers, and nothing else, as another process of the gateway does: what runs on the
+/// Stores these secrets, by their names, for both servers, and nothing else, as another process of the gateway does: what runs on the
 /// workspace sees it at its next look.
 pub fn store(workspace: &Workspace, credentials: &[(&str, &str)]) -> anyhow::Result<()> {
     let data = workspace.folder("data")?;
     let key = data.join("credentials.key");
-    fs::write(&key, KEY_FILE)?;
+    fs::write(&key, format!("{VAULT_KEY}\n"))?;
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let mut text = format!("mcp-gateway-credentials 1 {}\n", uuid::Uuid::new_v4());
     let mut stored: Vec<&Stored> = STORED
         .iter()
-        .filter(|Stored(user, _, value, ..)| credentials.contains(&(user, value)))
+        .filter(|Stored(user, _, name, ..)| credentials.contains(&(user, name)))
         .collect();
     stored.sort_by_key(|Stored(user, server, ..)| (*user, *server));
     for Stored(user, server, _, created_at, sealed) in stored {

@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::secrets;
 use crate::wait::PATIENCE;
 
 pub const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
@@ -60,6 +61,7 @@ impl RawClient {
         let exchange = async {
             let (parts, body) = self.client.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
+            search(url, &parts.headers, &body);
             anyhow::Ok(Answer {
                 status: parts.status,
                 headers: parts.headers,
@@ -70,6 +72,11 @@ impl RawClient {
             .await
             .with_context(|| format!("no whole answer from {url} within {PATIENCE:?}"))?
             .with_context(|| format!("asking {url}"))
+    }
+
+    /// What is at an address.
+    pub async fn get(&self, url: &str) -> anyhow::Result<Answer> {
+        self.send(Method::GET, url, &[], "").await
     }
 
     /// Sends a request and reads the answer as a stream of events while it comes.
@@ -87,6 +94,7 @@ impl RawClient {
         let request = request.body(Full::new(body.into()))?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await??;
         let (parts, body) = answer.into_parts();
+        search(url, &parts.headers, &[]);
         Ok(Stream {
             status: parts.status,
             body,
@@ -105,6 +113,15 @@ impl RawClient {
         all.extend_from_slice(headers);
         self.send(Method::POST, url, &all, message).await
     }
+}
+
+/// What is answered holds no secret, neither here nor there.
+fn search(url: &str, headers: &HeaderMap, body: &[u8]) {
+    for (name, value) in headers {
+        let place = format!("the header {name} of the answer from {url}");
+        secrets::search(&place, value.as_bytes());
+    }
+    secrets::search(&format!("the answer from {url}"), body);
 }
 
 /// An answer that is read while it comes.
@@ -145,6 +162,7 @@ impl Stream {
                 return Ok(message.map(|message| Event { id: None, message }));
             };
             if let Some(data) = frame?.data_ref() {
+                secrets::search("a part of a stream", data);
                 self.read.push_str(std::str::from_utf8(data)?);
             }
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::secrets;
+
 /// Removed when dropped. A second gateway on the same workspace finds what the first one left.
 #[derive(Debug)]
 pub struct Workspace {
@@ -51,5 +53,11 @@ impl Workspace {
         let folder = self.path().join(name);
         fs::create_dir_all(&folder)?;
         Ok(folder)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        secrets::search_files(self.path(), &[]);
     }
 }
