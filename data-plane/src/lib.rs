@@ -42,7 +42,7 @@ pub use access::Access;
 pub use config::Permits;
 pub use limits::Limits;
 pub use session::{KeyError, SessionKeys};
-pub use upstream::Commands;
+pub use upstream::{Commands, NotUsable};
 
 /// What a data plane is and may do; a setting of its process, never of what is pushed.
 #[derive(Debug)]

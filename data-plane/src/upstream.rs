@@ -63,8 +63,8 @@ pub(crate) use changes::Changes;
 pub(crate) use listing::{CacheHints, Listed};
 pub(crate) use private::SessionKey;
 pub(crate) use quota::Quota;
-pub use target::Commands;
 pub(crate) use target::Target;
+pub use target::{Commands, NotUsable};
 pub(crate) use watching::Watching;
 
 /// How long a server may take to hear what a client says.

@@ -20,6 +20,7 @@ mod http;
 mod http_sse;
 mod identity;
 mod initialize;
+mod last_words;
 mod network;
 mod open;
 mod pending;
@@ -49,6 +50,7 @@ pub use self::endpoint::HttpEndpoint;
 pub use self::error::{BoxError, ClientError};
 pub use self::events::EventReceiver;
 pub use self::exchange::Exchange;
+pub use self::last_words::LastWords;
 pub use self::network::{Cidr, InvalidCidr, NetworkPolicy, NetworkRule};
 pub use self::stdio::ClosedReason;
 

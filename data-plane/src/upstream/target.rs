@@ -1,5 +1,7 @@
 //! Where a server is and how it is reached: a server's configuration with its secrets resolved.
 
+mod trial;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use gateway_core::config::{
     CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, Setting, Violation,
 };
 use gateway_core::{Deadline, ExposeSecret as _, SecretString, ServerName, TenantId};
-use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, Peer};
+use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, LastWords, Peer};
 use gateway_mcp::version::{Era, Version};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +18,8 @@ use tokio_util::task::TaskTracker;
 use super::authorization::{AuthorizationContext, InvalidCredential, UserCredential};
 use super::environment;
 use crate::config::Permits;
+
+pub use trial::NotUsable;
 
 /// What the gateway says of itself to servers, as JSON.
 pub(super) const CLIENT_INFO: &str = concat!(
@@ -145,6 +149,14 @@ impl Target {
     pub(super) fn within(mut self, tasks: &TaskTracker) -> Self {
         if let Transport::Command(command) = &mut self.transport {
             command.tasks = tasks.clone();
+        }
+        self
+    }
+
+    /// The same target, whose children's last words are kept and not logged.
+    fn heard_by(mut self, last_words: &LastWords) -> Self {
+        if let Transport::Command(command) = &mut self.transport {
+            command.last_words = Some(last_words.clone());
         }
         self
     }

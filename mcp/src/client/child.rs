@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::error::ClientError;
+use super::last_words::LastWords;
 
 /// A command that speaks MCP on its standard input and output.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct ChildCommand {
     pub probe_timeout: Duration,
     /// How long the child may take to end: first by itself, then once more after SIGTERM.
     pub close_grace: Duration,
+    /// Where the last of what it writes to standard error is kept, instead of all of it in the log.
+    pub last_words: Option<LastWords>,
     /// Where the child is watched over, however its connection ends: who waits for these tasks waits
     /// until it is gone.
     pub tasks: TaskTracker,
@@ -52,6 +55,7 @@ impl ChildCommand {
             max_line_bytes: 16 * 1024 * 1024,
             probe_timeout: Duration::from_secs(5),
             close_grace: Duration::from_secs(2),
+            last_words: None,
             tasks: TaskTracker::new(),
         }
     }

@@ -80,6 +80,7 @@ impl SseLink {
             events: event_sender,
             callbacks,
             era: watch::channel(Some(Era::Legacy)).1,
+            last_words: None,
             strays: 0,
         };
         let reading = stop.clone().run_until_cancelled_owned(read(body, router));

@@ -11,6 +11,7 @@ use super::batch::read_messages;
 use super::callback::{Callbacks, is_question, unheard};
 use super::error::excerpt;
 use super::events::EventSender;
+use super::last_words::LastWords;
 use super::pending::Pending;
 use super::session::Errands;
 use crate::lines::encode_line;
@@ -21,6 +22,10 @@ use crate::version::Era;
 /// every request.
 const LOGGED_STRAYS: u32 = 20;
 
+/// How many of them are kept where they are not logged: enough to tell what the command is, and to
+/// leave room for its errors.
+const KEPT_STRAYS: u32 = 2;
+
 /// Brings what the server says to those whom it concerns.
 pub(super) struct Router {
     pub(super) label: Arc<str>,
@@ -29,6 +34,8 @@ pub(super) struct Router {
     pub(super) events: EventSender,
     pub(super) callbacks: Callbacks,
     pub(super) era: watch::Receiver<Option<Era>>,
+    /// Where texts that are no messages are kept, instead of being logged.
+    pub(super) last_words: Option<LastWords>,
     /// How many texts were no messages.
     pub(super) strays: u32,
 }
@@ -128,6 +135,12 @@ impl Router {
             return;
         }
         let text = excerpt(text, 200);
+        if let Some(kept) = &self.last_words {
+            if self.strays <= KEPT_STRAYS {
+                kept.add(format!("(standard output) {text}"));
+            }
+            return;
+        }
         tracing::warn!(server = %self.label, reason, "skipped what is no message: {text}");
         if self.strays == LOGGED_STRAYS {
             tracing::warn!(server = %self.label, "what else is no message is not logged");

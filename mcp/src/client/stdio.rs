@@ -20,6 +20,7 @@ use super::error::{ClientError, excerpt};
 use super::events::{self, EventReceiver, EventSlot};
 use super::exchange::{Answers, Exchange};
 use super::identity::Identity;
+use super::last_words::{LINE_CHARACTERS, LastWords};
 use super::pending::{ChannelEnd, Pending};
 use super::router::{Outlet, Router};
 use crate::lines::{LineDecoder, encode_line};
@@ -72,6 +73,9 @@ impl StdioLink {
                 stderr,
             },
         ) = command.start()?;
+        if let Some(kept) = &command.last_words {
+            kept.begin();
+        }
         let label: Arc<str> = command.label.as_str().into();
         let (lines, waiting_lines) = mpsc::channel(WAITING_LINES);
         let (event_sender, events) = events::kept_channel();
@@ -87,10 +91,14 @@ impl StdioLink {
             events: event_sender,
             callbacks,
             era: era.subscribe(),
+            last_words: command.last_words.clone(),
             strays: 0,
         };
         let reader = tokio::spawn(read_messages(stdout, command.max_line_bytes, router));
-        let logger = tokio::spawn(log_stderr(stderr, label.clone()));
+        let logger = match command.last_words.clone() {
+            Some(kept) => tokio::spawn(keep_stderr(stderr, kept)),
+            None => tokio::spawn(log_stderr(stderr, label.clone())),
+        };
         let writer = tokio::spawn(write_lines(stdin, waiting_lines, stop.clone()));
         let tasks = Tasks {
             reader,
@@ -310,6 +318,19 @@ async fn log_stderr(stderr: impl AsyncRead + Unpin, label: Arc<str>) {
         }
         Err(limit) => {
             tracing::info!(target: "mcp_server", server = %label, "stderr: (a line of more than {limit} bytes)");
+        }
+    })
+    .await;
+}
+
+async fn keep_stderr(stderr: impl AsyncRead + Unpin, kept: LastWords) {
+    read_lines(stderr, STDERR_LINE_BYTES, |line| {
+        let line = line.map_or_else(
+            |limit| format!("(a line of more than {limit} bytes)"),
+            |line| excerpt(&line, LINE_CHARACTERS),
+        );
+        if !line.is_empty() {
+            kept.add(line);
         }
     })
     .await;
