@@ -193,7 +193,7 @@ fn concerns(name: Option<&OsStr>, event: &notify::Result<Event>) -> bool {
 fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            "there is no such file: name one with --config, or copy deploy/examples/desktop.yaml"
+            "there is no such file: name one with --config, or make it with `mcp-gateway server add`"
                 .to_owned()
         }
         _ => format!("the file cannot be read: {error}"),

@@ -20,6 +20,7 @@ use crate::data_dir::{self, DataDir};
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
 use crate::limits::LimitsArgs;
+use crate::sample;
 use crate::signals::StopSignals;
 use control::Control;
 use planes::Planes;
@@ -28,7 +29,7 @@ use planes::Planes;
 #[derive(Debug, Args)]
 pub(crate) struct DesktopArgs {
     /// The configuration file. Left out: ./gateway.yaml if it is there, else
-    /// mcp-gateway/gateway.yaml in the user's configuration folder.
+    /// mcp-gateway/gateway.yaml in the user's configuration folder, made if it is missing.
     #[arg(long, env = "MCP_GATEWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -93,7 +94,7 @@ async fn serve(args: DesktopArgs) -> Result<(), Failure> {
     let limits = limits.read();
     // Before anything runs that would have to be ended in good order.
     let mut signals = StopSignals::listen()?;
-    let file = ConfigFile::new(config.unwrap_or_else(ConfigFile::default_path));
+    let file = config.map_or_else(sample::found_or_made, |path| Ok(ConfigFile::new(path)))?;
     // Before the first configuration is read, so that no edit falls in between.
     let edits = file.watch()?;
     let loopback_only = listen.ip().is_loopback();

@@ -29,6 +29,8 @@ mod logging;
 mod manual;
 mod output;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod sample;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod server;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod signals;
