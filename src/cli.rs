@@ -57,6 +57,10 @@ enum Command {
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
+    /// Looks at everything that `desktop` needs, tries every server, and says which command mends
+    /// what is wrong.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Doctor(crate::doctor::DoctorArgs),
     /// Adds, shows and removes the servers of gateway.yaml.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
@@ -100,6 +104,8 @@ impl Command {
             Self::Desktop(args) => crate::desktop::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Doctor(args) => crate::doctor::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Server(command) => crate::server::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -40,13 +40,37 @@ pub(crate) struct Document {
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
+    pub(crate) place: Place,
+    pub(crate) what: String,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
     path: PathBuf,
-    what: String,
+    /// Line and column, from 1; `None`: the file as a whole.
+    at: Option<(u64, u64)>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.what)
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.at {
+            Some((line, column)) => write!(f, "{path}:{line}:{column}"),
+            None => write!(f, "{path}"),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn line(&self) -> Option<u64> {
+        self.at.map(|(line, _)| line)
     }
 }
 
@@ -71,8 +95,8 @@ impl ConfigFile {
     pub(crate) fn read(&self) -> Result<Document, Vec<Problem>> {
         let text = std::fs::read_to_string(&self.path).map_err(|error| {
             vec![Problem {
-                path: self.path.clone(),
-                what: format!(" {}", unreadable(&error)),
+                place: self.place(None),
+                what: unreadable(&error),
             }]
         })?;
         match load_yaml(&text) {
@@ -86,14 +110,21 @@ impl ConfigFile {
     }
 
     fn problems(&self, error: ConfigError) -> Vec<Problem> {
-        let path = || self.path.clone();
         let problems = error.problems.into_iter();
         problems
             .map(|problem| Problem {
-                path: path(),
-                what: problem.to_string(),
+                place: self.place(Some((problem.line, problem.column))),
+                what: match problem.path {
+                    Some(field) => format!("{field}: {}", problem.reason),
+                    None => problem.reason,
+                },
             })
             .collect()
+    }
+
+    fn place(&self, at: Option<(u64, u64)>) -> Place {
+        let path = self.path.clone();
+        Place { path, at }
     }
 
     /// Watches the file. A message comes after every edit, and only then.
@@ -134,6 +165,16 @@ impl Document {
         } else {
             Err(self.locate(violations))
         }
+    }
+
+    /// Where a field is, or what is nearest to it.
+    pub(crate) fn place(&self, field: &str) -> Place {
+        let nothing = Violation::new(field, "");
+        let located = ConfigError::locate(&self.text, vec![nothing])
+            .problems
+            .pop();
+        self.file
+            .place(located.map(|problem| (problem.line, problem.column)))
     }
 
     /// Gives violations their places in the file.

@@ -27,6 +27,11 @@ pub(crate) struct DataDirArgs {
 }
 
 impl DataDirArgs {
+    /// The one that was named.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
     pub(crate) fn path(self) -> Result<PathBuf, Failure> {
         self.data_dir.map_or_else(default_path, Ok)
     }
@@ -71,6 +76,20 @@ impl DataDir {
             path: path.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Which process has a directory; `None` where nobody has. Takes nothing and makes nothing.
+    pub(crate) fn holder(path: &Path) -> Option<String> {
+        let mut lock = File::open(path.join("lock")).ok()?;
+        // Shared, and for no longer than this takes.
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(lock.read_to_string(&mut holder));
+                Some(holder.trim().to_owned())
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -139,7 +158,9 @@ mod tests {
         let held = DataDir::open(&path).unwrap();
         let error = DataDir::open(&path).unwrap_err().to_string();
         assert!(error.contains(&std::process::id().to_string()), "{error}");
+        assert_eq!(DataDir::holder(&path), Some(std::process::id().to_string()));
         drop(held);
+        assert_eq!(DataDir::holder(&path), None);
         DataDir::open(&path).unwrap();
     }
 }

@@ -19,6 +19,8 @@ mod data_dir;
 mod descriptors;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod doctor;
 mod exit;
 mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -25,8 +25,17 @@ enum Form {
 impl OutputArgs {
     /// Prints records, of which a table shows these columns.
     pub(crate) fn print(self, columns: &[&str], records: &[Value]) -> anyhow::Result<()> {
+        self.print_or(|| table(columns, records), records)
+    }
+
+    /// Prints records, of which people see this text instead.
+    pub(crate) fn print_or(
+        self,
+        people: impl FnOnce() -> String,
+        records: &[Value],
+    ) -> anyhow::Result<()> {
         let text = match self.output {
-            Form::Table => table(columns, records),
+            Form::Table => people(),
             Form::Json => serde_json::to_string_pretty(records)? + "\n",
             Form::Yaml => serde_yaml::to_string(&records)?,
         };

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod conformance;
 pub mod conformance_client;
 pub mod crossing;
+pub mod doctor;
 pub mod fixture;
 pub mod gateway;
 pub mod home;
