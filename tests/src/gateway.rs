@@ -50,6 +50,7 @@ pub struct Builder {
     workspace: Option<Arc<Workspace>>,
     listen: SocketAddr,
     variables: Vec<(String, String)>,
+    results: Stdio,
 }
 
 impl Gateway {
@@ -61,6 +62,7 @@ impl Gateway {
             workspace: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             variables: Vec::new(),
+            results: Stdio::piped(),
         }
     }
 
@@ -257,6 +259,12 @@ impl Builder {
         self
     }
 
+    /// Keeps nothing of what it writes to standard output, for many calls.
+    pub fn discard_results(mut self) -> Self {
+        self.results = Stdio::null();
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start(self) -> anyhow::Result<Gateway> {
         let mut gateway = self.spawn()?;
@@ -296,19 +304,14 @@ impl Builder {
             .envs(self.variables)
             .current_dir(workspace.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(self.results)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", self.binary))?;
-        let stdout = child
-            .stdout
-            .take()
-            .context("the gateway has no standard output")?;
-        let stderr = child
-            .stderr
-            .take()
-            .context("the gateway has no standard error")?;
+        let stdout = child.stdout.take().map(Log::collect);
+        let stderr = child.stderr.take();
+        let stderr = stderr.context("the gateway has no standard error")?;
         Ok(Gateway {
             address: self.listen,
             id: child.id().context("the gateway ended at once")?,
@@ -316,7 +319,7 @@ impl Builder {
             mark,
             stopped: false,
             workspace,
-            stdout: Log::collect(stdout),
+            stdout: stdout.unwrap_or_else(|| Log::collect(tokio::io::empty())),
             stderr: Log::collect(stderr),
         })
     }

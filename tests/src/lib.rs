@@ -7,6 +7,7 @@
 
 pub mod bare_names;
 pub mod batches;
+pub mod bench;
 pub mod clients;
 pub mod conformance;
 pub mod conformance_client;

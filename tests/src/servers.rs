@@ -146,7 +146,8 @@ pub fn conformance_on_stdio(gateway: &str, era: &str) -> anyhow::Result<Value> {
     Ok(command(&program, &["--stdio", "--era", era]))
 }
 
-fn beside(gateway: &str, program: &str) -> anyhow::Result<PathBuf> {
+/// Another program of this package.
+pub fn beside(gateway: &str, program: &str) -> anyhow::Result<PathBuf> {
     let program = Path::new(gateway).with_file_name(program);
     ensure!(
         program.exists(),

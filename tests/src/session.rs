@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
 use http::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::raw::{Answer, RawClient};
@@ -12,7 +13,8 @@ use crate::wait;
 const LEGACY_VERSION: &str = "2025-11-25";
 const MODERN_VERSION: &str = "2026-07-28";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Era {
     Legacy,
     Modern,

@@ -1,0 +1,229 @@
+//! The benchmark: what a call costs through the gateway, beside nginx as a plain reverse proxy, in the same run.
+
+mod clock;
+mod footprint;
+mod front;
+mod load;
+mod memory;
+mod nginx;
+mod peer;
+mod reply;
+mod report;
+mod rounds;
+mod row;
+mod server;
+mod site;
+mod statistics;
+mod table;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use clap::{Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::gateway::Gateway;
+use crate::session::Era;
+use footprint::Extent;
+use front::{Server, gateway_target, start_gateway, wait_until_ready};
+use load::Target;
+use nginx::Nginx;
+use peer::Peer;
+use report::Report;
+use rounds::Question;
+use row::Row;
+
+/// Measures what the gateway costs: processor time of 1,000 calls, also as a multiple of what nginx needs as a plain
+/// reverse proxy in the same run; latencies; memory; and the time of a start. Every reply is checked.
+#[derive(Debug, Parser)]
+pub struct Arguments {
+    /// The program to measure [default: mcp-gateway beside this one].
+    #[arg(long, value_name = "FILE")]
+    gateway: Option<PathBuf>,
+    /// How often everything is measured; ratios are taken within a round.
+    #[arg(long, value_name = "COUNT")]
+    rounds: Option<usize>,
+    /// How many calls are measured for each figure and round.
+    #[arg(long, value_name = "COUNT")]
+    calls: Option<u64>,
+    /// How many connections call at the same time.
+    #[arg(long, value_name = "COUNT,…", value_delimiter = ',')]
+    connections: Vec<usize>,
+    /// Only this row of the table; may be given several times.
+    #[arg(long, value_name = "ROW")]
+    only: Vec<Row>,
+    /// Few calls: to see that everything answers, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// The server answers calls with streams of one event.
+    #[arg(long)]
+    stream: bool,
+    /// Another gateway, already running in front of the benchmark's server; its rows are `call` and `large`.
+    #[arg(long, value_name = "NAME=URL")]
+    peer: Vec<Peer>,
+    /// Where the benchmark's server listens: a peer finds it at /legacy/1/mcp and /modern/1/mcp.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    server: SocketAddr,
+    /// How the figures are printed.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+    /// The same as `--output markdown`.
+    #[arg(long, conflicts_with = "output")]
+    markdown: bool,
+    /// Be the server that is asked.
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    serve: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Table,
+    Markdown,
+    Json,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    allow_many_files().context("raising the limit of open files")?;
+    if let Some(address) = arguments.serve {
+        return server::serve(address, arguments.stream).await;
+    }
+    let output = if arguments.markdown {
+        Output::Markdown
+    } else {
+        arguments.output
+    };
+    let report = measure(&arguments).await?;
+    let text = match output {
+        Output::Table => table::text(&report),
+        Output::Markdown => table::markdown(&report),
+        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// A thousand connections, and as many to the server.
+fn allow_many_files() -> anyhow::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum.map(|maximum| maximum.min(16_384));
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum })?)
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
+    let binary = gateway_binary(arguments)?;
+    let (rounds, calls, extent, connections) = if arguments.quick {
+        let extent = Extent {
+            held: 20,
+            sessions: 100,
+            starts: 1,
+        };
+        (1, 100, extent, vec![1, 4])
+    } else {
+        let extent = Extent {
+            held: 1000,
+            sessions: 20_000,
+            starts: 7,
+        };
+        (5, 5000, extent, vec![1, 16, 64, 256])
+    };
+    let (rounds, calls) = (
+        arguments.rounds.unwrap_or(rounds),
+        arguments.calls.unwrap_or(calls),
+    );
+    ensure!(rounds > 0 && calls > 0, "there must be a round and a call");
+    let connections = match &*arguments.connections {
+        [] => connections,
+        given => given.to_vec(),
+    };
+    let server = Server::start(arguments.server, arguments.stream).await?;
+    let nginx = Nginx::start(server.address).await?;
+    if nginx.is_none() {
+        writeln!(
+            std::io::stderr(),
+            "nginx is not installed, so there are no ratios: install it (Debian: apt install nginx-light)"
+        )?;
+    }
+    let mut gateways = Vec::new();
+    let mut questions = Vec::new();
+    for row in Row::ALL {
+        if !arguments.only.is_empty() && !arguments.only.contains(&row) {
+            continue;
+        }
+        for era in Era::BOTH {
+            let gateway = start_gateway(&binary, row, era, server.address).await?;
+            let target = gateway_target(&gateway, row);
+            wait_until_ready(&target, row, era).await?;
+            gateways.push(gateway);
+            let mut targets = plain_targets(row, era, &server, nginx.as_ref());
+            targets.push(target);
+            if matches!(row, Row::Call | Row::Large) {
+                targets.extend(peers(&arguments.peer, era).await?);
+            }
+            questions.extend(connections.iter().map(|&connections| Question {
+                row,
+                era,
+                connections,
+                targets: targets.clone(),
+            }));
+        }
+    }
+    let cells = rounds::measure(&questions, rounds, calls).await?;
+    for gateway in gateways {
+        Gateway::stop(gateway).await?;
+    }
+    writeln!(std::io::stderr(), "memory and start")?;
+    Ok(Report {
+        rounds,
+        calls,
+        streams: arguments.stream,
+        cells,
+        footprint: footprint::measure(&binary, server.address, extent).await?,
+    })
+}
+
+fn gateway_binary(arguments: &Arguments) -> anyhow::Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("mcp-gateway");
+    let binary = arguments.gateway.clone().unwrap_or(beside);
+    ensure!(
+        binary.exists(),
+        "{} is missing: run `cargo build --release` first, or say where it is with --gateway",
+        binary.display()
+    );
+    // It is started in other folders than this one.
+    Ok(std::path::absolute(binary)?)
+}
+
+/// The server itself, and nginx in front of it.
+fn plain_targets(row: Row, era: Era, server: &Server, nginx: Option<&Nginx>) -> Vec<Target> {
+    let direct = Target {
+        name: "direct".to_owned(),
+        address: server.address,
+        path: row.direct_path(era),
+        tools: vec!["echo".to_owned()],
+        key: None,
+        process: None,
+    };
+    let nginx = nginx.map(|nginx| Target {
+        name: "nginx".to_owned(),
+        address: nginx.address,
+        process: Some(nginx.process),
+        ..direct.clone()
+    });
+    [Some(direct), nginx].into_iter().flatten().collect()
+}
+
+async fn peers(peers: &[Peer], era: Era) -> anyhow::Result<Vec<Target>> {
+    let mut targets = Vec::new();
+    for peer in peers {
+        match peer.target(era).await {
+            Ok(target) => targets.push(target),
+            Err(error) => writeln!(
+                std::io::stderr(),
+                "{peer:?} is left out, {era:?}: {error:#}"
+            )?,
+        }
+    }
+    Ok(targets)
+}

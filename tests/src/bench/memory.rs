@@ -1,0 +1,57 @@
+//! The memory of a process, by `/proc/PID/smaps_rollup`.
+
+use std::fs;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Memory {
+    /// All pages in memory.
+    pub(super) resident: u64,
+    /// The same, with pages that several processes use counted in parts.
+    pub(super) proportional: u64,
+}
+
+impl Memory {
+    pub(super) fn of(process: u32) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
+            .with_context(|| format!("reading the memory of process {process}"))?;
+        parse(&text).with_context(|| format!("reading smaps_rollup {text:?}"))
+    }
+}
+
+fn parse(smaps: &str) -> Option<Memory> {
+    let field = |name: &str| {
+        let line = smaps.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes: u64 = line?.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kilobytes * 1024)
+    };
+    Some(Memory {
+        resident: field("Rss:")?,
+        proportional: field("Pss:")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_both_sizes() {
+        let text = "5581-7ffd ---p 00000000 00:00 0    [rollup]\nRss:    1884 kB\nPss:     563 kB\nPss_Dirty:  92 kB\n";
+        let expected = Memory {
+            resident: 1884 * 1024,
+            proportional: 563 * 1024,
+        };
+        assert_eq!(parse(text), Some(expected));
+        assert_eq!(parse("Rss: 1884 kB\n"), None);
+    }
+
+    #[test]
+    fn this_process_uses_some() {
+        let memory = Memory::of(std::process::id()).unwrap();
+        assert!(memory.resident >= memory.proportional && memory.proportional > 0);
+    }
+}
