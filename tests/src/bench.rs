@@ -112,31 +112,8 @@ fn allow_many_files() -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
+    let plan = Plan::of(arguments)?;
     let binary = gateway_binary(arguments)?;
-    let (rounds, calls, extent, connections) = if arguments.quick {
-        let extent = Extent {
-            held: 20,
-            sessions: 100,
-            starts: 1,
-        };
-        (1, 100, extent, vec![1, 4])
-    } else {
-        let extent = Extent {
-            held: 1000,
-            sessions: 20_000,
-            starts: 7,
-        };
-        (5, 5000, extent, vec![1, 16, 64, 256])
-    };
-    let (rounds, calls) = (
-        arguments.rounds.unwrap_or(rounds),
-        arguments.calls.unwrap_or(calls),
-    );
-    ensure!(rounds > 0 && calls > 0, "there must be a round and a call");
-    let connections = match &*arguments.connections {
-        [] => connections,
-        given => given.to_vec(),
-    };
     let server = Server::start(arguments.server, arguments.stream).await?;
     let nginx = Nginx::start(server.address).await?;
     if nginx.is_none() {
@@ -147,40 +124,95 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     }
     let mut gateways = Vec::new();
     let mut questions = Vec::new();
-    for row in Row::ALL {
-        if !arguments.only.is_empty() && !arguments.only.contains(&row) {
-            continue;
+    for (row, era) in rows(&arguments.only) {
+        let gateway = start_gateway(&binary, row, era, server.address).await?;
+        let target = gateway_target(&gateway, row);
+        wait_until_ready(&target, row, era).await?;
+        gateways.push(gateway);
+        let mut targets = plain_targets(row, era, &server, nginx.as_ref());
+        targets.push(target);
+        if matches!(row, Row::Call | Row::Large) {
+            targets.extend(peers(&arguments.peer, era).await?);
         }
-        for era in Era::BOTH {
-            let gateway = start_gateway(&binary, row, era, server.address).await?;
-            let target = gateway_target(&gateway, row);
-            wait_until_ready(&target, row, era).await?;
-            gateways.push(gateway);
-            let mut targets = plain_targets(row, era, &server, nginx.as_ref());
-            targets.push(target);
-            if matches!(row, Row::Call | Row::Large) {
-                targets.extend(peers(&arguments.peer, era).await?);
-            }
-            questions.extend(connections.iter().map(|&connections| Question {
-                row,
-                era,
-                connections,
-                targets: targets.clone(),
-            }));
-        }
+        questions.extend(plan.connections.iter().map(|&connections| Question {
+            row,
+            era,
+            connections,
+            targets: targets.clone(),
+        }));
     }
-    let cells = rounds::measure(&questions, rounds, calls).await?;
+    let cells = rounds::measure(&questions, plan.rounds, plan.calls).await?;
     for gateway in gateways {
         Gateway::stop(gateway).await?;
     }
     writeln!(std::io::stderr(), "memory and start")?;
     Ok(Report {
-        rounds,
-        calls,
+        rounds: plan.rounds,
+        calls: plan.calls,
         streams: arguments.stream,
         cells,
-        footprint: footprint::measure(&binary, server.address, extent).await?,
+        footprint: footprint::measure(&binary, server.address, plan.extent).await?,
     })
+}
+
+/// How much is measured.
+#[derive(Debug)]
+struct Plan {
+    rounds: usize,
+    calls: u64,
+    connections: Vec<usize>,
+    extent: Extent,
+}
+
+impl Plan {
+    fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+        let usual = if arguments.quick {
+            Self {
+                rounds: 1,
+                calls: 100,
+                connections: vec![1, 4],
+                extent: Extent {
+                    held: 20,
+                    sessions: 100,
+                    starts: 1,
+                },
+            }
+        } else {
+            Self {
+                rounds: 5,
+                calls: 5000,
+                connections: vec![1, 16, 64, 256],
+                extent: Extent {
+                    held: 1000,
+                    sessions: 20_000,
+                    starts: 7,
+                },
+            }
+        };
+        let connections = match &*arguments.connections {
+            [] => usual.connections,
+            given => given.to_vec(),
+        };
+        let plan = Self {
+            rounds: arguments.rounds.unwrap_or(usual.rounds),
+            calls: arguments.calls.unwrap_or(usual.calls),
+            connections,
+            extent: usual.extent,
+        };
+        let is_something = plan.rounds > 0 && plan.calls > 0 && !plan.connections.contains(&0);
+        ensure!(
+            is_something,
+            "--rounds, --calls and --connections must be at least 1"
+        );
+        Ok(plan)
+    }
+}
+
+/// Those that were asked for, or all, in both eras.
+fn rows(only: &[Row]) -> impl Iterator<Item = (Row, Era)> {
+    let rows = Row::ALL.into_iter();
+    let rows = rows.filter(|row| only.is_empty() || only.contains(row));
+    rows.flat_map(|row| Era::BOTH.map(|era| (row, era)))
 }
 
 fn gateway_binary(arguments: &Arguments) -> anyhow::Result<PathBuf> {
