@@ -75,6 +75,8 @@ pub struct Page {
     /// Items left out because nothing could refer to them: the identifying field is missing, not a
     /// string, or there more than once.
     pub dropped: usize,
+    /// The bytes of the whole response, which the items keep in memory.
+    pub size: usize,
 }
 
 /// One tool, prompt, resource or resource template, as the server wrote it.
@@ -93,6 +95,7 @@ impl Page {
             ttl_ms: None,
             is_public: false,
             dropped: 0,
+            size: 0,
         }
     }
 
@@ -130,6 +133,7 @@ impl Page {
             is_public: field("cacheScope")?
                 .is_some_and(|range| str_at(source, &range) == "\"public\""),
             dropped: count - items.len(),
+            size: source.len(),
             items,
         })
     }

@@ -8,6 +8,7 @@
 pub mod bare_names;
 pub mod batches;
 pub mod bench;
+pub mod bystander;
 pub mod clients;
 pub mod conformance;
 pub mod conformance_client;
@@ -16,6 +17,7 @@ pub mod doctor;
 pub mod fixture;
 pub mod gateway;
 pub mod home;
+pub mod hostile;
 pub mod log;
 pub mod matrix;
 pub mod principals;

@@ -68,8 +68,17 @@ pub fn descriptors(id: u32) -> io::Result<usize> {
 
 /// How much memory process `id` has in use, in bytes.
 pub fn memory(id: u32) -> io::Result<u64> {
+    size(id, "VmRSS:")
+}
+
+/// How much memory process `id` had in use when it had the most, in bytes.
+pub fn peak_memory(id: u32) -> io::Result<u64> {
+    size(id, "VmHWM:")
+}
+
+fn size(id: u32, name: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = status.lines().find_map(|line| line.strip_prefix(name));
     let size = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     size.map(|size| size * 1024)
         .ok_or_else(|| io::Error::other("the process says no size"))

@@ -146,6 +146,11 @@ pub fn conformance_on_stdio(gateway: &str, era: &str) -> anyhow::Result<Value> {
     Ok(command(&program, &["--stdio", "--era", era]))
 }
 
+/// The hostile server on stdio.
+pub fn hostile_on_stdio(gateway: &str) -> anyhow::Result<Value> {
+    Ok(command(&beside(gateway, "hostile-server")?, &[]))
+}
+
 /// Another program of this package.
 pub fn beside(gateway: &str, program: &str) -> anyhow::Result<PathBuf> {
     let program = Path::new(gateway).with_file_name(program);

@@ -38,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that pages without end is cut off here.
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 20_000;
+const MAX_LIST_BYTES: usize = 64 * 1024 * 1024;
 
 /// What is known of a server's lists.
 #[derive(Debug)]
@@ -305,6 +306,7 @@ async fn all_items(kind: ListKind, peer: &Peer) -> Result<Pages, AskError> {
     let mut items: Vec<Item> = Vec::new();
     let mut cursor: Option<String> = None;
     let mut hints = None;
+    let mut size = 0_usize;
     for _ in 0..MAX_PAGES {
         let page = one_page(kind, peer, cursor.as_deref(), deadline).await?;
         hints = Some(PageHints::of(&page).and(hints));
@@ -316,14 +318,16 @@ async fn all_items(kind: ListKind, peer: &Peer) -> Result<Pages, AskError> {
             );
         }
         items.extend(page.items);
+        size = size.saturating_add(page.size);
+        let is_full = items.len() > MAX_ITEMS || size > MAX_LIST_BYTES;
         match page.next_cursor {
             Some(next) if cursor.as_ref() == Some(&next) => {
                 return Err(AskError::Unreadable(
                     "a page names itself as the next one".into(),
                 ));
             }
-            Some(next) if items.len() <= MAX_ITEMS => cursor = Some(next),
-            Some(_) => break,
+            Some(_) if is_full => break,
+            Some(next) => cursor = Some(next),
             None => return Ok(whole(items, hints)),
         }
     }
