@@ -63,6 +63,9 @@ async fn answer(
 ) -> Response<ReplyBody> {
     match Endpoint::parse(request.uri().path()) {
         Some(_) => server::answer(gateway, request).await,
-        None => operations::answer(gateway, *in_sync.borrow(), &request),
+        None => {
+            let in_sync = *in_sync.borrow();
+            operations::answer(gateway, in_sync, &request.into_parts().0).await
+        }
     }
 }

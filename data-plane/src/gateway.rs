@@ -1,6 +1,7 @@
 //! What every request needs, in one place.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use gateway_plugins::Metrics;
 use tokio::sync::Semaphore;
@@ -13,6 +14,13 @@ use crate::live::LiveSessions;
 use crate::load::Load;
 use crate::session::Sessions;
 use crate::snapshot::Tenants;
+
+/// Where the gateway listens, as far as it does; a unix socket is not among them.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) mcp: OnceLock<SocketAddr>,
+    pub(crate) operations: OnceLock<SocketAddr>,
+}
 
 /// The data plane's shared state.
 #[derive(Debug)]
@@ -27,6 +35,7 @@ pub(crate) struct Gateway {
     /// What clients' messages take in memory.
     pub(crate) buffered: Arc<Semaphore>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) listeners: Listeners,
     pub(crate) metrics: Arc<Metrics>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,

@@ -23,7 +23,8 @@ mod session;
 mod snapshot;
 mod upstream;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -81,6 +82,7 @@ impl DataPlane {
             load: load::Load::of_all(&options.limits),
             buffered: Arc::new(Semaphore::new(options.limits.max_buffered_bytes)),
             connections: Arc::new(Semaphore::new(options.limits.max_connections)),
+            listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -111,11 +113,13 @@ impl DataPlane {
 
     /// Serves MCP clients until [`shut_down`](Self::shut_down).
     pub async fn serve(&self, listener: TcpListener) {
+        note(&self.gateway.listeners.mcp, &listener);
         server::serve(Arc::clone(&self.gateway), listener, self.stop.clone()).await;
     }
 
     /// Serves the operations endpoints until [`shut_down`](Self::shut_down).
     pub async fn serve_operations(&self, listener: TcpListener) {
+        note(&self.gateway.listeners.operations, &listener);
         let in_sync = self.in_sync.clone();
         operations::serve(
             Arc::clone(&self.gateway),
@@ -165,6 +169,14 @@ impl DataPlane {
         if ended.await.is_err() {
             warn!("servers that did not end in time are given up");
         }
+    }
+}
+
+/// Remembers where a listener listens, for operators.
+fn note(place: &OnceLock<SocketAddr>, listener: &TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        // The first one stays; nobody serves twice.
+        place.set(address).ok();
     }
 }
 

@@ -1,11 +1,19 @@
-//! The operations listener: whether the replica lives, whether it is ready, how its servers are.
+//! The operations listener: whether the replica lives, whether it is ready, how its servers are,
+//! and what is in force.
+
+mod config;
+mod redact;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use gateway_core::ServerName;
+use gateway_core::plugin::ItemKind;
 use gateway_plugins::Reading;
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +21,13 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
+use crate::endpoint::View;
 use crate::server::{self, ACCEPT_PAUSE, text};
+use crate::snapshot::Snapshot;
+use crate::upstream::Upstream;
+
+/// How long a server whose tools nobody has asked for yet is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop.
 pub(crate) async fn serve(
@@ -48,9 +62,10 @@ async fn serve_connection(
     stop: CancellationToken,
 ) {
     let limits = gateway.limits;
-    let answer = move |request| {
-        let response = answer(&gateway, *in_sync.borrow(), &request);
-        std::future::ready(response)
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
+        let (gateway, in_sync) = (Arc::clone(&gateway), *in_sync.borrow());
+        let (head, _) = request.into_parts();
+        async move { answer(&gateway, in_sync, &head).await }
     };
     let connection = server::speak_http(stream, &limits, answer, CancellationToken::new());
     // An idle connection has nothing to lose.
@@ -58,26 +73,27 @@ async fn serve_connection(
 }
 
 /// Answers a request to an operations endpoint.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     gateway: &Gateway,
     in_sync: bool,
-    request: &hyper::Request<Incoming>,
+    request: &Parts,
 ) -> Response<ReplyBody> {
-    if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
+    if let Err(refusal) = gateway.access.check(&request.uri, &request.headers) {
         return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
-    match (request.method(), request.uri().path()) {
+    match (&request.method, request.uri.path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") if in_sync => text(StatusCode::OK, "ready\n"),
         (&Method::GET, "/readyz") => text(
             StatusCode::SERVICE_UNAVAILABLE,
             "no configuration is in force yet\n",
         ),
-        (&Method::GET, "/servers") => servers(gateway),
+        (&Method::GET, "/servers") => servers(gateway).await,
+        (&Method::GET, "/config") => json(&config::in_force(gateway)),
         (&Method::GET, "/metrics") => metrics(gateway),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /servers and /metrics\n",
+            "there are /healthz, /readyz, /servers, /config and /metrics\n",
         ),
     }
 }
@@ -136,22 +152,49 @@ fn whole(body: String, kind: &'static str) -> Response<ReplyBody> {
     response
 }
 
-fn servers(gateway: &Gateway) -> Response<ReplyBody> {
-    let mut rows = Vec::new();
-    for snapshot in gateway.tenants.all() {
-        for (name, server) in &snapshot.servers {
-            let (state, reason) = server.state();
-            rows.push(json!({
-                "tenant": snapshot.tenant,
-                "revision": snapshot.origin.revision,
-                "server": name,
-                "state": state,
-                "reason": reason.as_deref(),
-                "sessions": server.sessions(),
-                "protocol_version": server.hello().map(|hello| hello.version.as_str()),
-                "lists": server.kept_lists(),
-            }));
-        }
-    }
-    whole(json!({ "servers": rows }).to_string(), "application/json")
+fn json(value: &Value) -> Response<ReplyBody> {
+    whole(value.to_string(), "application/json")
+}
+
+async fn servers(gateway: &Gateway) -> Response<ReplyBody> {
+    let snapshots = gateway.tenants.all();
+    let rows = snapshots.iter().flat_map(|snapshot| {
+        let servers = snapshot.servers.iter();
+        servers.map(|(name, server)| row(snapshot, name, server))
+    });
+    let rows = join_all(rows).await;
+    json(&json!({ "servers": rows }))
+}
+
+async fn row(snapshot: &Snapshot, name: &ServerName, server: &Upstream) -> Value {
+    let tools = tools(snapshot, name, server).await;
+    let (state, reason) = server.state();
+    let spec = snapshot.config.servers.get(name).map(|server| &server.spec);
+    let last_error = server
+        .last_outage()
+        .map(|outage| json!({ "reason": &*outage.reason, "at": outage.at }));
+    json!({
+        "tenant": snapshot.tenant,
+        "revision": snapshot.origin.revision,
+        "server": name,
+        "type": spec.map(|spec| spec.type_name()),
+        "state": state,
+        "reason": reason.as_deref(),
+        "last_error": last_error,
+        "sessions": server.sessions(),
+        "protocol_version": server.hello().map(|hello| hello.version.as_str()),
+        "tools": tools,
+        "lists": server.kept_lists(),
+    })
+}
+
+/// The tools that everybody is offered, as `/mcp` calls them; nothing of a list that is a user's own.
+async fn tools(snapshot: &Snapshot, name: &ServerName, server: &Upstream) -> Option<Value> {
+    let own = server.shared_tools(PATIENCE).await?;
+    let view = snapshot.exposure(&View::All)?;
+    let names = own
+        .iter()
+        .filter_map(|tool| view.name_of(ItemKind::Tool, name, tool))
+        .collect::<Vec<_>>();
+    Some(json!({ "count": names.len(), "names": names }))
 }

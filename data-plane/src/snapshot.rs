@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use gateway_core::config::TenantConfig;
 use gateway_core::plugin::Plugins;
 use gateway_core::{ProfileName, Revision, ServerName, TenantId};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::endpoint::View;
@@ -21,6 +22,8 @@ use crate::upstream::{Quota, Upstream};
 pub(crate) struct Snapshot {
     pub(crate) tenant: TenantId,
     pub(crate) origin: Origin,
+    /// When it came into force.
+    pub(crate) since: Timestamp,
     pub(crate) config: TenantConfig,
     pub(crate) plugins: Plugins,
     /// Belongs to the audit sink, and stays for as long as that does.

@@ -53,7 +53,7 @@ use listing::end_of_ttl;
 use on_demand::OnDemand;
 use private::{NoPeer, PrivatePeers};
 use readers::Reader;
-use supervisor::{Link, Supervisor};
+use supervisor::{LastOutage, Link, Supervisor};
 use tool_headers::{ToolHeaders, ToolHeadersByContext};
 
 pub(crate) use attending::{pose, take_back};
@@ -231,6 +231,27 @@ impl Upstream {
             },
             Common::OnDemand(_) => ("per-user", None),
         }
+    }
+
+    /// The last time that the server was not there, and why, for operators.
+    pub(crate) fn last_outage(&self) -> Option<Arc<LastOutage>> {
+        match &self.common {
+            Common::Kept(links) => links.last_outage(),
+            Common::OnDemand(_) => None,
+        }
+    }
+
+    /// The server's own names of the tools that everybody is offered; `None` where users differ, or
+    /// where it cannot be had within `patience`.
+    pub(crate) async fn shared_tools(&self, patience: Duration) -> Option<Vec<String>> {
+        if self.hello().is_some() && self.catalog.knows_no_tools() {
+            let context = AuthorizationContext::GATEWAY;
+            let asked = self.list(ListKind::Tools, &context, None, patience);
+            if let Err(error) = asked.await {
+                debug!(server = %self.target.name, %error, "its tools are not known yet");
+            }
+        }
+        self.catalog.shared_tools()
     }
 
     /// How many sessions or children there are beside the one that is kept for everybody.

@@ -8,6 +8,7 @@ use gateway_core::ServerName;
 use gateway_core::config::{TenantConfig, Violation};
 use gateway_mcp::client::Connector;
 use gateway_plugins::{Registry, SecretResolver};
+use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
@@ -108,6 +109,7 @@ impl Compiler {
         Ok(Snapshot {
             tenant: config.tenant.clone(),
             origin,
+            since: Timestamp::now(),
             views: Views::new(&config, &servers),
             config,
             plugins,

@@ -162,6 +162,22 @@ impl Shelf {
         self.own.shrink();
     }
 
+    /// The names in the list that is the same for everybody; `None` when none such is kept.
+    pub(super) fn shared_names(&self) -> Option<Vec<String>> {
+        let last = self.for_all.last.load_full()?;
+        Some(
+            last.items
+                .iter()
+                .map(|item| item.name().to_owned())
+                .collect(),
+        )
+    }
+
+    /// Whether nothing is kept for anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.for_all.last.load().is_none() && self.own.size().0 == 0
+    }
+
     /// What is kept, for operators, with nobody's name; `None` when nothing is.
     pub(super) fn describe(&self) -> Option<serde_json::Value> {
         let for_all = self.for_all.last.load_full().map(|last| {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use gateway_core::Deadline;
 use gateway_mcp::client::{ClosedReason, Peer};
 use gateway_mcp::version::Version;
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,15 +61,27 @@ pub(super) struct Outage {
     attempt: u64,
 }
 
+/// The last time that a server was not there. It is remembered when the server is back.
+#[derive(Debug)]
+pub(crate) struct LastOutage {
+    pub(crate) reason: Arc<str>,
+    pub(crate) at: Timestamp,
+}
+
 /// The view of a server's state that requests have.
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     state: watch::Receiver<Link>,
     changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
+    last_outage: Arc<ArcSwapOption<LastOutage>>,
 }
 
 impl Links {
+    pub(super) fn last_outage(&self) -> Option<Arc<LastOutage>> {
+        self.last_outage.load_full()
+    }
+
     /// Tells when the server's lists change.
     pub(super) fn changes(&self) -> watch::Receiver<Changes> {
         self.changes.subscribe()
@@ -172,6 +186,7 @@ pub(super) struct Supervisor {
     state: watch::Sender<Link>,
     changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
+    last_outage: Arc<ArcSwapOption<LastOutage>>,
     stop: CancellationToken,
 }
 
@@ -188,6 +203,7 @@ impl Supervisor {
             state: link,
             changes: changes.clone(),
             wanted: Arc::clone(&wanted),
+            last_outage: Arc::default(),
         };
         let supervisor = Self {
             target,
@@ -195,6 +211,7 @@ impl Supervisor {
             state,
             changes,
             wanted,
+            last_outage: Arc::clone(&links.last_outage),
             stop,
         };
         (supervisor, links)
@@ -289,6 +306,10 @@ impl Supervisor {
         } else {
             warn!(%server, %reason, "server is not available; it is tried again");
         }
+        self.last_outage.store(Some(Arc::new(LastOutage {
+            reason: Arc::clone(&reason),
+            at: Timestamp::now(),
+        })));
         self.state
             .send_replace(Link::Down(Outage { reason, attempt }));
     }
