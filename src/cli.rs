@@ -21,16 +21,15 @@ const LAST: usize = 900;
 )]
 struct Cli {
     /// What to log: error, warn, info, debug, trace, or directives such as
-    /// `info,gateway_data_plane=debug`.
+    /// `info,gateway_data_plane=debug`. Left out: info, and warn for `tools`.
     #[arg(
         long,
         env = "MCP_GATEWAY_LOG",
-        default_value = "info",
         global = true,
         display_order = LAST,
         value_name = "FILTER"
     )]
-    log: String,
+    log: Option<String>,
 
     /// How the log is written: for people, or as a JSON object on each line.
     #[arg(
@@ -69,6 +68,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     ApiKey(crate::api_key::ApiKeyCommand),
+    /// Shows and calls the tools that clients of the gateway see.
+    #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Tools(crate::tools::ToolsCommand),
     /// Stores the credentials that go along to servers, shows and deletes them.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
@@ -88,7 +91,9 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::start(&cli.log, cli.log_format) {
+    let usual = cli.command.as_ref().map_or("info", Command::usual_log);
+    let log = cli.log.as_deref().unwrap_or(usual);
+    if let Err(error) = logging::start(log, cli.log_format) {
         return Failure::invalid(error.to_string()).report();
     }
     match cli.command.map_or(Ok(()), Command::run) {
@@ -98,6 +103,16 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// What is logged where nobody says what.
+    fn usual_log(&self) -> &'static str {
+        match self {
+            // Their gateway runs for a moment only; how it starts and stops is of no interest.
+            #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+            Self::Tools(_) => "warn",
+            _ => "info",
+        }
+    }
+
     fn run(self) -> Result<(), Failure> {
         match self {
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
@@ -110,6 +125,8 @@ impl Command {
             Self::Server(command) => crate::server::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::ApiKey(command) => crate::api_key::run(command),
+            #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+            Self::Tools(command) => crate::tools::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Credential(command) => crate::credential::run(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

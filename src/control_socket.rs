@@ -8,12 +8,15 @@ use tokio::net::UnixListener;
 
 use crate::data_dir::DataDir;
 
-const NAME: &str = "control.sock";
+/// Its name in the data directory.
+pub(crate) const NAME: &str = "control.sock";
 
 /// The socket of a running gateway; gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     path: PathBuf,
+    /// Where nobody else looks for it.
+    _hidden: Option<tempfile::TempDir>,
     listener: Option<UnixListener>,
 }
 
@@ -26,8 +29,26 @@ impl ControlSocket {
             .with_context(|| format!("commands cannot reach this gateway: {}", path.display()))?;
         Ok(Self {
             path,
+            _hidden: None,
             listener: Some(listener),
         })
+    }
+
+    /// Listens where only this process looks, for a gateway that others must not rely on.
+    pub(crate) fn bind_hidden(data_dir: &DataDir) -> anyhow::Result<Self> {
+        let hidden = hidden_folder(data_dir.path())?;
+        let path = hidden.path().join("s");
+        let listener = UnixListener::bind(&path)
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        Ok(Self {
+            path,
+            _hidden: Some(hidden),
+            listener: Some(listener),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What connections are taken from; the first call gets it.
@@ -43,10 +64,15 @@ impl Drop for ControlSocket {
     }
 }
 
+/// A folder that only the user may look into.
+fn hidden_folder(data_dir: &Path) -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(".s").tempdir_in(data_dir)
+}
+
 /// The socket is made where nobody else can look, so that there is no moment in which others could
 /// connect to it.
 fn bind(data_dir: &Path, path: &Path) -> anyhow::Result<UnixListener> {
-    let hidden = tempfile::Builder::new().prefix(".s").tempdir_in(data_dir)?;
+    let hidden = hidden_folder(data_dir)?;
     let made = hidden.path().join("s");
     let listener = UnixListener::bind(&made)?;
     std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;

@@ -1,5 +1,7 @@
 //! `mcp-gateway desktop`: both planes in one process, configured by one file.
 
+#[cfg(unix)]
+mod briefly;
 mod control;
 mod planes;
 
@@ -22,6 +24,8 @@ use crate::exit::Failure;
 use crate::limits::LimitsArgs;
 use crate::sample;
 use crate::signals::StopSignals;
+#[cfg(unix)]
+pub(crate) use briefly::briefly;
 use control::Control;
 use planes::Planes;
 
@@ -43,7 +47,7 @@ pub(crate) struct DesktopArgs {
     )]
     listen: SocketAddr,
 
-    /// Where /healthz, /readyz, /servers and /metrics answer; a loopback address.
+    /// Where /healthz, /readyz, /servers, /config and /metrics answer; a loopback address.
     #[arg(
         long,
         env = "MCP_GATEWAY_OPS_LISTEN",

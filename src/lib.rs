@@ -10,6 +10,8 @@ mod config_edit;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod config_file;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+mod control_client;
+#[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod control_socket;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod credential;
@@ -37,5 +39,7 @@ mod server;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod signals;
 mod text_file;
+#[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
+mod tools;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod validate;

@@ -67,6 +67,14 @@ impl Registry {
         self
     }
 
+    /// The same for a process whose standard output is for something else: an audit sink `stdout`
+    /// writes to standard error.
+    #[must_use]
+    pub fn with_stdout_taken(mut self) -> Self {
+        self.outputs = Outputs::with_stdout_taken();
+        self
+    }
+
     /// What the plugins of all tenants measured.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(self.outputs.metrics())

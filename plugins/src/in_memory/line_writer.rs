@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     stdout: OnceLock<LineWriter>,
+    /// Standard output is for something else: what should go there goes to standard error.
+    stdout_is_taken: bool,
     stderr: OnceLock<LineWriter>,
     /// The files that somebody writes to, and those that nobody does any more.
     files: ArcSwap<BTreeMap<PathBuf, OpenFile>>,
@@ -41,7 +43,17 @@ struct OpenFile {
 }
 
 impl Outputs {
+    pub(crate) fn with_stdout_taken() -> Self {
+        Self {
+            stdout_is_taken: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn stdout(&self) -> io::Result<LineWriter> {
+        if self.stdout_is_taken {
+            return self.stderr();
+        }
         started(&self.stdout, || LineWriter::start("stdout", io::stdout()))
     }
 
