@@ -1,5 +1,7 @@
 //! `mcp-gateway server`: the servers of gateway.yaml, added, listed and removed by commands.
 
+mod state;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,14 +12,16 @@ use gateway_core::config::{
 use serde_json::{Value, json};
 
 use crate::config_edit::{ConfigArgs, EditedFile};
+use crate::data_dir::DataDirArgs;
 use crate::exit::Failure;
-use crate::output::{OutputArgs, say};
+use crate::output::{OutputArgs, say, table_within, terminal_width};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
     /// Adds a server to gateway.yaml; a running gateway serves it within a second.
     Add(AddArgs),
-    /// Shows the servers of gateway.yaml.
+    /// Shows the servers of gateway.yaml, and how they are in the gateway that runs on the data
+    /// directory.
     List(ListArgs),
     /// Removes a server from gateway.yaml.
     Remove(RemoveArgs),
@@ -79,6 +83,9 @@ pub(crate) struct AddArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
+
+    #[command(flatten)]
+    data_dir: DataDirArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -151,21 +158,39 @@ fn remove(args: RemoveArgs) -> Result<(), Failure> {
 
 fn list(args: ListArgs) -> Result<(), Failure> {
     let file = EditedFile::open(args.config.path())?;
-    let rows: Vec<Value> = file
-        .config
-        .servers
-        .iter()
+    let running = state::Running::ask(&args.data_dir.path()?)?;
+    let servers = file.config.servers.iter();
+    let rows: Vec<Value> = servers
         .map(|(name, server)| {
-            json!({
+            let mut row = json!({
                 "name": name.as_str(),
                 "type": server.spec.type_name(),
                 "server": describe(&server.spec),
                 "credentials": server.credentials,
-            })
+            });
+            running.add_to(&mut row, &file.config.tenant, name, server);
+            row
         })
         .collect();
-    args.output
-        .print(&["name", "type", "server", "credentials"], &rows)?;
+    let columns = [
+        "name",
+        "type",
+        "state",
+        "tools",
+        "credentials",
+        "server",
+        "reason",
+    ];
+    // Columns without anything in them only take space.
+    let columns: Vec<&str> = columns
+        .into_iter()
+        .filter(|column| {
+            let is_empty = rows.iter().all(|row| row[*column].is_null());
+            !is_empty || !["tools", "reason"].contains(column)
+        })
+        .collect();
+    let table = || table_within(&columns, rows.clone(), terminal_width());
+    args.output.print_or(table, &rows)?;
     Ok(())
 }
 
