@@ -79,7 +79,7 @@ impl Victim {
         self.said.read_to_string(&mut rest).unwrap();
         rest.split_inclusive('\n')
             .filter_map(number)
-            .last()
+            .next_back()
             .or(last)
     }
 }
