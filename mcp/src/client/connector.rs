@@ -145,14 +145,24 @@ impl Dialer {
         };
         let port = uri.port_u16().unwrap_or(default_port);
 
-        // Checked at each connect and on what is then connected to, so that neither an odd
-        // spelling of an address nor a name whose answer changes gets past the policy.
         let addresses = tokio::net::lookup_host((host, port))
             .await
             .map_err(|source| ConnectError::Resolve {
                 host: host.to_owned(),
                 source,
             })?;
+        self.reach(host, addresses).await
+    }
+
+    /// Connects to the first of these addresses that is permitted and answers.
+    ///
+    /// Checked at each connect and on what is then connected to, so that neither an odd spelling
+    /// of an address nor a name whose answer changes gets past the policy.
+    async fn reach(
+        &self,
+        host: &str,
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Result<TcpStream, ConnectError> {
         let mut last = ConnectError::NoAddress {
             host: host.to_owned(),
         };
@@ -254,6 +264,30 @@ mod tests {
             error.contains("loopback addresses are only reached in permitted"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn refuses_a_name_whose_answer_changes_to_a_forbidden_address() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let metadata = SocketAddr::from(([169, 254, 169, 254], good.port()));
+        let dialer = Dialer {
+            policy: Arc::new(NetworkPolicy::desktop()),
+        };
+        let reach = async |addresses: &[SocketAddr]| {
+            let stream = dialer
+                .reach("rebound.example", addresses.iter().copied())
+                .await?;
+            Ok::<_, ConnectError>(stream.peer_addr().unwrap())
+        };
+        assert_eq!(reach(&[good]).await.unwrap(), good);
+        let error = reach(&[metadata]).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("connecting to rebound.example (169.254.169.254) is not permitted"),
+            "{error}"
+        );
+        // Beside a permitted address it is passed over, not tried.
+        assert_eq!(reach(&[metadata, good]).await.unwrap(), good);
     }
 
     #[tokio::test]
