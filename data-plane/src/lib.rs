@@ -10,6 +10,9 @@ mod detach;
 mod endpoint;
 mod error;
 mod exposure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod limits;
 mod live;

@@ -41,6 +41,8 @@ use crate::session::Session;
 
 pub(crate) use audit::AuditGate;
 pub(crate) use batch::answer_batch;
+#[cfg(feature = "fuzzing")]
+pub use list::rewrite_cursor;
 pub(crate) use reply::{EventStream, Reply};
 use route::Subject;
 pub(crate) use standing::open_stream;

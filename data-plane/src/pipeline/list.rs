@@ -65,6 +65,12 @@ impl Cursor {
     }
 }
 
+/// Reads a cursor and writes it again; for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub fn rewrite_cursor(text: &str) -> Option<String> {
+    Cursor::decode(text).map(|cursor| cursor.encode())
+}
+
 /// The kind of item that a list holds, as policies and names see it.
 pub(super) fn item_kind(kind: ListKind) -> ItemKind {
     match kind {
