@@ -62,9 +62,11 @@ impl Pair {
                 None => assert!(answer.result().is_ok(), "{what}"),
             }
             assert!(answer.text().contains(text), "{what}");
+            let arguments = json!({ "after": tool });
+            let expected = arguments.to_string();
             wait::until(&format!("the server to answer after {tool}"), || async {
-                let answered = session.call_text("echo", json!({ "after": tool })).await;
-                answered.is_ok_and(|answered| answered == json!({ "after": tool }).to_string())
+                let answered = session.call_text("echo", arguments.clone()).await;
+                answered.is_ok_and(|answered| answered == expected)
             })
             .await?;
         }
@@ -75,7 +77,7 @@ impl Pair {
 #[tokio::test]
 async fn a_child_that_breaks_the_protocol_gets_clear_errors_and_harms_nobody() -> Result<()> {
     let pair = Pair::start(servers::hostile_on_stdio(BINARY)?, SHORT).await?;
-    let case = pair.check(&[
+    let case = Box::pin(pair.check(&[
         (
             "wrong-id",
             Some(DEADLINE_EXCEEDED),
@@ -87,7 +89,7 @@ async fn a_child_that_breaks_the_protocol_gets_clear_errors_and_harms_nobody() -
         // What is no message is passed over.
         ("not-utf8", None, "not-utf8"),
         ("not-json", None, "not-json"),
-    ]);
+    ]));
     pair.beside(case).await?;
     pair.gateway.stop().await?;
     Ok(())
@@ -97,7 +99,7 @@ async fn a_child_that_breaks_the_protocol_gets_clear_errors_and_harms_nobody() -
 async fn a_line_of_100_megabytes_is_passed_over_and_takes_no_memory() -> Result<()> {
     let hostile = servers::hostile_on_stdio(BINARY)?;
     let pair = Pair::start(hostile, LONG).await?;
-    let case = pair.check(&[("flood", None, "flood"), ("flood", None, "flood")]);
+    let case = Box::pin(pair.check(&[("flood", None, "flood"), ("flood", None, "flood")]));
     let grown = growth(&pair.gateway, pair.beside(case)).await?;
     assert!(grown < BOUND, "the gateway took {grown} bytes");
     pair.gateway.stop().await?;
@@ -109,7 +111,7 @@ async fn a_server_over_http_that_breaks_the_protocol_gets_clear_errors_and_harms
 -> Result<()> {
     let server = HostileServer::start(Listing::Tools).await?;
     let pair = Pair::start(remote(&server.url()), SHORT).await?;
-    let case = pair.check(&[
+    let case = Box::pin(pair.check(&[
         ("wrong-id", Some(ANSWER_UNUSABLE), "hostile"),
         ("twice", None, "twice"),
         ("never", Some(DEADLINE_EXCEEDED), "hostile"),
@@ -125,7 +127,7 @@ async fn a_server_over_http_that_breaks_the_protocol_gets_clear_errors_and_harms
         ("two-answers", None, "two-answers"),
         ("cut-off", Some(SERVER_UNAVAILABLE), "hostile"),
         ("two-lengths", Some(SERVER_UNAVAILABLE), "hostile"),
-    ]);
+    ]));
     pair.beside(case).await?;
     pair.gateway.stop().await?;
     Ok(())
@@ -135,10 +137,10 @@ async fn a_server_over_http_that_breaks_the_protocol_gets_clear_errors_and_harms
 async fn an_answer_without_end_is_given_up_and_takes_no_memory() -> Result<()> {
     let server = HostileServer::start(Listing::Tools).await?;
     let pair = Pair::start(remote(&server.url()), LONG).await?;
-    let case = pair.check(&[
+    let case = Box::pin(pair.check(&[
         ("flood", Some(ANSWER_UNUSABLE), "hostile"),
         ("endless-head", Some(SERVER_UNAVAILABLE), "hostile"),
-    ]);
+    ]));
     let grown = growth(&pair.gateway, pair.beside(case)).await?;
     assert!(grown < BOUND, "the gateway took {grown} bytes");
     pair.gateway.stop().await?;
@@ -160,7 +162,7 @@ async fn listed(pair: &Pair) -> Result<Vec<String>> {
 async fn a_schema_that_refers_to_itself_is_handed_on() -> Result<()> {
     let server = HostileServer::start(Listing::Cyclic).await?;
     let pair = Pair::start(remote(&server.url()), LONG).await?;
-    let case = async {
+    let case = Box::pin(async {
         let session = Session::open(Era::Legacy, &pair.gateway.url("/s/hostile/mcp")).await?;
         session.wait_for_tool("one").await?;
         let list = session.request("tools/list", json!({})).await?.result()?;
@@ -170,7 +172,7 @@ async fn a_schema_that_refers_to_itself_is_handed_on() -> Result<()> {
             r#"{"a":1}"#
         );
         Ok(())
-    };
+    });
     pair.beside(case).await?;
     pair.gateway.stop().await?;
     Ok(())
@@ -184,13 +186,13 @@ async fn a_list_that_is_too_large_or_too_deep_is_left_out_and_said_to_be() -> Re
     ] {
         let server = HostileServer::start(listing).await?;
         let pair = Pair::start(remote(&server.url()), LONG).await?;
-        let case = async {
+        let case = Box::pin(async {
             pair.gateway
                 .wait_for_log(&["a list cannot be had", reason])
                 .await?;
             assert_eq!(listed(&pair).await?, Vec::<String>::new(), "{listing:?}");
             Ok(())
-        };
+        });
         let grown = growth(&pair.gateway, pair.beside(case)).await?;
         assert!(grown < BOUND, "{listing:?}: the gateway took {grown} bytes");
         pair.gateway.stop().await?;
@@ -202,14 +204,14 @@ async fn a_list_that_is_too_large_or_too_deep_is_left_out_and_said_to_be() -> Re
 async fn a_list_without_end_is_cut_off_and_takes_no_memory() -> Result<()> {
     let server = HostileServer::start(Listing::Endless).await?;
     let pair = Pair::start(remote(&server.url()), LONG).await?;
-    let case = async {
+    let case = Box::pin(async {
         let session = Session::open(Era::Modern, &pair.gateway.url("/s/hostile/mcp")).await?;
         session.request("tools/list", json!({})).await?;
         pair.gateway
             .wait_for_log(&["the list is cut off here"])
             .await?;
         Ok(())
-    };
+    });
     let grown = growth(&pair.gateway, pair.beside(case)).await?;
     assert!(grown < 2 * BOUND, "the gateway took {grown} bytes");
     pair.gateway.stop().await?;
@@ -222,12 +224,12 @@ async fn a_child_that_never_stops_writing_is_read_without_end_and_harms_nobody()
     let flood = servers::command(Path::new("sh"), &["-c", script]);
     let pair = Pair::start(flood, SHORT).await?;
     let began = Instant::now();
-    let case = async {
+    let case = Box::pin(async {
         // As long as it takes others to see the worst of it.
         wait::until("some time to pass", || async { began.elapsed() > LATE }).await?;
         assert_eq!(listed(&pair).await?, Vec::<String>::new());
         Ok(())
-    };
+    });
     let grown = growth(&pair.gateway, pair.beside(case)).await?;
     assert!(grown < BOUND, "the gateway took {grown} bytes");
     pair.gateway.stop().await?;

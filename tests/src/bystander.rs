@@ -25,11 +25,13 @@ pub async fn beside<T>(
         sessions.push(session);
     }
     let call = async |number: u64| -> anyhow::Result<()> {
+        let arguments = json!({ "number": number });
+        let expected = arguments.to_string();
         for session in &sessions {
-            let text = session.call_text(tool, json!({ "number": number })).await;
+            let text = session.call_text(tool, arguments.clone()).await;
             let text = text.context("another client's call failed")?;
             anyhow::ensure!(
-                text == json!({ "number": number }).to_string(),
+                text == expected,
                 "another client's call number {number} was answered {text:?}"
             );
         }

@@ -81,12 +81,9 @@ async fn read_request(
                 return Ok(Some((head, message)));
             }
         }
-        let mut block = [0; 16 * 1024];
-        let count = stream.read(&mut block).await?;
-        if count == 0 {
+        if stream.read_buf(received).await? == 0 {
             return Ok(None);
         }
-        received.extend_from_slice(block.get(..count).context("too much was read")?);
     }
 }
 
