@@ -11,6 +11,11 @@ use crate::data_dir::DataDir;
 /// Its name in the data directory.
 pub(crate) const NAME: &str = "control.sock";
 
+/// Where the socket is, of whoever has the data directory.
+pub(crate) fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(NAME)
+}
+
 /// The socket of a running gateway; gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {

@@ -45,9 +45,30 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// What came of taking a data directory.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Ours(DataDir),
+    /// By the process of this id, as far as it has said so.
+    InUse {
+        process: String,
+    },
+}
+
 impl DataDir {
     /// Makes the directory where it is missing, and takes it.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        match Self::take(path)? {
+            Taken::Ours(data_dir) => Ok(data_dir),
+            Taken::InUse { process } => bail!(
+                "the data directory {} is in use by another mcp-gateway (process {process}): stop it, or name another with --data-dir",
+                path.display(),
+            ),
+        }
+    }
+
+    /// The same, where it is no failure that another process has it.
+    pub(crate) fn take(path: &Path) -> anyhow::Result<Taken> {
         make(path)?;
         let lock_path = path.join("lock");
         let mut lock = open_private(&lock_path)
@@ -57,11 +78,9 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 drop(lock.read_to_string(&mut holder));
-                bail!(
-                    "the data directory {} is in use by another mcp-gateway (process {}): stop it, or name another with --data-dir",
-                    path.display(),
-                    holder.trim()
-                );
+                return Ok(Taken::InUse {
+                    process: holder.trim().to_owned(),
+                });
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error)
@@ -72,10 +91,10 @@ impl DataDir {
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;
-        Ok(Self {
+        Ok(Taken::Ours(Self {
             path: path.to_owned(),
             _lock: lock,
-        })
+        }))
     }
 
     /// Which process has a directory; `None` where nobody has. Takes nothing and makes nothing.

@@ -3,18 +3,19 @@
 #[cfg(unix)]
 mod briefly;
 mod control;
+mod listeners;
 mod planes;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use gateway_data_plane::{Access, Commands, Limits, Permits};
 use gateway_mcp::client::{Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
-use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config_file::{ConfigFile, Problem, Watch};
@@ -27,6 +28,7 @@ use crate::signals::StopSignals;
 #[cfg(unix)]
 pub(crate) use briefly::briefly;
 use control::Control;
+use listeners::Wanted;
 use planes::Planes;
 
 /// The flags of `desktop`.
@@ -37,24 +39,15 @@ pub(crate) struct DesktopArgs {
     #[arg(long, env = "MCP_GATEWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Where MCP clients connect; a loopback address, unless the configuration has an
-    /// `auth_provider` that asks for credentials.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_LISTEN",
-        default_value = "127.0.0.1:8811",
-        value_name = "ADDR"
-    )]
-    listen: SocketAddr,
+    /// Where MCP clients connect, 127.0.0.1:8811 when left out; a loopback address, unless the
+    /// configuration has an `auth_provider` that asks for credentials.
+    #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
 
-    /// Where /healthz, /readyz, /servers, /config and /metrics answer; a loopback address.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_OPS_LISTEN",
-        default_value = "127.0.0.1:8813",
-        value_name = "ADDR"
-    )]
-    ops_listen: SocketAddr,
+    /// Where /healthz, /readyz, /servers, /config and /metrics answer, 127.0.0.1:8813 when left
+    /// out; a loopback address.
+    #[arg(long, env = "MCP_GATEWAY_OPS_LISTEN", value_name = "ADDR")]
+    ops_listen: Option<SocketAddr>,
 
     /// Where the gateway keeps its state. Left out: mcp-gateway in the user's data folder.
     #[arg(long, env = "MCP_GATEWAY_DATA_DIR", value_name = "DIR")]
@@ -70,73 +63,145 @@ pub(crate) struct DesktopArgs {
     )]
     allowed_host: Vec<String>,
 
+    /// Serves the client that started this process as well, on standard input and output, until it
+    /// closes the input. Where a gateway runs on the data directory already, it is that one which
+    /// the client gets.
+    #[arg(long, env = "MCP_GATEWAY_STDIO")]
+    stdio: bool,
+
+    /// What the client at --stdio sees: /mcp, /s/SERVER/mcp or /p/PROFILE/mcp.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_ENDPOINT",
+        default_value = "/mcp",
+        value_name = "PATH"
+    )]
+    endpoint: String,
+
     #[command(flatten)]
     limits: LimitsArgs,
 }
 
-/// Runs until SIGINT or SIGTERM.
+/// The gateway of one data directory, not running yet.
+#[derive(Debug)]
+pub(crate) struct Desktop {
+    file: ConfigFile,
+    wanted: Wanted,
+    data_dir: PathBuf,
+    allowed_host: Vec<String>,
+    limits: Limits,
+    /// Whether standard output is for MCP.
+    on_stdio: bool,
+}
+
+/// Runs until SIGINT or SIGTERM; with `--stdio`, until the client is gone.
 pub(crate) fn run(args: DesktopArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("the runtime cannot be started")?;
-    let done = runtime.block_on(serve(args));
+    let done = runtime.block_on(start(args));
     // What still blocks, such as a write to a full pipe, must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-async fn serve(args: DesktopArgs) -> Result<(), Failure> {
-    let DesktopArgs {
-        config,
-        listen,
-        ops_listen,
-        data_dir,
-        allowed_host,
-        limits,
-    } = args;
-    let limits = limits.read();
+async fn start(args: DesktopArgs) -> Result<(), Failure> {
     // Before anything runs that would have to be ended in good order.
     let mut signals = StopSignals::listen()?;
-    let file = config.map_or_else(sample::found_or_made, |path| Ok(ConfigFile::new(path)))?;
-    // Before the first configuration is read, so that no edit falls in between.
-    let edits = file.watch()?;
-    let loopback_only = listen.ip().is_loopback();
-    let data_dir = data_dir.map_or_else(data_dir::default_path, Ok)?;
-    let checks = permits(loopback_only, &data_dir)?;
-    let document = file
-        .read()
-        .and_then(|document| document.check(&checks))
-        .map_err(invalid)?;
-    let listeners = Listeners {
-        mcp: bind(listen, "--listen").await?,
-        operations: bind_operations(ops_listen).await?,
-    };
-    let data_dir = DataDir::open(&data_dir)?;
-    let control = Control::listen(&data_dir);
-    let permits = Permits {
-        max_message_bytes: limits.max_body_bytes,
-        ..permits(loopback_only, data_dir.path())?
-    };
-    raise_descriptors();
-    let access = Access::new(own_host(listen).into_iter().chain(allowed_host));
-    let (planes, revision) = Planes::start(&data_dir, permits, access, limits, &document).await?;
-    let work = async {
-        planes.in_force(&document, revision).await?;
-        let following = follow(&planes, &file, edits, &checks);
-        Box::pin(listeners.serve(&planes, control, following)).await
-    };
-    let ended = tokio::select! {
-        ended = work => ended,
+    let (on_stdio, endpoint) = (args.stdio, args.endpoint.clone());
+    let desktop = Desktop::new(args)?;
+    if on_stdio {
+        return Box::pin(crate::stdio::run(desktop, endpoint, signals)).await;
+    }
+    let stop = CancellationToken::new();
+    let mut serving = Box::pin(desktop.serve(None, || {}, &stop));
+    tokio::select! {
+        ended = &mut serving => return ended,
         signal = signals.next() => {
             info!("stopping on {signal}");
-            Ok(())
+            stop.cancel();
         }
-    };
+    }
     // A second signal ends the process at once.
     tokio::select! {
-        () = planes.shut_down() => ended,
-        signal = signals.next() => Err(Failure::Failed(anyhow!("ended by a second {signal}"))),
+        ended = serving => ended,
+        signal = signals.next() => Err(Failure::second_signal(signal)),
+    }
+}
+
+impl Desktop {
+    fn new(args: DesktopArgs) -> Result<Self, Failure> {
+        if !gateway_data_plane::is_endpoint(&args.endpoint) {
+            return Err(Failure::invalid(format!(
+                "--endpoint {}: nothing answers there; it is /mcp, /s/SERVER/mcp or /p/PROFILE/mcp",
+                args.endpoint
+            )));
+        }
+        Ok(Self {
+            file: args
+                .config
+                .map_or_else(sample::found_or_made, |path| Ok(ConfigFile::new(path)))?,
+            wanted: Wanted {
+                mcp: args.listen,
+                operations: args.ops_listen,
+                may_do_without: args.stdio,
+            },
+            data_dir: args.data_dir.map_or_else(data_dir::default_path, Ok)?,
+            allowed_host: args.allowed_host,
+            limits: args.limits.read(),
+            on_stdio: args.stdio,
+        })
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Serves until told to stop; calls `ready` once clients are answered. `taken` is the data
+    /// directory, if this process has it already.
+    pub(crate) async fn serve(
+        &self,
+        taken: Option<DataDir>,
+        ready: impl FnOnce(),
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        // Before the first configuration is read, so that no edit falls in between.
+        let edits = self.file.watch()?;
+        let loopback_only = self.wanted.is_loopback_only();
+        let checks = permits(loopback_only, &self.data_dir)?;
+        let document = self
+            .file
+            .read()
+            .and_then(|document| document.check(&checks))
+            .map_err(invalid)?;
+        let listeners = self.wanted.bind().await?;
+        let data_dir = taken.map_or_else(|| DataDir::open(&self.data_dir), Ok)?;
+        let control = Control::listen(&data_dir);
+        let mut permits = Permits {
+            max_message_bytes: self.limits.max_body_bytes,
+            ..permits(loopback_only, data_dir.path())?
+        };
+        if self.on_stdio {
+            info!("an audit sink `stdout` writes to standard error: MCP is on standard output");
+            permits.registry = permits.registry.with_stdout_taken();
+        }
+        raise_descriptors();
+        let own_host = self.wanted.own_host().into_iter();
+        let access = Access::new(own_host.chain(self.allowed_host.iter().cloned()));
+        let (planes, revision) = Planes::start(&data_dir, permits, access, self.limits, &document).await?;
+        let work = async {
+            planes.in_force(&document, revision).await?;
+            ready();
+            let following = follow(&planes, &self.file, edits, &checks);
+            Box::pin(listeners.serve(&planes, control, following)).await
+        };
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = stop.cancelled() => Ok(()),
+        };
+        planes.shut_down().await;
+        ended
     }
 }
 
@@ -145,32 +210,6 @@ async fn follow(planes: &Planes, file: &ConfigFile, mut edits: Watch, permits: &
     loop {
         edits.changed().await;
         planes.take_edit(file, permits).await;
-    }
-}
-
-/// Bound before anything is started, so that a port in use is known at once.
-struct Listeners {
-    mcp: TcpListener,
-    operations: TcpListener,
-}
-
-impl Listeners {
-    /// Serves clients and operators while `following` goes on beside it.
-    async fn serve(
-        self,
-        planes: &Planes,
-        control: Control,
-        following: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        info!("operations on http://{}", address(&self.operations)?);
-        info!("listening on http://{}/mcp", address(&self.mcp)?);
-        tokio::join!(
-            planes.data.serve(self.mcp),
-            planes.data.serve_operations(self.operations),
-            control.serve(planes),
-            following,
-        );
-        Ok(())
     }
 }
 
@@ -186,56 +225,6 @@ pub(crate) fn permits(loopback_only: bool, data_dir: &Path) -> Result<Permits, a
     })
 }
 
-/// The address as a host name, where it is another one than loopback. A web page cannot be served
-/// under it by anybody else. All addresses at once are no host name.
-fn own_host(listen: SocketAddr) -> Option<String> {
-    let ip = listen.ip();
-    let text = match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    (!ip.is_loopback() && !ip.is_unspecified()).then_some(text)
-}
-
-/// The operations endpoints ask nobody who they are.
-async fn bind_operations(address: SocketAddr) -> Result<TcpListener, Failure> {
-    if !address.ip().is_loopback() {
-        return Err(Failure::invalid(format!(
-            "--ops-listen {address}: the operations endpoints ask nobody who they are, so they listen on loopback addresses only, such as 127.0.0.1:{}",
-            address.port()
-        )));
-    }
-    bind(address, "--ops-listen").await
-}
-
-async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}: stop what uses it, or choose another address with {flag}"
-        )
-    })?;
-    Ok(bound)
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, anyhow::Error> {
-    listener.local_addr().context("the listener has no address")
-}
-
 fn invalid(problems: Vec<Problem>) -> Failure {
     Failure::Invalid(problems.iter().map(Problem::to_string).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_that_it_listens_on_is_a_host_of_its_own() {
-        let host = |address: &str| own_host(address.parse().unwrap());
-        assert_eq!(host("192.0.2.7:8811").as_deref(), Some("192.0.2.7"));
-        assert_eq!(host("[2001:db8::7]:8811").as_deref(), Some("[2001:db8::7]"));
-        for address in ["127.0.0.1:8811", "[::1]:8811", "0.0.0.0:8811", "[::]:8811"] {
-            assert_eq!(host(address), None, "{address}");
-        }
-    }
 }

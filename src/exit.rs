@@ -17,6 +17,12 @@ impl Failure {
         Self::Invalid(vec![message.into()])
     }
 
+    /// Of a process that was asked to end twice, and did not take its time over it.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    pub(crate) fn second_signal(signal: &str) -> Self {
+        Self::Failed(anyhow::anyhow!("ended by a second {signal}"))
+    }
+
     /// Prints the messages, each behind `error:`, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let mut out = std::io::stderr().lock();

@@ -38,6 +38,8 @@ mod sample;
 mod server;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod signals;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod stdio;
 mod text_file;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod tools;

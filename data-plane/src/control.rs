@@ -14,6 +14,7 @@ use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::operations;
+use crate::request::ByControl;
 use crate::server::{self, ACCEPT_PAUSE};
 
 /// Serves until told to stop; connections then finish what they have begun.
@@ -59,8 +60,9 @@ async fn serve_connection(
 async fn answer(
     gateway: &Arc<Gateway>,
     in_sync: &watch::Receiver<bool>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<ReplyBody> {
+    request.extensions_mut().insert(ByControl);
     match Endpoint::parse(request.uri().path()) {
         Some(_) => server::answer(gateway, request).await,
         None => {

@@ -63,6 +63,11 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// Whether MCP clients are answered at a path, as far as its form says.
+pub fn is_endpoint(path: &str) -> bool {
+    endpoint::Endpoint::parse(path).is_some()
+}
+
 /// A replica of the data plane.
 #[derive(Debug)]
 pub struct DataPlane {

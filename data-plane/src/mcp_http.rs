@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use gateway_core::{Deadline, RequestId};
-use gateway_mcp::header::MCP_SESSION_ID;
+use gateway_mcp::header::{self, MCP_SESSION_ID};
 use gateway_mcp::message::{Kind, Message, ScanError};
 use gateway_mcp::params::Params;
 use gateway_mcp::sse;
@@ -25,7 +25,9 @@ use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
 use crate::pipeline::{self, EventStream, Reply};
-use crate::request::{ClientRequest, check_notification, era_of, find_session, read_dialect};
+use crate::request::{
+    ByControl, ClientRequest, check_notification, era_of, find_session, read_dialect,
+};
 use crate::server::text;
 use read::Body;
 
@@ -86,8 +88,9 @@ async fn post(
     }
     match message.kind() {
         Kind::Request => {
+            let by_control = head.extensions.get::<ByControl>().is_some();
             let incoming = (headers, message, body.space);
-            answer_request(gateway, endpoint, incoming, deadline).await
+            answer_request(gateway, endpoint, incoming, deadline, by_control).await
         }
         Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message).await,
         Kind::Response => accept_response(gateway, &endpoint, &headers, &message).await,
@@ -99,6 +102,7 @@ async fn answer_request(
     endpoint: Endpoint,
     (headers, message, space): (HeaderMap, Message, Space),
     deadline: Deadline,
+    by_control: bool,
 ) -> Response<ReplyBody> {
     let rpc_id = message.id().map(str::to_owned);
     let id = RequestId::new(uuid::Uuid::now_v7().to_string());
@@ -118,6 +122,10 @@ async fn answer_request(
         }
     };
     let era = dialect.era();
+    // Over HTTP, a modern client that leaves them out is refused; a client behind a bridge cannot
+    // but do so.
+    let lacks_param_headers =
+        era == Era::Legacy || (by_control && !header::repeats_params(&headers));
     let span =
         debug_span!("request", id = %id, tenant.id = %endpoint.tenant, method = message.method());
     let request = ClientRequest {
@@ -129,6 +137,7 @@ async fn answer_request(
         dialect,
         deadline,
         space,
+        lacks_param_headers,
     };
     match pipeline::answer(gateway, request).instrument(span).await {
         Ok(reply) => respond(reply),

@@ -26,7 +26,14 @@ pub(crate) struct ClientRequest {
     /// What the message takes in memory.
     #[expect(dead_code, reason = "held for as long as the request is")]
     pub(crate) space: Space,
+    /// Whether the headers that repeat a call's arguments are the gateway's to write, because the
+    /// client has none.
+    pub(crate) lacks_param_headers: bool,
 }
+
+/// Marks an HTTP request that came by the control socket, perhaps for a client without headers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByControl;
 
 impl ClientRequest {
     pub(crate) fn method(&self) -> &str {

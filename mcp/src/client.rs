@@ -25,6 +25,7 @@ mod network;
 mod open;
 mod pending;
 mod probe;
+mod relay;
 mod router;
 mod session;
 #[cfg(unix)]
@@ -52,6 +53,7 @@ pub use self::events::EventReceiver;
 pub use self::exchange::Exchange;
 pub use self::last_words::LastWords;
 pub use self::network::{Cidr, InvalidCidr, NetworkPolicy, NetworkRule};
+pub use self::relay::{Relay, Relayed};
 pub use self::stdio::ClosedReason;
 
 use self::http::{HttpLink, Terms};

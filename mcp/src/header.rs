@@ -112,6 +112,12 @@ pub fn named_parameter<'a>(method: &str, params: &'a Params) -> Option<Option<&'
     }
 }
 
+/// Whether there are headers that repeat a call's arguments.
+pub fn repeats_params(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys();
+    names.any(|name| name.as_str().starts_with(MCP_PARAM_PREFIX))
+}
+
 /// The headers that a modern server wants to see with `message`.
 pub fn standard_headers(
     message: &Message,

@@ -1,4 +1,5 @@
-// Takes a connected client through a plan, which is the JSON of the command line: { mode, visits: [{ url, steps }] }.
+// Takes a connected client through a plan, which is the JSON of the command line:
+// { mode, visits: [{ url or command, steps }] }.
 // Prints one JSON line for each connection and for each step, in order, with everything that the client saw in it.
 
 /** How long a step waits for what a server says on its own. */
@@ -179,13 +180,13 @@ export function legacySubscription(client) {
 
 export const CAPABILITIES = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} };
 
-/** `open(mode)` gives client, connect(url), close(), isModern(), callTool(), handle(), hear() and subscribe(). */
+/** `open(mode)` gives client, connect({ url, command }), close(), isModern(), callTool(), handle(), hear() and subscribe(). */
 export async function drive(open) {
   const { mode, visits } = JSON.parse(process.argv[2]);
-  for (const { url, steps } of visits) {
+  for (const { url, command, steps } of visits) {
     const visit = new Visit(open, mode);
     const print = (line) => console.log(JSON.stringify(line));
-    print({ result: await visit.connect(new URL(url)) });
+    print({ result: await visit.connect({ url, command }) });
     for (const step of steps) {
       print(await visit.take(step));
     }

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import mcp_types as types
 from mcp import Client, MCPError
+from mcp.client.stdio import StdioServerParameters
 
 # How long a step waits for what a server says on its own.
 PATIENCE = 30
@@ -70,11 +71,11 @@ class Record:
 class Visit:
     """One connection."""
 
-    def __init__(self, url, mode):
+    def __init__(self, place, mode):
         self.record = Record()
         self.meta = None
         self.client = Client(
-            url,
+            place,
             mode=mode,
             sampling_callback=self.sample,
             elicitation_callback=self.elicit,
@@ -212,9 +213,16 @@ class Visit:
         return plain(await self.client.set_logging_level(step["level"]))
 
 
+def place_of(stop):
+    if "url" in stop:
+        return stop["url"]
+    command, *args = stop["command"]
+    return StdioServerParameters(command=command, args=args)
+
+
 async def drive(plan):
     for stop in plan["visits"]:
-        visit = Visit(stop["url"], plan["mode"])
+        visit = Visit(place_of(stop), plan["mode"])
         async with visit.client as client:
             info = client.server_info
             result = {"protocol_version": client.protocol_version, "server_info": info and plain(info)}

@@ -1,6 +1,7 @@
 // The official TypeScript SDK, version 1: legacy only.
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
   CreateMessageRequestSchema,
@@ -41,13 +42,20 @@ await drive((mode) => {
     handle: (method, answer) => client.setRequestHandler(SCHEMAS[method], answer),
     hear: (method, notice) => client.setNotificationHandler(SCHEMAS[method], notice),
     callTool: (params, options) => client.callTool(params, undefined, options),
-    async connect(url) {
-      transport = new StreamableHTTPClientTransport(url);
+    async connect({ url, command: [command, ...args] = [] }) {
+      transport = url ? new StreamableHTTPClientTransport(new URL(url)) : new StdioClientTransport({ command, args });
+      // The transport for standard streams does not keep it.
+      const keep = transport.setProtocolVersion?.bind(transport);
+      let version;
+      transport.setProtocolVersion = (negotiated) => {
+        version = negotiated;
+        keep?.(negotiated);
+      };
       await client.connect(transport);
-      return { protocol_version: transport.protocolVersion, server_info: client.getServerVersion() };
+      return { protocol_version: version, server_info: client.getServerVersion() };
     },
     async close() {
-      await transport.terminateSession();
+      await transport.terminateSession?.();
       await client.close();
     },
   };

@@ -1,6 +1,7 @@
 // The official TypeScript client, version 2: legacy, auto (asks the server first) or pin (2026-07-28 or nothing).
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
 import { CAPABILITIES, drive, legacySubscription } from "./drive.mjs";
 
@@ -30,13 +31,13 @@ await drive((mode) => {
       const subscription = await client.listen(filter);
       return () => subscription.close();
     },
-    async connect(url) {
-      transport = new StreamableHTTPClientTransport(url);
+    async connect({ url, command: [command, ...args] = [] }) {
+      transport = url ? new StreamableHTTPClientTransport(new URL(url)) : new StdioClientTransport({ command, args });
       await client.connect(transport);
       return { protocol_version: client.getNegotiatedProtocolVersion(), server_info: client.getServerVersion() };
     },
     async close() {
-      await transport.terminateSession();
+      await transport.terminateSession?.();
       await client.close();
     },
   };

@@ -23,6 +23,20 @@ pub struct OfficialClient {
     mode: &'static str,
 }
 
+/// Where a client goes.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Url(String),
+    /// It starts this program, with these arguments, and talks to its standard streams.
+    Command(Vec<String>),
+}
+
+impl From<String> for Place {
+    fn from(url: String) -> Self {
+        Self::Url(url)
+    }
+}
+
 impl OfficialClient {
     pub const TS_V1: Self = Self::new("ts-v1.mjs", "legacy");
     pub const TS_V2_LEGACY: Self = Self::new("ts-v2.mjs", "legacy");
@@ -71,24 +85,41 @@ impl OfficialClient {
         self.script == "inspector.mjs"
     }
 
-    /// Goes to each URL in turn, ends up with this version, takes the steps there, and checks what it saw.
-    pub async fn visit(self, version: &str, visits: &[(String, Vec<Step>)]) -> anyhow::Result<()> {
-        let stops = visits.iter().map(|(url, steps)| {
+    /// Whether it loses what it is told of a request's progress in the same moment as its answer: its
+    /// transport for standard streams reads both before either is handled, and the answer comes first.
+    pub fn loses_last_progress_on_stdio(self) -> bool {
+        matches!(self.script, "ts-v1.mjs" | "ts-v2.mjs")
+    }
+
+    /// Goes to each place in turn, ends up with this version, takes the steps there, and checks what it saw.
+    pub async fn visit<P: Clone + Into<Place>>(
+        self,
+        version: &str,
+        visits: &[(P, Vec<Step>)],
+    ) -> anyhow::Result<()> {
+        let visits = visits
+            .iter()
+            .map(|(place, steps)| (place.clone().into(), steps));
+        let visits: Vec<(Place, _)> = visits.collect();
+        let stops = visits.iter().map(|(place, steps)| {
             let steps: Vec<_> = steps.iter().map(Step::request).collect();
-            json!({ "url": url, "steps": steps })
+            match place {
+                Place::Url(url) => json!({ "url": url, "steps": steps }),
+                Place::Command(command) => json!({ "command": command, "steps": steps }),
+            }
         });
         let plan = json!({ "mode": self.mode, "visits": stops.collect::<Vec<_>>() });
         let lines = self.run(&plan.to_string()).await?;
         let mut lines = lines.iter();
-        for (url, steps) in visits {
+        for (place, steps) in visits {
             let connected = lines.next().context("it did not connect")?;
             connected
                 .has("/protocol_version", &json!(version))
-                .with_context(|| format!("{self:?} at {url}"))?;
+                .with_context(|| format!("{self:?} at {place:?}"))?;
             for step in steps {
                 let seen = lines.next().context("a step is missing")?;
                 step.check(seen)
-                    .with_context(|| format!("{self:?} at {url}, {}", step.request()))?;
+                    .with_context(|| format!("{self:?} at {place:?}, {}", step.request()))?;
             }
         }
         Ok(())

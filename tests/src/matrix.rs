@@ -4,15 +4,19 @@
 mod everything;
 mod fixture;
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use serde_json::Value;
 
-use crate::clients::{OfficialClient, Step};
+use crate::clients::{OfficialClient, Place, Step};
 use crate::conformance::ConformanceServer;
 use crate::fixture::Eras;
 use crate::gateway::Gateway;
 use crate::servers::{self, Everything, configuration, fixture_on_stdio, remote};
 use crate::session::Era;
+use crate::stdio;
+use crate::workspace::Workspace;
 
 const NAME: &str = "subject";
 
@@ -36,34 +40,58 @@ struct Names {
     is_prefixed: bool,
 }
 
+/// How a client gets at the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Http,
+    /// It starts the gateway.
+    Stdio,
+    /// It starts a bridge to the gateway that runs.
+    Bridge,
+}
+
 /// Who meets whom, and where.
 struct Meeting {
     names: Names,
+    transport: Transport,
     client: OfficialClient,
     server: Subject,
 }
 
 /// Takes a client through everything that it and the server can do with each other.
 pub async fn meet(binary: &str, client: OfficialClient, server: Subject) -> anyhow::Result<()> {
+    meet_by(Transport::Http, binary, client, server).await
+}
+
+/// The same by a transport.
+pub async fn meet_by(
+    transport: Transport,
+    binary: &str,
+    client: OfficialClient,
+    server: Subject,
+) -> anyhow::Result<()> {
     let running = server.start().await?;
-    let config = configuration(&[
+    let workspace = Arc::new(Workspace::new(&configuration(&[
         (NAME, running.configured()?),
         ("beside", fixture_on_stdio(binary, &[])?),
-    ]);
-    let gateway = Gateway::builder(binary).config(config).start().await?;
-    let known = format!("{NAME}__{}", server.known_tool());
-    gateway.wait_for_tool("/mcp", &known).await?;
-    gateway.wait_for_tool("/mcp", "beside__echo").await?;
-
+    ]))?);
+    let gateway = match transport {
+        Transport::Stdio => None,
+        Transport::Http | Transport::Bridge => Some(started(binary, &workspace, server).await?),
+    };
     let places = [("/mcp".to_owned(), true), (format!("/s/{NAME}/mcp"), false)];
     let visits = places.map(|(path, is_prefixed)| {
-        let names = Names { is_prefixed };
         let meeting = Meeting {
-            names,
+            names: Names { is_prefixed },
+            transport,
             client,
             server,
         };
-        (gateway.url(&path), meeting.steps())
+        let place = match (&gateway, transport) {
+            (Some(gateway), Transport::Http) => Place::Url(gateway.url(&path)),
+            _ => Place::Command(stdio::command(binary, &workspace, &path)),
+        };
+        (place, meeting.steps())
     });
     client.visit(client.best_version(), &visits).await?;
     if let Running::Fixture(fixture) = &running
@@ -76,11 +104,27 @@ pub async fn meet(binary: &str, client: OfficialClient, server: Subject) -> anyh
         };
         fixture::wait_for_cancellations(fixture, era, visits.len()).await?;
     }
-    ensure!(
-        gateway.stop().await?.code == Some(0),
-        "the gateway did not end in peace"
-    );
+    if let Some(gateway) = gateway {
+        let code = gateway.stop().await?.code;
+        ensure!(code == Some(0), "the gateway did not end in peace");
+    }
     Ok(())
+}
+
+/// A gateway whose servers are all there.
+async fn started(
+    binary: &str,
+    workspace: &Arc<Workspace>,
+    server: Subject,
+) -> anyhow::Result<Gateway> {
+    let gateway = Gateway::builder(binary)
+        .workspace(workspace)
+        .start()
+        .await?;
+    let known = format!("{NAME}__{}", server.known_tool());
+    gateway.wait_for_tool("/mcp", &known).await?;
+    gateway.wait_for_tool("/mcp", "beside__echo").await?;
+    Ok(gateway)
 }
 
 impl Subject {
@@ -153,6 +197,15 @@ impl Meeting {
 
     fn call(&self, tool: &str, arguments: Value) -> Step {
         Step::call(&self.names.of(tool), arguments)
+    }
+
+    /// Expects what is told of a step's progress, as far as the client does not lose it.
+    fn progresses(&self, step: Step, progress: &'static [f64]) -> Step {
+        if self.transport != Transport::Http && self.client.loses_last_progress_on_stdio() {
+            step.progresses_at_most(progress)
+        } else {
+            step.progresses(progress)
+        }
     }
 
     fn get(&self, prompt: &str, arguments: Value) -> Step {

@@ -135,6 +135,7 @@ impl Batch {
                 dialect: Dialect::Legacy(self.session.clone()),
                 deadline: Deadline::after(self.gateway.limits.request_timeout),
                 space: self.space.clone(),
+                lacks_param_headers: true,
             }),
             Err(failure) => {
                 let method = message.method().unwrap_or_default();

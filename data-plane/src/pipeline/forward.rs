@@ -69,7 +69,7 @@ pub(super) async fn forward(
     let outgoing = Outgoing {
         message: &equipped.message,
         headers: equipped.headers,
-        writes_params: equipped.is_rewritten || request.dialect.era() == Era::Legacy,
+        writes_params: equipped.is_rewritten || request.lacks_param_headers,
     };
     let sending = server.send(&key, live, outgoing, deadline);
     let sent = tokio::select! {

@@ -1,7 +1,6 @@
 //! Step 6: that the headers which repeat a call's arguments agree with them.
 
 use gateway_core::plugin::ItemKind;
-use gateway_mcp::version::Era;
 
 use super::forward::failure;
 use super::inject::{Equipped, advice};
@@ -17,7 +16,8 @@ pub(crate) struct Checked {
 ///
 /// A modern server over HTTP does this itself, by its tool's definition as it is now; a check
 /// here could only be by an older one, and wrongly refuse. All other servers never see headers
-/// that mean anything to them, so it is done here for them. Legacy clients send none.
+/// that mean anything to them, so it is done here for them. Legacy clients send none, nor do clients
+/// over standard streams.
 pub(super) async fn check(equipped: Equipped, request: &ClientRequest) -> Result<Checked, Failure> {
     let routed = &equipped.authorized.routed;
     if routed.kind != ItemKind::Tool {
@@ -29,11 +29,11 @@ pub(super) async fn check(equipped: Equipped, request: &ClientRequest) -> Result
         let advice = advice(&routed.caller, server);
         failure(error, server, advice.as_deref())
     })?;
-    match (request.dialect.era(), checks) {
-        (Era::Modern, true) | (Era::Legacy, false) => {}
+    match (request.lacks_param_headers, checks) {
+        (false, true) | (true, false) => {}
         // The gateway writes them.
-        (Era::Legacy, true) => server.learn_tools(context).await,
-        (Era::Modern, false) => {
+        (true, true) => server.learn_tools(context).await,
+        (false, false) => {
             // A plugin may have changed the arguments: the client's headers are about its own.
             let arguments = request.params.arguments();
             let checked = server.check_params(tool, context, arguments, &request.headers);

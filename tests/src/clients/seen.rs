@@ -111,6 +111,15 @@ impl Seen {
         Ok(())
     }
 
+    /// So far, and then no more was heard.
+    pub fn progressed_at_most(&self, progress: &[f64]) -> anyhow::Result<()> {
+        ensure!(
+            progress.starts_with(&self.progress),
+            "the progress is not the beginning of {progress:?}: {self:?}"
+        );
+        Ok(())
+    }
+
     /// These texts were logged, in this order, and nothing else.
     pub fn logged(&self, texts: &[&str]) -> anyhow::Result<()> {
         let logged = self

@@ -131,6 +131,11 @@ impl Step {
         self.expect(|seen| seen.progressed(progress))
     }
 
+    /// The same for a client that may lose the end of it.
+    pub fn progresses_at_most(self, progress: &'static [f64]) -> Self {
+        self.expect(|seen| seen.progressed_at_most(progress))
+    }
+
     pub fn logs(self, texts: &'static [&'static str]) -> Self {
         self.expect(|seen| seen.logged(texts))
     }

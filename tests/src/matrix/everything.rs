@@ -22,12 +22,10 @@ pub(super) fn steps(meeting: &Meeting) -> Vec<Step> {
     steps.extend(contents(meeting));
     steps.extend(completions(meeting));
     let long = |duration| json!({ "duration": duration, "steps": 3 });
-    steps.push(
-        meeting
-            .call("trigger-long-running-operation", long(0.15))
-            .says("completed")
-            .progresses(&[1.0, 2.0, 3.0]),
-    );
+    let operation = meeting
+        .call("trigger-long-running-operation", long(0.15))
+        .says("completed");
+    steps.push(meeting.progresses(operation, &[1.0, 2.0, 3.0]));
     let name = meeting.names.of("trigger-long-running-operation");
     steps.push(Step::cancel(&name, long(0.6)));
     if !meeting.is_close() {

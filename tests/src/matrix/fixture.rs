@@ -28,12 +28,10 @@ pub(super) fn steps(meeting: &Meeting) -> Vec<Step> {
     steps.extend(lists(meeting));
     steps.extend(contents(meeting));
     steps.extend(completions(meeting));
-    steps.push(
-        meeting
-            .call("test_tool_with_progress", json!({}))
-            .says("Reported three times.")
-            .progresses(&[0.0, 50.0, 100.0]),
-    );
+    let reporting = meeting
+        .call("test_tool_with_progress", json!({}))
+        .says("Reported three times.");
+    steps.push(meeting.progresses(reporting, &[0.0, 50.0, 100.0]));
     steps.push(Step::cancel(
         &meeting.names.of("test_cancellation"),
         json!({}),
