@@ -17,9 +17,12 @@ use crate::output::{self, OutputArgs, say};
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 pub(crate) use edit::JSON;
 use edit::Place;
-use entry::Way;
+use entry::{Target, Way};
 use file::ClientFile;
 use known::Client;
+
+/// Where a client finds the gateway if nothing else is said.
+const DEFAULT_URL: &str = "http://127.0.0.1:8811/mcp";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
@@ -56,14 +59,23 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     place: PlaceArgs,
 
-    /// Where the client reaches the gateway; /p/PROFILE/mcp instead of /mcp shows one profile.
+    /// Where the client reaches the gateway, http://127.0.0.1:8811/mcp when left out;
+    /// /p/PROFILE/mcp instead of /mcp shows one profile.
     #[arg(
         long,
         env = "MCP_GATEWAY_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:8811/mcp"
+        conflicts_with = "stdio"
     )]
-    url: String,
+    url: Option<String>,
+
+    /// The client starts the gateway as its server, or a bridge to the one that runs. Claude
+    /// Desktop knows nothing else.
+    #[arg(long)]
+    stdio: bool,
+
+    #[command(flatten)]
+    started: StartedArgs,
 
     /// The client sends the key that this environment variable holds when the client is started.
     #[arg(long, value_name = "VARIABLE")]
@@ -72,6 +84,22 @@ pub(crate) struct ConnectArgs {
     /// Prints what the file would hold, and writes nothing.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What a gateway is told that a client starts.
+#[derive(Debug, Args)]
+struct StartedArgs {
+    /// With --stdio: the configuration file.
+    #[arg(long, env = "MCP_GATEWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// With --stdio: where the gateway keeps its state.
+    #[arg(long, env = "MCP_GATEWAY_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// With --stdio: what the client sees, such as /p/PROFILE/mcp.
+    #[arg(long, env = "MCP_GATEWAY_ENDPOINT", value_name = "PATH")]
+    endpoint: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -239,17 +267,55 @@ impl PlaceArgs {
 
 impl ConnectArgs {
     fn way(self) -> Result<Way, Failure> {
-        let Self { url, .. } = self;
-        let is_http = ["http://", "https://"].iter().any(|s| url.starts_with(s));
-        if !is_http || url.parse::<http::Uri>().is_err() {
-            let reason = format!("--url {url}: is no URL that begins with http:// or https://");
-            return Err(Failure::invalid(reason));
-        }
+        let only_stdio = self.place.client.dialect().http.is_none() && self.url.is_none();
+        let to = if self.stdio || only_stdio {
+            self.started.target()?
+        } else {
+            let url = self.url.unwrap_or_else(|| DEFAULT_URL.to_owned());
+            let is_http = ["http://", "https://"].iter().any(|s| url.starts_with(s));
+            if !is_http || url.parse::<http::Uri>().is_err() {
+                let reason = format!("--url {url}: is no URL that begins with http:// or https://");
+                return Err(Failure::invalid(reason));
+            }
+            Target::Url(url)
+        };
         Ok(Way {
-            url,
+            to,
             key_variable: self.api_key_env,
         })
     }
+}
+
+impl StartedArgs {
+    /// The command that the client runs, from wherever that may be.
+    fn target(self) -> Result<Target, Failure> {
+        if !cfg!(unix) {
+            return Err(Failure::invalid(
+                "--stdio: this system has no unix sockets, which that needs; let the client connect to a URL",
+            ));
+        }
+        let program = std::env::current_exe().context("where this program is, is not known")?;
+        let mut args = vec!["desktop".to_owned(), "--stdio".to_owned()];
+        for (flag, path) in [("--config", self.config), ("--data-dir", self.data_dir)] {
+            if let Some(path) = path {
+                let whole = std::path::absolute(path).context("the current folder is gone")?;
+                args.extend([flag.to_owned(), text_of(whole)?]);
+            }
+        }
+        if let Some(endpoint) = self.endpoint {
+            args.extend(["--endpoint".to_owned(), endpoint]);
+        }
+        Ok(Target::Command(text_of(program)?, args))
+    }
+}
+
+fn text_of(path: PathBuf) -> Result<String, Failure> {
+    path.into_os_string().into_string().map_err(|path| {
+        let path = path.to_string_lossy();
+        Failure::invalid(format!(
+            "{path}: a client's file can only name what is Unicode"
+        ))
+    })
 }
 
 #[cfg(test)]

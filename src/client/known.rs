@@ -10,6 +10,7 @@ use crate::folders;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Client {
     ClaudeCode,
+    ClaudeDesktop,
     Codex,
     Cursor,
     GeminiCli,
@@ -27,8 +28,10 @@ pub(super) struct Dialect {
     pub(super) syntax: Syntax,
     /// The section that holds the servers by name.
     pub(super) section: &'static str,
-    /// How a server over HTTP is written.
-    pub(super) http: Http,
+    /// How a server over HTTP is written; `None`: the client knows only servers that it starts.
+    pub(super) http: Option<Http>,
+    /// How a server is written that the client starts.
+    pub(super) stdio: Stdio,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +61,35 @@ pub(super) struct Variable {
     pub(super) around: (&'static str, &'static str),
 }
 
+/// How a client writes down a server that it starts, which all do with `command` and `args`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stdio {
+    /// Whether the field `type` has to say `stdio`.
+    pub(super) has_type: bool,
+    /// How the server gets a variable of the client's environment.
+    pub(super) variable: Passing,
+}
+
+/// How a client passes a variable of its environment on to a server that it starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Passing {
+    /// Not at all.
+    Never,
+    /// As a value in `env`, with this before and after the variable's name.
+    Value(&'static str, &'static str),
+    /// By its name, in this list.
+    Name(&'static str),
+}
+
 const JSON: Dialect = Dialect {
     syntax: Syntax::Json,
     section: "mcpServers",
-    http: HTTP,
+    http: Some(HTTP),
+    stdio: STDIO,
+};
+const STDIO: Stdio = Stdio {
+    has_type: false,
+    variable: Passing::Never,
 };
 const HTTP: Http = Http {
     url: "url",
@@ -89,6 +117,7 @@ impl Client {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::ClaudeCode => "Claude Code",
+            Self::ClaudeDesktop => "Claude Desktop",
             Self::Codex => "Codex",
             Self::Cursor => "Cursor",
             Self::GeminiCli => "Gemini CLI",
@@ -101,54 +130,61 @@ impl Client {
     }
 
     pub(super) fn dialect(self) -> Dialect {
-        let http = |http| Dialect { http, ..JSON };
-        match self {
-            Self::ClaudeCode => http(Http {
+        let (section, syntax) = match self {
+            Self::Codex => ("mcp_servers", Syntax::Toml),
+            Self::VsCode => ("servers", Syntax::Json),
+            Self::Zed => ("context_servers", Syntax::Json),
+            _ => (JSON.section, Syntax::Json),
+        };
+        Dialect {
+            syntax,
+            section,
+            http: self.http(),
+            stdio: self.stdio(),
+        }
+    }
+
+    fn http(self) -> Option<Http> {
+        let with = |variable| Http {
+            variable: Some(variable),
+            ..HTTP
+        };
+        Some(match self {
+            Self::ClaudeDesktop => return None,
+            Self::ClaudeCode => Http {
                 has_type: true,
-                variable: Some(SHELL_LIKE),
-                ..HTTP
-            }),
-            Self::Codex => Dialect {
-                syntax: Syntax::Toml,
-                section: "mcp_servers",
-                ..http(Http {
-                    variable: Some(Variable {
-                        field: "env_http_headers",
-                        around: ("", ""),
-                    }),
-                    ..HTTP
-                })
+                ..with(SHELL_LIKE)
             },
-            Self::Cursor => http(Http {
-                variable: Some(ENV_PREFIX),
-                ..HTTP
+            Self::Codex => with(Variable {
+                field: "env_http_headers",
+                around: ("", ""),
             }),
-            Self::GeminiCli => http(Http {
+            Self::Cursor => with(ENV_PREFIX),
+            Self::GeminiCli => Http {
                 url: "httpUrl",
-                variable: Some(SHELL_LIKE),
-                ..HTTP
-            }),
-            Self::Kiro => http(Http {
-                variable: Some(SHELL_LIKE),
-                ..HTTP
-            }),
-            Self::LmStudio => http(HTTP),
-            Self::VsCode => Dialect {
-                section: "servers",
-                ..http(Http {
-                    has_type: true,
-                    variable: Some(ENV_PREFIX),
-                    ..HTTP
-                })
+                ..with(SHELL_LIKE)
             },
-            Self::Windsurf => http(Http {
+            Self::Kiro => with(SHELL_LIKE),
+            Self::VsCode => Http {
+                has_type: true,
+                ..with(ENV_PREFIX)
+            },
+            Self::Windsurf => Http {
                 url: "serverUrl",
-                variable: Some(ENV_PREFIX),
-                ..HTTP
-            }),
-            Self::Zed => Dialect {
-                section: "context_servers",
-                ..http(HTTP)
+                ..with(ENV_PREFIX)
+            },
+            Self::LmStudio | Self::Zed => HTTP,
+        })
+    }
+
+    fn stdio(self) -> Stdio {
+        Stdio {
+            has_type: matches!(self, Self::ClaudeCode | Self::Cursor | Self::VsCode),
+            variable: match self {
+                Self::ClaudeCode | Self::GeminiCli | Self::Kiro => Passing::Value("${", "}"),
+                Self::Cursor | Self::VsCode | Self::Windsurf => Passing::Value("${env:", "}"),
+                Self::Codex => Passing::Name("env_vars"),
+                Self::ClaudeDesktop | Self::LmStudio | Self::Zed => Passing::Never,
             },
         }
     }
@@ -158,6 +194,7 @@ impl Client {
         let home = folders::home()?;
         let file = match self {
             Self::ClaudeCode => home.join(".claude.json"),
+            Self::ClaudeDesktop => folders::application("Claude/claude_desktop_config.json")?,
             Self::Codex => folders::variable("CODEX_HOME")
                 .unwrap_or_else(|| home.join(".codex"))
                 .join("config.toml"),
@@ -183,7 +220,7 @@ impl Client {
             Self::Kiro => ".kiro/settings/mcp.json",
             Self::VsCode => ".vscode/mcp.json",
             Self::Zed => ".zed/settings.json",
-            Self::LmStudio | Self::Windsurf => return None,
+            Self::ClaudeDesktop | Self::LmStudio | Self::Windsurf => return None,
         };
         Some(folder.join(file))
     }

@@ -36,10 +36,18 @@ notifications = true
 
 fn http(client: Client) -> Value {
     let way = Way {
-        url: "http://127.0.0.1:8811/mcp".into(),
+        to: Target::Url(DEFAULT_URL.into()),
         key_variable: None,
     };
     entry::write(&client.dialect(), &way).unwrap()
+}
+
+fn started(key_variable: Option<&str>) -> Way {
+    let args = vec!["desktop".to_owned(), "--stdio".to_owned()];
+    Way {
+        to: Target::Command("/opt/mcp-gateway".into(), args),
+        key_variable: key_variable.map(str::to_owned),
+    }
 }
 
 fn edited(client: Client, text: &str, entry: &Value) -> String {
@@ -96,7 +104,7 @@ fn an_empty_file_gets_the_entry_alone() {
 #[test]
 fn a_key_is_named_and_never_written() {
     let way = Way {
-        url: "http://127.0.0.1:8811/mcp".into(),
+        to: Target::Url(DEFAULT_URL.into()),
         key_variable: Some("GATEWAY_KEY".into()),
     };
     let said = |client: Client| entry::write(&client.dialect(), &way);
@@ -109,6 +117,37 @@ fn a_key_is_named_and_never_written() {
         json!({ "X-API-Key": "${env:GATEWAY_KEY}" })
     );
     assert!(said(Client::Zed).is_err());
+}
+
+#[test]
+fn a_command_is_written_as_each_client_has_it() {
+    let clients = <Client as clap::ValueEnum>::value_variants();
+    let said = clients.iter().map(|client| {
+        let entry = entry::write(&client.dialect(), &started(None)).unwrap();
+        let text = edited(*client, "", &entry);
+        format!("{}\n{text}", client.name())
+    });
+    insta::assert_snapshot!(said.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_command_gets_the_clients_key_from_its_environment() {
+    let said = |client: Client, name| entry::write(&client.dialect(), &started(Some(name)));
+    assert_eq!(
+        said(Client::ClaudeCode, "KEY").unwrap()["env"],
+        json!({ "MCP_GATEWAY_API_KEY": "${KEY}" })
+    );
+    assert_eq!(
+        said(Client::Codex, "MCP_GATEWAY_API_KEY").unwrap()["env_vars"],
+        json!(["MCP_GATEWAY_API_KEY"])
+    );
+    let error = said(Client::Codex, "KEY").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("--api-key-env MCP_GATEWAY_API_KEY")
+    );
+    assert!(said(Client::ClaudeDesktop, "KEY").is_err());
 }
 
 #[test]

@@ -8,11 +8,16 @@ use gateway_tests::home::Home;
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
 /// Each client's file, and what its user may have in it.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     (
         "claude-code",
         ".claude.json",
         "{\n  \"numStartups\": 7,\n  \"mcpServers\": {\n    \"a\": { \"type\": \"stdio\", \"command\": \"a\", \"args\": [], \"env\": {} }\n  },\n  \"projects\": {}\n}",
+    ),
+    (
+        "claude-desktop",
+        ".config/Claude/claude_desktop_config.json",
+        "{\n  \"mcpServers\": {},\n  \"globalShortcut\": \"Ctrl+Space\"\n}",
     ),
     (
         "codex",
@@ -83,6 +88,60 @@ fn connecting_twice_is_connecting_once_and_disconnecting_restores_the_bytes() ->
     Ok(())
 }
 
+fn file_of(name: &str) -> (&'static str, &'static str, &'static str) {
+    FILES
+        .into_iter()
+        .find(|(client, _, _)| *client == name)
+        .unwrap()
+}
+
+#[test]
+fn every_client_can_start_the_gateway_and_go_back_to_a_url() -> Result<()> {
+    let home = Home::new(BINARY)?;
+    for (client, file, text) in FILES {
+        home.write(file, text)?;
+        let stdio = [
+            "client", "connect", client, "--stdio", "--config", "gw.yaml",
+        ];
+        let further = ["--data-dir", "data", "--endpoint", "/p/dev/mcp"];
+        let stdio = [&stdio[..], &further].concat();
+        home.ok(&stdio)?;
+        let connected = home.read(file)?;
+        assert!(connected.contains(BINARY), "{client}: {connected}");
+        for said in ["desktop", "--stdio", "/gw.yaml", "/data", "/p/dev/mcp"] {
+            assert!(connected.contains(said), "{client}: {connected}");
+        }
+        assert!(
+            home.ok(&stdio)?.contains("is connected already"),
+            "{client}"
+        );
+        let listed = home.ok(&["client", "list"])?;
+        assert!(
+            listed.contains("desktop --stdio --config ~/gw.yaml"),
+            "{listed}"
+        );
+        if client == "claude-desktop" {
+            let url = [
+                "client",
+                "connect",
+                client,
+                "--url",
+                "http://127.0.0.1:8811/mcp",
+            ];
+            let said = home.refused(&url)?;
+            assert!(said.contains("servers that it starts itself"), "{said}");
+        } else {
+            home.ok(&["client", "connect", client])?;
+            let connected = home.read(file)?;
+            assert!(!connected.contains("--stdio"), "{client}: {connected}");
+            home.ok(&stdio)?;
+        }
+        home.ok(&["client", "disconnect", client])?;
+        assert_eq!(home.read(file)?, text, "{client}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_file_that_was_not_there_is_gone_again() -> Result<()> {
     let home = Home::new(BINARY)?;
@@ -134,7 +193,7 @@ fn an_entry_of_somebody_else_is_not_touched() -> Result<()> {
 #[test]
 fn another_address_takes_the_place_of_the_first() -> Result<()> {
     let home = Home::new(BINARY)?;
-    let (_, file, text) = FILES[4];
+    let (_, file, text) = file_of("kiro");
     home.write(file, text)?;
     home.ok(&["client", "connect", "kiro"])?;
     let url = "http://127.0.0.1:9000/p/dev/mcp";
