@@ -154,6 +154,12 @@ impl Desktop {
         })
     }
 
+    #[cfg(unix)]
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    #[cfg(unix)]
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -177,7 +183,7 @@ impl Desktop {
             .map_err(invalid)?;
         let listeners = self.wanted.bind().await?;
         let data_dir = taken.map_or_else(|| DataDir::open(&self.data_dir), Ok)?;
-        let control = Control::listen(&data_dir);
+        let control = Control::listen(&data_dir, self.on_stdio)?;
         let mut permits = Permits {
             max_message_bytes: self.limits.max_body_bytes,
             ..permits(loopback_only, data_dir.path())?

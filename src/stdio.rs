@@ -28,11 +28,13 @@ pub(crate) async fn run(
     use tokio_util::sync::CancellationToken;
     use tracing::info;
 
-    let (mut input, output) = (lines::read_input()?, lines::Output::start()?);
+    let limits = desktop.limits();
+    let mut input = lines::read_input(limits.max_body_bytes)?;
+    let output = lines::Output::start()?;
     let stop = CancellationToken::new();
     let (keeper, link) = keeper::Keeper::new(desktop, &endpoint, stop.clone())?;
     let mut keeping = tokio::spawn(Box::pin(keeper.keep()));
-    let bridge = bridge::Bridge::new(link, output.sender());
+    let bridge = bridge::Bridge::new(link, output.sender(), limits.max_batch);
     let (ended, is_heard) = tokio::select! {
         () = bridge.serve(&mut input) => (None, true),
         () = output.closed() => (None, false),

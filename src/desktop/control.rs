@@ -10,19 +10,23 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Without it the gateway serves its clients all the same.
+    /// Without it the gateway serves its clients all the same, but for one on standard streams,
+    /// where it is `needed`.
     #[cfg(unix)]
-    pub(super) fn listen(data_dir: &DataDir) -> Self {
-        let socket = crate::control_socket::ControlSocket::bind(data_dir);
-        let socket = socket.inspect_err(|error| tracing::warn!("{error:#}"));
-        Self {
-            socket: socket.ok(),
-        }
+    pub(super) fn listen(data_dir: &DataDir, needed: bool) -> anyhow::Result<Self> {
+        let socket = match crate::control_socket::ControlSocket::bind(data_dir) {
+            Err(error) if !needed => {
+                tracing::warn!("{error:#}");
+                None
+            }
+            bound => Some(bound?),
+        };
+        Ok(Self { socket })
     }
 
     #[cfg(not(unix))]
-    pub(super) fn listen(_: &DataDir) -> Self {
-        Self {}
+    pub(super) fn listen(_: &DataDir, _: bool) -> anyhow::Result<Self> {
+        Ok(Self {})
     }
 
     /// Serves until the planes are shut down.

@@ -132,6 +132,17 @@ fn own_host(listen: SocketAddr) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn only_a_usual_address_may_be_in_use_and_only_where_nobody_needs_it() {
+        let held = TcpListener::bind(loopback(0)).await.unwrap();
+        let taken = held.local_addr().unwrap();
+        assert!(bind(taken, "--listen", false).await.unwrap().is_none());
+        let Err(Failure::Failed(error)) = bind(taken, "--listen", true).await else {
+            panic!("{taken} is in use");
+        };
+        assert!(error.to_string().contains("--listen"), "{error:#}");
+    }
+
     #[test]
     fn the_address_that_it_listens_on_is_a_host_of_its_own() {
         let host = |address: &str| own_host(address.parse().unwrap());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_data_plane::Limits;
 use gateway_mcp::client::Relayed;
 use gateway_mcp::json::Fields;
 use gateway_mcp::lines::encode_line;
@@ -44,6 +43,8 @@ pub(super) struct Bridge {
 struct Shared {
     link: Link,
     output: mpsc::Sender<Bytes>,
+    /// How many messages the client may send at once.
+    max_batch: usize,
     session: Session,
     calls: Arc<Calls>,
     turns: Semaphore,
@@ -54,10 +55,11 @@ struct Shared {
 }
 
 impl Bridge {
-    pub(super) fn new(link: Link, output: mpsc::Sender<Bytes>) -> Self {
+    pub(super) fn new(link: Link, output: mpsc::Sender<Bytes>, max_batch: usize) -> Self {
         let shared = Shared {
             link,
             output,
+            max_batch,
             session: Session::default(),
             calls: Arc::default(),
             turns: Semaphore::new(AT_ONCE),
@@ -151,8 +153,7 @@ impl Bridge {
 
     /// Several messages at once, which versions other than 2025-03-26 do not have; the gateway says so.
     async fn take_batch(&self, text: Bytes) {
-        let most = Limits::default().max_batch;
-        let messages = batch::scan(&text, most).unwrap_or_default();
+        let messages = batch::scan(&text, self.shared.max_batch).unwrap_or_default();
         let requests = messages.iter().filter(|m| m.kind() == Kind::Request);
         let ids = requests.filter_map(Message::id).map(str::to_owned);
         let ids: Vec<_> = ids.collect();

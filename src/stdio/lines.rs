@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use gateway_data_plane::Limits;
 use gateway_mcp::lines::{LineDecoder, LineTooLong};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -28,11 +27,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A line of the client's, or that it wrote one that is too long.
 pub(super) type Line = Result<Bytes, LineTooLong>;
 
-/// Reads standard input until its end.
-pub(super) fn read_input() -> anyhow::Result<mpsc::Receiver<Line>> {
+/// Reads standard input until its end, in lines of up to `max_bytes`.
+pub(super) fn read_input(max_bytes: usize) -> anyhow::Result<mpsc::Receiver<Line>> {
     let (sender, lines) = mpsc::channel(WAITING);
     spawn("stdin", move || {
-        let mut decoder = LineDecoder::new(Limits::default().max_body_bytes);
+        let mut decoder = LineDecoder::new(max_bytes);
         let mut chunk = vec![0; CHUNK];
         let mut input = io::stdin().lock();
         loop {
