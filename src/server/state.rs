@@ -68,17 +68,18 @@ impl Running {
             row["state"] = "-".into();
             return;
         };
+        let at = |place: &str| found.pointer(place).cloned().unwrap_or_default();
         row["state"] = match found["state"].as_str() {
             Some("starting") => "connecting".into(),
             Some("down") => "failed".into(),
             _ => found["state"].clone(),
         };
-        row["tools"] = found["tools"]["count"].clone();
+        row["tools"] = at("/tools/count");
         row["reason"] = found["reason"].clone();
         for field in ["last_error", "sessions", "protocol_version", "revision"] {
             row[field] = found[field].clone();
         }
-        row["tool_names"] = found["tools"]["names"].clone();
+        row["tool_names"] = at("/tools/names");
     }
 }
 
@@ -88,7 +89,7 @@ fn is_same(config: &Value, tenant: &TenantId, name: &ServerName, server: &Server
     let tenants = config["tenants"].as_array().into_iter().flatten();
     let in_force = tenants
         .filter(|found| found["tenant"] == tenant.as_str())
-        .find_map(|found| found["config"]["servers"].get(name.as_str()));
+        .find_map(|found| found.pointer("/config/servers")?.get(name.as_str()));
     let written = serde_json::to_value(server).unwrap_or_default();
     in_force.is_some_and(|shown| fits(shown, &written))
 }

@@ -11,15 +11,13 @@ use crate::output::raw;
 pub(super) fn print(result: &str, form: ResultForm) -> Result<(), Failure> {
     let result: Value = serde_json::from_str(result)
         .map_err(|error| anyhow!("the result cannot be read: {error}"))?;
-    if let Some(kind) = result["resultType"]
-        .as_str()
-        .filter(|kind| *kind != "complete")
-    {
+    let kind = result.get("resultType").and_then(Value::as_str);
+    if let Some(kind) = kind.filter(|kind| *kind != "complete") {
         return Err(Failure::Failed(anyhow!(
             "the tool answers with `{kind}`, which this command cannot follow"
         )));
     }
-    let is_error = result["isError"] == true;
+    let is_error = result.get("isError") == Some(&Value::Bool(true));
     match form {
         ResultForm::Text if is_error => return Err(Failure::Failed(anyhow!("{}", text(&result)))),
         ResultForm::Text => raw(&with_line_break(text(&result)))?,

@@ -113,7 +113,8 @@ impl Reached {
         let until = Instant::now() + STARTING;
         loop {
             let answer = self.ask("/servers").await?;
-            let rows = answer["servers"].as_array().map_or(&[][..], Vec::as_slice);
+            let rows = answer.get("servers").and_then(Value::as_array);
+            let rows = rows.map_or(&[][..], Vec::as_slice);
             let rows = rows.iter().filter(|row| {
                 let name = row["server"].as_str().unwrap_or_default();
                 shown.iter().any(|server| server == name)

@@ -17,7 +17,8 @@ pub(super) fn of(tool: &Item) -> Schema {
         Some(Value::Object(properties)) => properties,
         _ => Map::new(),
     };
-    let required = schema["required"].as_array().into_iter().flatten();
+    let required = schema.get("required").and_then(Value::as_array);
+    let required = required.into_iter().flatten();
     Schema {
         properties,
         required: required

@@ -167,11 +167,12 @@ async fn answer(mut exchange: Exchange) -> Result<Message, Failure> {
 /// `12 of 30: reading`.
 fn progress(params: &str) -> String {
     let params: Value = serde_json::from_str(params).unwrap_or_default();
-    let mut line = params["progress"].to_string();
-    if params["total"].is_number() {
-        line = format!("{line} of {}", params["total"]);
+    let number = |name: &str| params.get(name).filter(|value| value.is_number());
+    let mut line = number("progress").map_or_else(String::new, Value::to_string);
+    if let Some(total) = number("total") {
+        line = format!("{line} of {total}");
     }
-    match params["message"].as_str() {
+    match params.get("message").and_then(Value::as_str) {
         Some(message) => format!("{line}: {}", super::outcome::on_one_line(message)),
         None => line,
     }
@@ -189,8 +190,9 @@ fn failed(code: i64, message: &str) -> Failure {
 fn refused(error: ClientError) -> Failure {
     if let ClientError::Status { status, text, .. } = &error {
         let said: Value = serde_json::from_str(text).unwrap_or_default();
-        let (code, message) = (&said["error"]["code"], &said["error"]["message"]);
-        if let (Some(code), Some(message)) = (code.as_i64(), message.as_str()) {
+        let code = said.pointer("/error/code").and_then(Value::as_i64);
+        let message = said.pointer("/error/message").and_then(Value::as_str);
+        if let (Some(code), Some(message)) = (code, message) {
             return failed(code, message);
         }
         if *status == StatusCode::UNAUTHORIZED {
