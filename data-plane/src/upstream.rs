@@ -16,6 +16,7 @@ mod params;
 mod private;
 mod quota;
 mod readers;
+mod report;
 mod shelf;
 mod supervisor;
 mod target;
@@ -53,7 +54,7 @@ use listing::end_of_ttl;
 use on_demand::OnDemand;
 use private::{NoPeer, PrivatePeers};
 use readers::Reader;
-use supervisor::{LastOutage, Link, Supervisor};
+use supervisor::{Link, Supervisor};
 use tool_headers::{ToolHeaders, ToolHeadersByContext};
 
 pub(crate) use attending::{pose, take_back};
@@ -221,44 +222,6 @@ impl Upstream {
         }
     }
 
-    /// `starting`, `ready`, `down` and why, or `per-user`, for operators.
-    pub(crate) fn state(&self) -> (&'static str, Option<Arc<str>>) {
-        match &self.common {
-            Common::Kept(links) => match links.now() {
-                Link::Starting(_) => ("starting", None),
-                Link::Ready(_) => ("ready", None),
-                Link::Down(outage) => ("down", Some(outage.reason)),
-            },
-            Common::OnDemand(_) => ("per-user", None),
-        }
-    }
-
-    /// The last time that the server was not there, and why, for operators.
-    pub(crate) fn last_outage(&self) -> Option<Arc<LastOutage>> {
-        match &self.common {
-            Common::Kept(links) => links.last_outage(),
-            Common::OnDemand(_) => None,
-        }
-    }
-
-    /// The server's own names of the tools that everybody is offered; `None` where users differ, or
-    /// where it cannot be had within `patience`.
-    pub(crate) async fn shared_tools(&self, patience: Duration) -> Option<Vec<String>> {
-        if self.hello().is_some() && self.catalog.knows_no_tools() {
-            let context = AuthorizationContext::GATEWAY;
-            let asked = self.list(ListKind::Tools, &context, None, patience);
-            if let Err(error) = asked.await {
-                debug!(server = %self.target.name, %error, "its tools are not known yet");
-            }
-        }
-        self.catalog.shared_tools()
-    }
-
-    /// How many sessions or children there are beside the one that is kept for everybody.
-    pub(crate) fn sessions(&self) -> usize {
-        self.private.count()
-    }
-
     /// Tells when one of the server's lists changes, as far as a user can notice.
     pub(crate) fn changes(&self, user: &UserId) -> watch::Receiver<Changes> {
         match &self.common {
@@ -293,11 +256,6 @@ impl Upstream {
             ttl: Duration::ZERO,
             is_public: !self.target.tells_users_apart(),
         }
-    }
-
-    /// What is kept of the server's lists, for operators.
-    pub(crate) fn kept_lists(&self) -> serde_json::Value {
-        self.catalog.describe()
     }
 
     /// What the server says of itself, once it is there; waits only while it is starting.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use gateway_tests::Gateway;
 use gateway_tests::home::Home;
 use gateway_tests::raw::RawClient;
-use gateway_tests::servers::{configuration, fixture_on_stdio, remote};
+use gateway_tests::servers::{configuration, fixture_on_stdio};
 use gateway_tests::wait;
 use http::Method;
 use serde_json::{Value, json};
@@ -27,10 +27,18 @@ async fn servers(gateway: &Gateway) -> Result<Value> {
 }
 
 fn config() -> Result<String> {
-    let mut child = fixture_on_stdio(BINARY, &["--name", "x"])?;
-    child["env"] = json!({ "ANY": SECRET, "HOME_TOKEN": { "from_file": "gateway.yaml" } });
-    let mut gone = remote(&format!("http://127.0.0.1:1/mcp?key={SECRET}"));
-    gone["headers"] = json!({ "x-any": SECRET });
+    let fixture = fixture_on_stdio(BINARY, &["--name", "x"])?;
+    let child = json!({
+        "type": "command",
+        "command": fixture.get("command"),
+        "args": fixture.get("args"),
+        "env": { "ANY": SECRET, "HOME_TOKEN": { "from_file": "gateway.yaml" } },
+    });
+    let gone = json!({
+        "type": "remote",
+        "endpoint": format!("http://127.0.0.1:1/mcp?key={SECRET}"),
+        "headers": { "x-any": SECRET },
+    });
     Ok(configuration(&[("child", child), ("gone", gone)]))
 }
 

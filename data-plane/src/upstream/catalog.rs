@@ -123,14 +123,9 @@ impl Catalog {
         }
     }
 
-    /// The names of the tools that everybody is offered, for operators.
-    pub(super) fn shared_tools(&self) -> Option<Vec<String>> {
-        self.tools.shared_names()
-    }
-
-    /// Whether nobody has asked for the tools yet.
-    pub(super) fn knows_no_tools(&self) -> bool {
-        self.tools.is_empty()
+    /// The list of tools, for operators.
+    pub(super) fn tools(&self) -> &Shelf {
+        &self.tools
     }
 
     /// What is kept, by the lists' keys, for operators.
