@@ -27,13 +27,13 @@ fn table(tools: &[Item], whole: &[Value]) -> String {
             let first = text.and_then(|text| text.trim().lines().next());
             json!({
                 "name": tool.name(),
-                "description": on_one_line(first.unwrap_or_default()),
                 "arguments": schema::of(tool).short(),
+                "description": on_one_line(first.unwrap_or_default()),
             })
         })
         .collect();
     table_within(
-        &["name", "description", "arguments"],
+        &["name", "arguments", "description"],
         rows,
         terminal_width(),
     )

@@ -2,7 +2,7 @@
 //! every request, a new series is rare.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -58,9 +58,7 @@ impl<M: Clone, C: MetricConstructor<M>> AllSeries<M, C> {
     }
 
     fn hash(&self, labels: &Borrowed<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        labels.hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one(labels)
     }
 }
 
