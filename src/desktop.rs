@@ -195,7 +195,8 @@ impl Desktop {
         raise_descriptors();
         let own_host = self.wanted.own_host().into_iter();
         let access = Access::new(own_host.chain(self.allowed_host.iter().cloned()));
-        let (planes, revision) = Planes::start(&data_dir, permits, access, self.limits, &document).await?;
+        let (planes, revision) =
+            Planes::start(&data_dir, permits, access, self.limits, &document).await?;
         let work = async {
             planes.in_force(&document, revision).await?;
             ready();

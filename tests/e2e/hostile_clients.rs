@@ -198,7 +198,8 @@ async fn headers_that_contradict_the_body_reach_no_server() -> Result<()> {
 
 #[tokio::test]
 async fn a_request_within_a_request_is_never_a_second_one() -> Result<()> {
-    let setup = Setup::start(BINARY).await?;
+    // A connection on which nothing more is answered shows that by its end.
+    let setup = Setup::start_with(BINARY, &[("MCP_GATEWAY_IDLE_TIMEOUT", "2s")]).await?;
     let session = Session::open(Era::Legacy, &setup.url).await?;
     let id = session.id().context("an id")?;
     let call = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"refuse"}}"#;

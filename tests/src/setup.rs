@@ -17,9 +17,18 @@ pub struct Setup {
 
 impl Setup {
     pub async fn start(binary: &str) -> anyhow::Result<Self> {
+        Self::start_with(binary, &[]).await
+    }
+
+    /// With environment variables, such as those that stand for flags.
+    pub async fn start_with(binary: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let fixture = HttpFixture::start(Options::default()).await?;
         let config = configuration(&[("fixture", remote(&fixture.url()))]);
-        let gateway = Gateway::builder(binary).config(config).start().await?;
+        let mut builder = Gateway::builder(binary).config(config);
+        for (name, value) in variables {
+            builder = builder.variable(name, value);
+        }
+        let gateway = builder.start().await?;
         gateway.wait_for_tool("/mcp", "echo").await?;
         let url = gateway.url("/mcp");
         Ok(Self {
