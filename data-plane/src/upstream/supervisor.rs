@@ -53,6 +53,13 @@ pub(super) struct Connection {
     lost: CancellationToken,
 }
 
+impl Connection {
+    /// Whoever has given it up must not get it again before the supervisor has noticed.
+    fn is_of_use(&self) -> bool {
+        !self.lost.is_cancelled()
+    }
+}
+
 /// Why a server is not there.
 #[derive(Debug, Clone)]
 pub(super) struct Outage {
@@ -104,7 +111,7 @@ impl Links {
         loop {
             let link = state.borrow_and_update().clone();
             let waits_for = match link {
-                Link::Ready(connection) => return Ok(connection.peer),
+                Link::Ready(connection) if connection.is_of_use() => return Ok(connection.peer),
                 Link::Down(outage) if tried.is_some_and(|tried| outage.attempt > tried) => {
                     return Err(UpstreamError::Down {
                         reason: outage.reason,
@@ -115,7 +122,7 @@ impl Links {
                     self.wanted.notify_one();
                     outage.reason
                 }
-                Link::Starting(_) => {
+                Link::Ready(_) | Link::Starting(_) => {
                     tried.get_or_insert(0);
                     "it has not started yet".into()
                 }
@@ -138,7 +145,8 @@ impl Links {
         loop {
             let link = state.borrow_and_update().clone();
             let until = match link {
-                Link::Ready(connection) => return Some(connection.peer),
+                Link::Ready(connection) if connection.is_of_use() => return Some(connection.peer),
+                Link::Ready(_) => Instant::now() + patience,
                 Link::Starting(since) => since + patience,
                 Link::Down(_) => {
                     self.wanted.notify_one();
@@ -330,3 +338,6 @@ impl Supervisor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
