@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod servers;
 pub mod session;
 pub mod setup;
+pub mod soak;
 pub mod stdio;
 pub mod wait;
 pub mod workspace;

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::raw::{Answer, RawClient};
+use crate::raw::{ACCEPT, Answer, RawClient, Stream};
 use crate::wait;
 
 const LEGACY_VERSION: &str = "2025-11-25";
@@ -44,14 +44,11 @@ impl Session {
 
     /// The same, with headers of its own on every message, such as a credential.
     pub async fn open_with(era: Era, url: &str, headers: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let own = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut session = Self {
             era,
             client: RawClient::default(),
             url: url.to_owned(),
-            headers: own.collect(),
+            headers: owned(headers),
             id: None,
             next_request: AtomicU64::new(1),
         };
@@ -99,6 +96,24 @@ impl Session {
 
     /// `params` is an object; in the modern era its `_meta` gets what every request carries.
     pub async fn request(&self, method: &str, params: Value) -> anyhow::Result<Answer> {
+        let (headers, message) = self.compose(method, params);
+        let headers = borrow(&headers);
+        self.client.post(&self.url, &headers, message).await
+    }
+
+    /// The same, for an answer that is read while it comes.
+    pub async fn stream(&self, method: &str, params: Value) -> anyhow::Result<Stream> {
+        let (headers, message) = self.compose(method, params);
+        let mut headers = borrow(&headers);
+        headers.extend([("content-type", "application/json"), ACCEPT]);
+        let client = &self.client;
+        client
+            .stream(Method::POST, &self.url, &headers, message)
+            .await
+    }
+
+    /// The headers of a request, and its message.
+    fn compose(&self, method: &str, params: Value) -> (Vec<(String, String)>, String) {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let name = params
             .get(if method == "resources/read" {
@@ -111,10 +126,7 @@ impl Session {
             .to_owned();
         let mut message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         if self.era == Era::Legacy {
-            return self
-                .client
-                .post(&self.url, &self.legacy_headers(), message.to_string())
-                .await;
+            return (owned(&self.legacy_headers()), message.to_string());
         }
         let mut meta = modern_meta();
         if let (Some(meta), Some(own)) = (
@@ -133,9 +145,7 @@ impl Session {
         if named && !name.is_empty() {
             headers.push(("mcp-name", &name));
         }
-        self.client
-            .post(&self.url, &headers, message.to_string())
-            .await
+        (owned(&headers), message.to_string())
     }
 
     pub async fn call(&self, tool: &str, arguments: Value) -> anyhow::Result<Answer> {
@@ -199,9 +209,7 @@ impl Session {
     }
 
     fn own_headers(&self) -> Vec<(&str, &str)> {
-        let own = self.headers.iter();
-        own.map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect()
+        borrow(&self.headers)
     }
 
     fn legacy_headers(&self) -> Vec<(&str, &str)> {
@@ -210,6 +218,18 @@ impl Session {
         headers.extend(self.id.as_deref().map(|id| ("mcp-session-id", id)));
         headers
     }
+}
+
+fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+    let own = headers.iter();
+    own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn borrow(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    let own = headers.iter();
+    own.map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 /// What every modern request carries.
