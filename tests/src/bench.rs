@@ -3,6 +3,7 @@
 mod clock;
 mod footprint;
 mod front;
+mod instructions;
 mod load;
 mod memory;
 mod nginx;
@@ -72,6 +73,12 @@ pub struct Arguments {
     /// The same as `--output markdown`.
     #[arg(long, conflicts_with = "output")]
     markdown: bool,
+    /// Instead of all that: counts the instructions of a call under valgrind, and compares them with this file.
+    #[arg(long, value_name = "FILE")]
+    instructions: Option<PathBuf>,
+    /// With --instructions: writes the file anew.
+    #[arg(long, requires = "instructions")]
+    record: bool,
     /// Be the server that is asked.
     #[arg(long, hide = true, value_name = "ADDRESS")]
     serve: Option<SocketAddr>,
@@ -88,6 +95,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     allow_many_files().context("raising the limit of open files")?;
     if let Some(address) = arguments.serve {
         return server::serve(address, arguments.stream).await;
+    }
+    if let Some(recorded) = &arguments.instructions {
+        let binary = gateway_binary(&arguments)?;
+        return instructions::guard(&binary, recorded, arguments.record).await;
     }
     let output = if arguments.markdown {
         Output::Markdown

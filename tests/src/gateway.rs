@@ -45,6 +45,8 @@ pub struct Exit {
 
 #[derive(Debug)]
 pub struct Builder {
+    /// The program that runs the gateway, with its arguments, if it is not to run by itself.
+    runner: Vec<String>,
     binary: String,
     config: String,
     workspace: Option<Arc<Workspace>>,
@@ -57,6 +59,7 @@ impl Gateway {
     /// `binary` is `env!("CARGO_BIN_EXE_mcp-gateway")`, which only the test itself can say.
     pub fn builder(binary: &str) -> Builder {
         Builder {
+            runner: Vec::new(),
             binary: binary.to_owned(),
             config: String::new(),
             workspace: None,
@@ -249,6 +252,12 @@ impl Builder {
         self
     }
 
+    /// Runs it under another program, which is given the gateway's path and arguments behind its own.
+    pub fn under(mut self, runner: &[&str]) -> Self {
+        self.runner = runner.iter().map(|part| (*part).to_owned()).collect();
+        self
+    }
+
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
@@ -288,7 +297,10 @@ impl Builder {
             None => Arc::new(Workspace::new(&self.config)?),
         };
         let mark = uuid::Uuid::new_v4().to_string();
-        let mut child = Command::new(&self.binary)
+        let mut parts = self.runner.iter().chain([&self.binary]);
+        let program = parts.next().context("there is nothing to start")?;
+        let mut child = Command::new(program)
+            .args(parts)
             .arg("desktop")
             .arg("--config")
             .arg(workspace.config())
@@ -308,7 +320,7 @@ impl Builder {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {}", self.binary))?;
+            .with_context(|| format!("starting {program}"))?;
         let stdout = child.stdout.take().map(Log::collect);
         let stderr = child.stderr.take();
         let stderr = stderr.context("the gateway has no standard error")?;

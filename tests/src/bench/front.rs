@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use super::load::{self, Target};
 use super::row::{Row, USER};
 use super::site::TOKEN;
-use crate::gateway::Gateway;
+use crate::gateway::{Builder, Gateway};
 use crate::log::Log;
 use crate::session::Era;
 use crate::wait;
@@ -56,6 +56,19 @@ pub(super) async fn start_gateway(
     era: Era,
     server: SocketAddr,
 ) -> anyhow::Result<Gateway> {
+    prepare_gateway(binary, row, era, server)
+        .await?
+        .start()
+        .await
+}
+
+/// The same gateway before its start.
+pub(super) async fn prepare_gateway(
+    binary: &Path,
+    row: Row,
+    era: Era,
+    server: SocketAddr,
+) -> anyhow::Result<Builder> {
     let config = row.configuration(era, server).to_string();
     let workspace = Arc::new(Workspace::new(&config)?);
     if row == Row::Guarded {
@@ -65,7 +78,7 @@ pub(super) async fn start_gateway(
     let gateway = Gateway::builder(binary)
         .workspace(&workspace)
         .discard_results();
-    gateway.start().await
+    Ok(gateway)
 }
 
 /// How a client asks this gateway.
