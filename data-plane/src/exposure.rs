@@ -1,6 +1,7 @@
 //! What an endpoint shows of its servers, and under which names. A server never learns the names
 //! that clients see, and clients of an aggregating endpoint never those that servers use.
 
+mod prepared;
 mod profile;
 mod results;
 
@@ -11,8 +12,10 @@ use gateway_core::{ExposedName, ExposedUri, SEPARATOR, ServerName};
 
 use crate::upstream::Upstream;
 
+pub(crate) use prepared::{Prepared, PreparedItem, item_kind};
 pub(crate) use profile::Profile;
-pub(crate) use results::{expose_links, expose_tool_links};
+pub(crate) use results::expose_links;
+use results::expose_tool_links;
 
 /// One view, compiled.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub(crate) struct Exposure {
     servers: Vec<Arc<Upstream>>,
     prefixed: bool,
     profile: Option<Profile>,
+    prepared: prepared::Shelf,
 }
 
 /// What an exposed name stands for.
@@ -39,6 +43,7 @@ impl Exposure {
             servers: vec![server],
             prefixed: false,
             profile: None,
+            prepared: prepared::Shelf::default(),
         }
     }
 
@@ -50,6 +55,7 @@ impl Exposure {
             servers,
             prefixed,
             profile,
+            prepared: prepared::Shelf::default(),
         }
     }
 

@@ -205,7 +205,7 @@ async fn list(
     let caller = authenticate::authenticate(scoped, request, trail).await?;
     let offer = list::collect(&caller, request, kind).await?;
     let visible = authorize::visible(&caller, kind, offer).await?;
-    let reply = list::assemble(&caller, request, kind, visible)?;
+    let reply = list::assemble(&caller, request, kind, &visible)?;
     trail.finish().await;
     Ok(reply)
 }

@@ -177,21 +177,32 @@ impl Item {
     }
 }
 
-/// Writes a list result: the items under `key`, then further fields whose values are JSON.
-pub fn assemble(
-    key: &str,
-    items: impl IntoIterator<Item = Bytes>,
-    further: &[(&str, &str)],
-) -> Bytes {
-    let mut text = vec![b'{'];
-    text.extend_from_slice(encode_str(key).as_bytes());
-    text.extend_from_slice(b":[");
+/// The items as they stand between the brackets of a list.
+pub fn join<'a>(items: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
+    let mut text = Vec::new();
     for (position, item) in items.into_iter().enumerate() {
         if position > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(&item);
+        text.extend_from_slice(item);
     }
+    Bytes::from(text)
+}
+
+/// Writes the answer to the request `id`, which is raw: the items, joined, under `key`, then further
+/// fields whose values are JSON.
+pub fn answer(id: &str, key: &str, joined: &[u8], further: &[(&str, &str)]) -> Bytes {
+    let more = further
+        .iter()
+        .map(|(key, value)| key.len() + value.len() + 8);
+    let room = joined.len() + id.len() + key.len() + 64 + more.sum::<usize>();
+    let mut text = Vec::with_capacity(room);
+    text.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    text.extend_from_slice(id.as_bytes());
+    text.extend_from_slice(br#","result":{"#);
+    text.extend_from_slice(encode_str(key).as_bytes());
+    text.extend_from_slice(b":[");
+    text.extend_from_slice(joined);
     text.push(b']');
     for (key, value) in further {
         text.push(b',');
@@ -199,7 +210,7 @@ pub fn assemble(
         text.push(b':');
         text.extend_from_slice(value.as_bytes());
     }
-    text.push(b'}');
+    text.extend_from_slice(b"}}");
     Bytes::from(text)
 }
 
@@ -275,13 +286,17 @@ mod tests {
     #[test]
     fn assembles_a_page_that_reads_back() {
         let items = [r#"{"name":"a"}"#, r#"{"name":"b"}"#].map(Bytes::from);
-        let result = assemble("tools", items, &[("nextCursor", "\"c\""), ("ttlMs", "0")]);
+        let further = [("nextCursor", "\"c\""), ("ttlMs", "0")];
+        let text = answer("\"x\"", "tools", &join(&items), &further);
         assert_eq!(
-            result,
-            r#"{"tools":[{"name":"a"},{"name":"b"}],"nextCursor":"c","ttlMs":0}"#
+            text,
+            r#"{"jsonrpc":"2.0","id":"x","result":{"tools":[{"name":"a"},{"name":"b"}],"nextCursor":"c","ttlMs":0}}"#
         );
-        assert_eq!(assemble("tools", [], &[]), r#"{"tools":[]}"#);
-        let read = page(std::str::from_utf8(&result).unwrap()).unwrap();
+        assert_eq!(
+            answer("1", "tools", &join([]), &[]),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#
+        );
+        let read = Page::scan(&Message::scan(text).unwrap(), ListKind::Tools).unwrap();
         assert_eq!(
             (read.items.len(), read.next_cursor.as_deref()),
             (2, Some("c"))

@@ -4,9 +4,10 @@ use gateway_core::plugin::{Action, Decision};
 use gateway_mcp::list::ListKind;
 
 use super::authenticate::{Authenticated, within};
-use super::list::{Offer, item_kind};
+use super::list::{Offer, Visible};
 use super::route::Routed;
 use crate::error::{Failure, Reason};
+use crate::exposure::item_kind;
 use crate::request::ClientRequest;
 use crate::upstream::CacheHints;
 
@@ -42,29 +43,28 @@ pub(super) async fn authorize(
 pub(super) async fn visible(
     caller: &Authenticated,
     kind: ListKind,
-    offer: Offer,
-) -> Result<Offer, Failure> {
+    mut offer: Offer,
+) -> Result<Visible, Failure> {
+    if caller.snapshot.plugins.policy_evaluator.allows_everything() {
+        return Ok(Visible { offer, shown: None });
+    }
     let actions: Vec<_> = offer
-        .items
+        .items()
         .iter()
         .map(|offered| Action {
             server: offered.server.name(),
             method: kind.method(),
             kind: item_kind(kind),
-            name: offered.item.name(),
+            name: offered.name(),
         })
         .collect();
     let decisions = decide(caller, &actions).await?;
-    let decided = offer.items.into_iter().zip(decisions);
-    let allowed = decided.filter(|(_, decision)| decision.is_allowed());
+    let shown = decisions.iter().map(Decision::is_allowed).collect();
     // What a policy says of one caller is that caller's, and may change without a word.
-    let hints = match caller.snapshot.plugins.policy_evaluator.allows_everything() {
-        true => offer.hints,
-        false => offer.hints.and(CacheHints::UNSAID),
-    };
-    Ok(Offer {
-        items: allowed.map(|(item, _)| item).collect(),
-        hints,
+    offer.hints = offer.hints.and(CacheHints::UNSAID);
+    Ok(Visible {
+        offer,
+        shown: Some(shown),
     })
 }
 

@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use futures_util::future::join_all;
 use gateway_core::ServerName;
-use gateway_core::plugin::ItemKind;
-use gateway_mcp::author;
-use gateway_mcp::bridge;
 use gateway_mcp::json::encode_str;
-use gateway_mcp::list::{self, Item, ListKind};
+use gateway_mcp::list::{self, ListKind};
 use gateway_mcp::version::Era;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
@@ -22,24 +18,41 @@ use super::forward::failure;
 use super::inject::{advice, context_for};
 use super::open::SERVER_META;
 use crate::error::{Failure, Reason, with_causes};
-use crate::exposure::expose_tool_links;
+use crate::exposure::{Prepared, PreparedItem};
 use crate::request::ClientRequest;
 use crate::upstream::{CacheHints, Listed, Upstream};
 
-/// One item of one server.
-pub(super) struct Offered {
-    pub(super) server: Arc<Upstream>,
-    pub(super) item: Item,
-    /// The name under which the endpoint shows it.
-    exposed: String,
-    /// Its place in the server's own list.
-    place: usize,
+/// What the servers offer.
+pub(super) struct Offer {
+    prepared: Arc<Prepared>,
+    /// Where the page begins, among the prepared items.
+    first: usize,
+    pub(super) hints: CacheHints,
 }
 
-/// What the servers offer, and what a client may do with it.
-pub(super) struct Offer {
-    pub(super) items: Vec<Offered>,
-    pub(super) hints: CacheHints,
+impl Offer {
+    /// What is offered from the beginning of the page on.
+    pub(super) fn items(&self) -> &[PreparedItem] {
+        self.prepared.items.get(self.first..).unwrap_or_default()
+    }
+}
+
+/// What a client may see of an offer.
+pub(super) struct Visible {
+    pub(super) offer: Offer,
+    /// For each item whether it is shown; `None`: all are.
+    pub(super) shown: Option<Vec<bool>>,
+}
+
+impl Visible {
+    fn items(&self) -> impl Iterator<Item = &PreparedItem> {
+        let items = self.offer.items().iter().enumerate();
+        let is_shown = |place: usize| match &self.shown {
+            Some(shown) => shown.get(place) == Some(&true),
+            None => true,
+        };
+        items.filter_map(move |(place, item)| is_shown(place).then_some(item))
+    }
 }
 
 /// Where a page begins: at this place of this server's list. Opaque to clients.
@@ -71,16 +84,6 @@ pub fn rewrite_cursor(text: &str) -> Option<String> {
     Cursor::decode(text).map(|cursor| cursor.encode())
 }
 
-/// The kind of item that a list holds, as policies and names see it.
-pub(super) fn item_kind(kind: ListKind) -> ItemKind {
-    match kind {
-        ListKind::Tools => ItemKind::Tool,
-        ListKind::Prompts => ItemKind::Prompt,
-        ListKind::Resources => ItemKind::Resource,
-        ListKind::ResourceTemplates => ItemKind::ResourceTemplate,
-    }
-}
-
 /// The lists of every server of the endpoint, each as it is kept or else asked for, all at the same
 /// time. A server that is down is left out, and one that hangs is waited for only so long. What
 /// comes before the request's cursor is left out.
@@ -102,11 +105,11 @@ pub(super) async fn collect(
         Err(_) => server.hints_while_missing(),
     });
     let hints = hints.reduce(CacheHints::and).unwrap_or(CacheHints::UNSAID);
-    let mut offered = Vec::new();
-    for (index, (server, listed)) in listed.into_iter().enumerate() {
-        let before = if index == 0 { place } else { 0 };
-        let items = match listed {
-            Ok(listed) => listed.items,
+    // Servers before the page's first one have nothing on it.
+    let mut sources = vec![None; first];
+    for (server, listed) in listed {
+        sources.push(match listed {
+            Ok(listed) => Some(listed.items),
             // Where there is nothing else to show, the user sees what to do.
             Err(failure)
                 if servers.len() == 1 && failure.reason() == Reason::CredentialsRequired =>
@@ -116,25 +119,19 @@ pub(super) async fn collect(
             Err(failure) => {
                 let (server, error) = (server.name(), with_causes(&failure));
                 debug!(%server, error, "a server is left out of a list");
-                continue;
+                None
             }
-        };
-        let items = items.iter().enumerate().skip(before);
-        offered.extend(items.filter_map(|(place, item)| {
-            let exposed = caller
-                .view
-                .name_of(item_kind(kind), server.name(), item.name())?;
-            let (server, item) = (Arc::clone(server), item.clone());
-            Some(Offered {
-                server,
-                item,
-                exposed,
-                place,
-            })
-        }));
+        });
     }
+    let prepared = caller.view.prepared(kind, request.dialect.era(), sources);
+    let begins = |item: &PreparedItem| {
+        let first = servers.get(first).map(|server| server.name());
+        first != Some(item.server.name()) || item.place >= place
+    };
+    let first = prepared.items.iter().position(begins);
     Ok(Offer {
-        items: offered,
+        first: first.unwrap_or(prepared.items.len()),
+        prepared,
         hints,
     })
 }
@@ -202,11 +199,12 @@ pub(super) fn assemble(
     caller: &Authenticated,
     request: &ClientRequest,
     kind: ListKind,
-    visible: Offer,
+    visible: &Visible,
 ) -> Result<Reply, Failure> {
     let size = caller.limits.page_items;
-    let hints = with_scope_of_first_page(visible.hints, cursor_of(request, kind)?.as_ref())?;
-    let next = visible.items.get(size).map(|first| {
+    let cursor = cursor_of(request, kind)?;
+    let hints = with_scope_of_first_page(visible.offer.hints, cursor.as_ref())?;
+    let next = visible.items().nth(size).map(|first| {
         let cursor = Cursor {
             l: kind.key().to_owned(),
             s: first.server.name().clone(),
@@ -215,11 +213,11 @@ pub(super) fn assemble(
         };
         encode_str(&cursor.encode())
     });
-    let items = visible
-        .items
-        .iter()
-        .take(size)
-        .map(|offered| exposed(caller, kind, request.dialect.era(), offered));
+    let is_whole = visible.shown.is_none() && visible.offer.first == 0 && next.is_none();
+    let joined = match is_whole {
+        true => visible.offer.prepared.joined.clone(),
+        false => list::join(visible.items().take(size).map(|item| &item.bytes)),
+    };
     let (ttl, scope) = (hints.ttl_ms().to_string(), encode_str(hints.scope()));
     let mut further = match request.dialect.era() {
         Era::Modern => vec![
@@ -233,27 +231,9 @@ pub(super) fn assemble(
     if let Some(next) = &next {
         further.push(("nextCursor", next));
     }
-    let result = list::assemble(kind.key(), items, &further);
-    let result = String::from_utf8_lossy(&result);
     let id = request.message.id().unwrap_or("null");
-    Ok(Reply::Whole(author::result(id, &result).into_bytes()))
-}
-
-fn exposed(caller: &Authenticated, kind: ListKind, era: Era, offered: &Offered) -> Bytes {
-    let item = if offered.exposed == offered.item.name() {
-        offered.item.bytes().clone()
-    } else {
-        offered.item.renamed(&offered.exposed)
-    };
-    let item = match (kind, era) {
-        (ListKind::Tools, Era::Legacy) => bridge::tool_to_legacy(&item),
-        _ => item,
-    };
-    if kind == ListKind::Tools && caller.view.is_prefixed() {
-        expose_tool_links(&item, offered.server.name())
-    } else {
-        item
-    }
+    let answer = list::answer(id, kind.key(), &joined, &further);
+    Ok(Reply::Whole(answer))
 }
 
 #[cfg(test)]
