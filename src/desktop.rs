@@ -186,7 +186,7 @@ impl Desktop {
         let control = Control::listen(&data_dir, self.on_stdio)?;
         let mut permits = Permits {
             max_message_bytes: self.limits.max_body_bytes,
-            ..permits(loopback_only, data_dir.path())?
+            ..permits_by(checks.connector.clone(), loopback_only, data_dir.path())
         };
         if self.on_stdio {
             info!("an audit sink `stdout` writes to standard error: MCP is on standard output");
@@ -223,13 +223,18 @@ async fn follow(planes: &Planes, file: &ConfigFile, mut edits: Watch, permits: &
 /// What a configuration may ask for on a desktop: everything that its user may do.
 pub(crate) fn permits(loopback_only: bool, data_dir: &Path) -> Result<Permits, anyhow::Error> {
     let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
-    Ok(Permits {
+    Ok(permits_by(connector, loopback_only, data_dir))
+}
+
+/// The same with a connector that is there already: to make one takes reading all certificates.
+fn permits_by(connector: Connector, loopback_only: bool, data_dir: &Path) -> Permits {
+    Permits {
         registry: Registry::new(Role::Desktop { loopback_only }).with_data_dir(data_dir),
         secrets: SecretResolver::desktop(),
         connector,
         commands: Commands::Any,
         max_message_bytes: Limits::default().max_body_bytes,
-    })
+    }
 }
 
 fn invalid(problems: Vec<Problem>) -> Failure {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr2, memmem};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -179,6 +179,13 @@ pub(crate) fn is_id(source: &[u8], range: &Range<usize>) -> bool {
 pub(crate) fn str_at<'a>(source: &'a [u8], range: &Range<usize>) -> &'a str {
     let bytes = source.get(range.clone()).unwrap_or_default();
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Whether an object somewhere in valid JSON may have this key, which is plain ASCII. Says no only
+/// where that is certain, and long before a scan could say so.
+pub fn may_have_key(text: &[u8], key: &str) -> bool {
+    // Only an escape can spell it otherwise.
+    memmem::find(text, key.as_bytes()).is_some() || memmem::find(text, br"\u").is_some()
 }
 
 /// Refuses JSON nested deeper than [`MAX_DEPTH`]; `text` must be valid JSON.

@@ -9,7 +9,7 @@ use gateway_core::Deadline;
 use gateway_core::plugin::AuditOutcome;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer};
-use gateway_mcp::json::Fields;
+use gateway_mcp::json::{Fields, may_have_key};
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::version::Era;
 use http::StatusCode;
@@ -312,6 +312,11 @@ fn outcome_of(response: &Message) -> AuditOutcome {
         return AuditOutcome::Error;
     };
     let bytes = response.bytes();
+    // Results are long, and most have no such flag.
+    let result = bytes.get(range.clone()).unwrap_or_default();
+    if !may_have_key(result, "isError") {
+        return AuditOutcome::Ok;
+    }
     let fields = Fields::scan(bytes, range).ok();
     let flag = fields
         .and_then(|fields| fields.get("isError"))

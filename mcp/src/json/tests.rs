@@ -134,3 +134,15 @@ proptest! {
         prop_assert_eq!(decoded, text);
     }
 }
+
+#[test]
+fn a_key_may_be_there_unless_it_certainly_is_not() {
+    for text in [
+        r#"{"isError":true}"#,
+        r#"{"a":"isError"}"#,
+        r#"{"isErr\u006fr":true}"#,
+    ] {
+        assert!(may_have_key(text.as_bytes(), "isError"), "{text}");
+    }
+    assert!(!may_have_key(br#"{"a":"x\n","iserror":1}"#, "isError"));
+}
