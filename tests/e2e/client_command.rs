@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use gateway_tests::home::Home;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
@@ -88,11 +88,10 @@ fn connecting_twice_is_connecting_once_and_disconnecting_restores_the_bytes() ->
     Ok(())
 }
 
-fn file_of(name: &str) -> (&'static str, &'static str, &'static str) {
-    FILES
-        .into_iter()
-        .find(|(client, _, _)| *client == name)
-        .unwrap()
+fn file_of(name: &str) -> Result<(&'static str, &'static str, &'static str)> {
+    let mut files = FILES.into_iter();
+    let found = files.find(|(client, _, _)| *client == name);
+    found.with_context(|| format!("there is no file of {name}"))
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn an_entry_of_somebody_else_is_not_touched() -> Result<()> {
 #[test]
 fn another_address_takes_the_place_of_the_first() -> Result<()> {
     let home = Home::new(BINARY)?;
-    let (_, file, text) = file_of("kiro");
+    let (_, file, text) = file_of("kiro")?;
     home.write(file, text)?;
     home.ok(&["client", "connect", "kiro"])?;
     let url = "http://127.0.0.1:9000/p/dev/mcp";

@@ -68,10 +68,11 @@ impl Exposure {
         self.prepared.0.rcu(|kept| {
             let mut alike = 0;
             let mut all = vec![Arc::clone(&made)];
-            all.extend(kept.iter().cloned().filter(|prepared| {
+            let others = kept.iter().filter(|prepared| {
                 alike += usize::from(prepared.is_for(kind, era));
                 !prepared.is_for(kind, era) || alike < KEPT
-            }));
+            });
+            all.extend(others.cloned());
             all
         });
         made
