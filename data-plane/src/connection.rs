@@ -23,10 +23,24 @@ const HTTP_2: &[u8] = b"PRI";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Requests(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// When the connection was opened, and how long after that the last request ended.
+    opened: Instant,
+    last_end_nanos: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            opened: Instant::now(),
+            last_end_nanos: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Requests {
@@ -41,7 +55,13 @@ impl Requests {
     }
 
     fn are_under_way(&self) -> bool {
-        self.begun() != self.0.ended.load(Ordering::Relaxed)
+        self.begun() != self.0.ended.load(Ordering::Acquire)
+    }
+
+    /// Since when nothing is asked.
+    fn last_end(&self) -> Instant {
+        let nanos = self.0.last_end_nanos.load(Ordering::Relaxed);
+        self.0.opened + Duration::from_nanos(nanos)
     }
 }
 
@@ -51,7 +71,10 @@ pub(crate) struct UnderWay(Arc<Counts>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        let nanos = self.0.opened.elapsed().as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        self.0.last_end_nanos.store(nanos, Ordering::Relaxed);
+        self.0.ended.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -65,17 +88,18 @@ pub(crate) struct Watched<T> {
     write: Duration,
     /// How much of [`HTTP_2`] has come; more than its length once something else has.
     preface: usize,
-    /// Since when nothing was asked, or a head is being sent.
-    quiet: Option<Quiet>,
+    /// The head that is being sent.
+    sent: Option<Head>,
     reading: Alarm,
     writing: Alarm,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Quiet {
-    /// How many requests had begun then.
+struct Head {
+    /// How many requests had begun before it.
     begun: u64,
-    in_head: bool,
+    /// When its first byte came.
+    since: Instant,
 }
 
 impl<T> Watched<T> {
@@ -87,7 +111,7 @@ impl<T> Watched<T> {
             head: limits.header_timeout,
             write: limits.write_timeout,
             preface: 0,
-            quiet: None,
+            sent: None,
             reading: Alarm::default(),
             writing: Alarm::default(),
         }
@@ -106,46 +130,45 @@ impl<T> Watched<T> {
                 None => break,
             }
         }
-        if self.speaks_http_2() {
-            // What began like a head was none.
-            self.quiet = self.quiet.filter(|quiet| !quiet.in_head);
-            return;
+        let begun = self.requests.begun();
+        // A head may come in pieces; its time counts from the first one. What follows the head of a
+        // request that is under way is its body.
+        let is_known = self.sent.is_some_and(|head| head.begun == begun);
+        if !is_known && !self.requests.are_under_way() {
+            let since = Instant::now();
+            self.sent = Some(Head { begun, since });
+        }
+    }
+
+    /// When the client will have been silent for too long, as far as that can be said now.
+    fn due(&self) -> (Instant, &'static str) {
+        let idle = "the client was idle";
+        if self.requests.are_under_way() {
+            return (Instant::now() + self.idle, idle);
         }
         let begun = self.requests.begun();
-        // A head may come in pieces; its time counts from the first one.
-        let is_known = self
-            .quiet
-            .is_some_and(|quiet| quiet.in_head && quiet.begun == begun);
-        if !self.requests.are_under_way() && !is_known {
-            self.quiet = Some(Quiet {
-                begun,
-                in_head: true,
-            });
-            self.reading.set(self.head);
+        match self.sent.filter(|head| head.begun == begun) {
+            Some(head) if !self.speaks_http_2() => (
+                head.since + self.head,
+                "the client did not send a request's head in time",
+            ),
+            _ => (self.requests.last_end() + self.idle, idle),
         }
     }
 
     /// Nothing has come; ready when that has been so for too long.
+    ///
+    /// Nobody asks again when a request ends, so that the timer runs through requests, and when it
+    /// goes off, there may be more time.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.requests.are_under_way() {
-            self.quiet = None;
-            return Poll::Pending;
+        loop {
+            self.reading.set_at(self.due().0);
+            ready!(self.reading.poll(context));
+            let (due, why) = self.due();
+            if due <= Instant::now() {
+                return Poll::Ready(late(why));
+            }
         }
-        let begun = self.requests.begun();
-        if self.quiet.is_none_or(|quiet| quiet.begun != begun) {
-            self.quiet = Some(Quiet {
-                begun,
-                in_head: false,
-            });
-            self.reading.set(self.idle);
-        }
-        ready!(self.reading.poll(context));
-        let in_head = self.quiet.is_some_and(|quiet| quiet.in_head);
-        Poll::Ready(late(if in_head {
-            "the client did not send a request's head in time"
-        } else {
-            "the client was idle"
-        }))
     }
 
     /// Holds a write that waits to its time.
@@ -158,8 +181,8 @@ impl<T> Watched<T> {
             self.writing.clear();
             return written;
         }
-        if !self.writing.is_set() {
-            self.writing.set(self.write);
+        if !self.writing.is_set {
+            self.writing.set_at(Instant::now() + self.write);
         }
         ready!(self.writing.poll(context));
         Poll::Ready(Err(late("the client did not take what it was sent")))
@@ -226,46 +249,37 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
-/// A time that is set anew with every request. The timer behind it is moved only when it goes off
-/// too early, so that setting costs next to nothing.
+/// A time at which something is to be looked at.
 #[derive(Debug, Default)]
 struct Alarm {
-    at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    is_set: bool,
 }
 
 impl Alarm {
-    fn set(&mut self, after: Duration) {
-        let at = Instant::now() + after;
-        self.at = Some(at);
-        // One that would go off too late is of no use.
-        if self.timer.as_ref().is_some_and(|t| t.deadline() > at) {
-            self.timer = None;
+    /// Goes off at `at` or earlier: one that is set for an earlier time stays, so that setting one for
+    /// a later time with every request costs next to nothing.
+    fn set_at(&mut self, at: Instant) {
+        match &mut self.timer {
+            Some(timer) if self.is_set && timer.deadline() <= at => {}
+            Some(timer) => timer.as_mut().reset(at),
+            None => self.timer = Some(Box::pin(tokio::time::sleep_until(at))),
         }
+        self.is_set = true;
     }
 
     fn clear(&mut self) {
-        self.at = None;
-    }
-
-    fn is_set(&self) -> bool {
-        self.at.is_some()
+        self.is_set = false;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.at else {
-            return Poll::Pending;
-        };
-        loop {
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-            ready!(timer.as_mut().poll(context));
-            if timer.deadline() >= at {
-                self.at = None;
-                return Poll::Ready(());
+        match &mut self.timer {
+            Some(timer) if self.is_set => {
+                ready!(timer.as_mut().poll(context));
+                self.is_set = false;
+                Poll::Ready(())
             }
-            timer.as_mut().reset(at);
+            _ => Poll::Pending,
         }
     }
 }

@@ -222,6 +222,19 @@ async fn an_idle_connection_is_closed_and_one_that_waits_for_an_answer_is_not() 
     let (closed, slow) = tokio::join!(until_closed(&mut silent), slow);
     assert_eq!(closed?, "");
     assert!(slow?.result()?["content"].is_array());
+    // Nor does a connection stay because an answer was waited for on it.
+    let mut silent = limited.connect().await?;
+    let call = modern_message(
+        "tools/call",
+        json!({ "name": "slow", "arguments": { "ms": 100 } }),
+    );
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: slow\r\nContent-Length: {}\r\n\r\n{call}",
+        call.len()
+    );
+    silent.write_all(request.as_bytes()).await?;
+    let answer = until_closed(&mut silent).await?;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     limited.gateway.stop().await?;
     Ok(())
 }

@@ -85,6 +85,26 @@ async fn a_request_that_is_over_before_anything_is_read_again_counts_too() {
     assert_eq!(cut_off(&mut watched, Instant::now()).await, IDLE);
 }
 
+/// Whoever reads is not asked to do so again when a request ends.
+#[tokio::test(start_paused = true)]
+async fn the_idle_time_counts_from_the_end_of_a_request_that_was_waited_for() {
+    let (mut client, mut watched, requests) = connection();
+    client.write_all(b"POST /mcp").await.unwrap();
+    let mut buffer = [0; 64];
+    assert_eq!(watched.read(&mut buffer).await.unwrap(), 9);
+    let request = requests.begin();
+    let reading = tokio::spawn(async move {
+        let error = watched.read(&mut [0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        Instant::now()
+    });
+    tokio::time::sleep(IDLE * 3 / 2).await;
+    drop(request);
+    let ended = Instant::now();
+    assert_eq!(reading.await.unwrap() - ended, IDLE);
+    drop(client);
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_of_http_2_are_no_heads() {
     let (mut client, mut watched, _) = connection();
