@@ -16,6 +16,10 @@ use crate::session::Era;
 
 /// What is counted: with and without plugins, and what is long.
 const ROWS: [Row; 3] = [Row::Call, Row::Guarded, Row::List];
+/// How many calls two runs make. Their difference is that of the calls alone: a start costs both the same.
+const FEW: u64 = 200;
+const MANY: u64 = 1_200;
+
 /// How many hundredths more a call may take than is recorded.
 const ROOM: u64 = 5;
 const HEAD: &str = "\
@@ -37,10 +41,9 @@ pub(super) async fn guard(binary: &Path, recorded: &Path, record: bool) -> anyho
     for row in ROWS {
         for era in Era::BOTH {
             let name = format!("{row:?} {era:?}").to_lowercase();
-            let [few, many] = calls(row);
-            let short = count(binary, row, era, server.address, few).await?;
-            let long = count(binary, row, era, server.address, many).await?;
-            let each = long.saturating_sub(short) / (many - few);
+            let short = count(binary, row, era, server.address, FEW).await?;
+            let long = count(binary, row, era, server.address, MANY).await?;
+            let each = long.saturating_sub(short) / (MANY - FEW);
             let before = known
                 .get(&name)
                 .map(|before| format!(", recorded {before}"));
@@ -53,15 +56,6 @@ pub(super) async fn guard(binary: &Path, recorded: &Path, record: bool) -> anyho
         return write(recorded, &counted);
     }
     compare(&known, &counted)
-}
-
-/// How many calls two runs make. Their difference is that of the calls alone: a start costs both the same.
-fn calls(row: Row) -> [u64; 2] {
-    match row {
-        // Each takes as long as thirty others.
-        Row::List => [50, 250],
-        _ => [200, 1200],
-    }
 }
 
 /// The instructions of a whole run with so many calls.
