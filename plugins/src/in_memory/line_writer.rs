@@ -1,19 +1,25 @@
-//! Writes lines from a thread of its own, so that a reader who stops reading, or a disk that is
-//! slow, blocks that thread and nothing else.
+//! Writes lines: at once where that takes no time worth speaking of, and otherwise from a thread of
+//! its own, so that a reader who stops reading, or a disk that is slow, blocks that thread and
+//! nothing else.
+
+mod at_once;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use std::{mem, thread};
+use std::{fmt, mem, thread};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::audit_file::{Limits, RotatingFile};
 use crate::Metrics;
+
+pub(super) use at_once::Pace;
+use at_once::{Stream, WriteNow};
 
 /// How many writes may wait. Beyond that a caller waits for room until its deadline.
 const QUEUE: usize = 256;
@@ -35,11 +41,18 @@ pub(crate) struct Outputs {
     metrics: Arc<Metrics>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct OpenFile {
     queue: mpsc::WeakSender<Job>,
+    output: Weak<dyn AtOnce>,
     low: Arc<AtomicBool>,
     limits: Arc<ArcSwap<Limits>>,
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile").finish_non_exhaustive()
+    }
 }
 
 impl Outputs {
@@ -72,10 +85,17 @@ impl Outputs {
         let files = self.files.load();
         if let Some(open) = files.get(path)
             && let Some(queue) = open.queue.upgrade()
+            // Whoever holds the queue keeps the thread, and that the output.
+            && let Some(output) = open.output.upgrade()
         {
             open.limits.store(Arc::new(limits));
             let low = Arc::clone(&open.low);
-            return Ok(LineWriter { name, queue, low });
+            return Ok(LineWriter {
+                name,
+                queue,
+                output,
+                low,
+            });
         }
         let limits = Arc::new(ArcSwap::from_pointee(limits));
         let low = Arc::new(AtomicBool::new(false));
@@ -83,6 +103,7 @@ impl Outputs {
         let writer = LineWriter::over(name, file, low)?;
         let open = OpenFile {
             queue: writer.queue.downgrade(),
+            output: Arc::downgrade(&writer.output),
             low: Arc::clone(&writer.low),
             limits,
         };
@@ -106,14 +127,24 @@ fn started(
     Ok(cell.get_or_init(|| writer).clone())
 }
 
-/// A handle to the thread that writes. The thread ends when the last handle is gone and what was
-/// queued is written. Nobody joins it: a reader that never reads again must not keep the process.
-#[derive(Debug, Clone)]
+/// A handle to an output and to the thread that writes what has to wait. The thread ends when the
+/// last handle is gone and what was queued is written. Nobody joins it: a reader that never reads
+/// again must not keep the process.
+#[derive(Clone)]
 pub(crate) struct LineWriter {
     name: &'static str,
     queue: mpsc::Sender<Job>,
+    output: Arc<dyn AtOnce>,
     /// Whether the output is running out of room.
     low: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for LineWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineWriter")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One or several whole lines, written together; none only asks for room.
@@ -127,6 +158,10 @@ pub(crate) trait LineOutput: Send + 'static {
     /// How many writes are collected before they are made to last.
     const BATCH: usize;
 
+    /// Writes whole lines, and makes them last, in the thread of whoever asks: nothing and `None` if
+    /// they might have to wait for somebody.
+    fn write_at_once(&mut self, lines: &[u8]) -> Option<io::Result<()>>;
+
     /// Writes whole lines. After an error the next lines begin a line of their own.
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
 
@@ -137,12 +172,22 @@ pub(crate) trait LineOutput: Send + 'static {
     fn make_room(&mut self) -> io::Result<()>;
 }
 
+/// An output that nobody else writes to just now.
+trait AtOnce: Send + Sync {
+    /// As [`LineOutput::write_at_once`].
+    fn write_at_once(&self, lines: &[u8]) -> Option<io::Result<()>>;
+}
+
+impl<O: LineOutput> AtOnce for Mutex<O> {
+    fn write_at_once(&self, lines: &[u8]) -> Option<io::Result<()>> {
+        self.try_lock().ok()?.write_at_once(lines)
+    }
+}
+
 impl LineWriter {
-    pub(crate) fn start(
-        name: &'static str,
-        output: impl Write + Send + 'static,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(name: &'static str, output: impl Stream) -> io::Result<Self> {
         let output = WholeLines {
+            now: output.write_now(),
             output,
             torn: false,
         };
@@ -151,10 +196,17 @@ impl LineWriter {
 
     fn over(name: &'static str, output: impl LineOutput, low: Arc<AtomicBool>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let output = Arc::new(Mutex::new(output));
+        let shared = Arc::clone(&output);
         thread::Builder::new()
             .name("audit-lines".to_owned())
-            .spawn(move || work(jobs, output))?;
-        Ok(Self { name, queue, low })
+            .spawn(move || work(jobs, &shared))?;
+        Ok(Self {
+            name,
+            queue,
+            output,
+            low,
+        })
     }
 
     /// The output's name, for messages.
@@ -165,6 +217,11 @@ impl LineWriter {
     /// Writes `bytes`, whole lines, and returns when the stream has them. Dropped while it waits
     /// for room, nothing is written; dropped later, the lines are written all the same.
     pub(crate) async fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
+        if !bytes.is_empty()
+            && let Some(outcome) = self.output.write_at_once(&bytes)
+        {
+            return outcome;
+        }
         let (done, outcome) = oneshot::channel();
         let job = Job { bytes, done };
         self.queue.send(job).await.map_err(|_| stopped())?;
@@ -184,9 +241,10 @@ fn stopped() -> io::Error {
     io::Error::new(ErrorKind::BrokenPipe, "the writer has stopped")
 }
 
-fn work<O: LineOutput>(mut queue: mpsc::Receiver<Job>, mut output: O) {
+fn work<O: LineOutput>(mut queue: mpsc::Receiver<Job>, output: &Mutex<O>) {
     let mut batch = Vec::with_capacity(O::BATCH);
     while queue.blocking_recv_many(&mut batch, O::BATCH) > 0 {
+        let mut output = output.blocking_lock();
         let run = |job: Job| {
             let outcome = match job.bytes.is_empty() {
                 true => output.make_room(),
@@ -210,12 +268,18 @@ fn work<O: LineOutput>(mut queue: mpsc::Receiver<Job>, mut output: O) {
 /// Keeps lines apart even when a write fails in the middle of one.
 struct WholeLines<W> {
     output: W,
+    /// How it is written to at once, where it can be.
+    now: Option<WriteNow<W>>,
     torn: bool,
 }
 
 impl<W: Write + Send + 'static> LineOutput for WholeLines<W> {
     // What a stream has taken is out of the gateway's hands.
     const BATCH: usize = 1;
+
+    fn write_at_once(&mut self, lines: &[u8]) -> Option<io::Result<()>> {
+        self.write_now(lines)
+    }
 
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         if mem::take(&mut self.torn) {

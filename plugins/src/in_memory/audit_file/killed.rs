@@ -32,12 +32,13 @@ fn event(number: u64) -> AuditEvent {
     } else {
         500
     });
-    event.metadata.insert("filler".to_owned(), filler.into());
+    event.metadata.insert("filler".into(), filler.into());
     event
 }
 
-/// What the processes of the test below run: up to four events at a time.
-#[tokio::test]
+/// What the processes of the test below run: up to four events at a time. With several threads, as
+/// one alone would never write a line itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_events_until_it_is_killed() {
     let Some(work) = Work::given() else { return };
     let durability = match work.worker {

@@ -140,6 +140,43 @@ async fn a_disk_that_is_filling_refuses_requests_and_not_their_events() {
     assert!(!low.load(Ordering::SeqCst));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_is_written_at_once_unless_that_could_take_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let mut file = open(&path, json!({ "max_bytes": 4096 }));
+    file.write_at_once(b"at once\n").unwrap().unwrap();
+    let due = "x".repeat(5000);
+    assert!(
+        file.write_at_once(due.as_bytes()).is_none(),
+        "the file is to be set aside"
+    );
+    file.pace.note(Duration::from_secs(1));
+    assert!(file.write_at_once(b"slow disk\n").is_none());
+    file.pace = Pace::default();
+    file.torn = true;
+    assert!(file.write_at_once(b"to be mended\n").is_none());
+    file.torn = false;
+    file.allocated = 0;
+    assert!(
+        file.write_at_once(b"no room\n").is_none(),
+        "room is to be made"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "at once\n");
+}
+
+#[test]
+fn what_the_only_thread_would_write_is_left_to_the_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = open(&folder.path().join("audit.jsonl"), json!({}));
+    assert!(file.write_at_once(b"outside of any\n").is_none());
+    let alone = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let written = alone.block_on(async { file.write_at_once(b"alone\n").is_none() });
+    assert!(written, "a disk that hangs would stop everything");
+}
+
 #[test]
 fn wrong_settings_are_named() {
     let said = |settings: Value| {

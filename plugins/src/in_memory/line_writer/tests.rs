@@ -31,6 +31,7 @@ fn whole_lines(outcomes: &[Option<ErrorKind>]) -> WholeLines<Reluctant> {
     };
     WholeLines {
         output,
+        now: None,
         torn: false,
     }
 }
@@ -62,6 +63,50 @@ fn a_line_that_failed_at_its_beginning_leaves_no_empty_line() {
     assert!(lines.write_lines(b"lost\n").is_err());
     lines.write_lines(b"whole\n").unwrap();
     assert_eq!(lines.output.taken, b"whole\n");
+}
+
+#[test]
+fn what_has_no_room_or_came_in_part_is_left_to_the_thread() {
+    let mut lines = whole_lines(&[None, Some(ErrorKind::WouldBlock), None]);
+    assert!(
+        lines.write_at_once(b"1\n").is_none(),
+        "it does not know how"
+    );
+    lines.now = Some(Reluctant::write);
+    lines.write_at_once(b"2\n").unwrap().unwrap();
+    assert!(lines.write_at_once(b"3\n").is_none(), "no room");
+    assert!(lines.write_at_once(b"four\n").is_none(), "a part of it");
+    assert!(lines.write_at_once(b"5\n").is_none(), "given up");
+    lines.write_lines(b"four\n").unwrap();
+    assert_eq!(lines.output.taken, b"2\nfou\nfour\n");
+}
+
+#[tokio::test]
+async fn a_pipe_is_written_to_at_once_while_it_has_room_and_no_line_is_lost_or_mixed() {
+    let (reader, writer) = io::pipe().unwrap();
+    let lines = LineWriter::start("test", writer).unwrap();
+    #[cfg(target_os = "linux")]
+    lines.output.write_at_once(b"at once\n").unwrap().unwrap();
+    let line = |number: usize| format!("{number} {}\n", "x".repeat(2_000));
+    // More than the pipe has room for, so that most of them wait for the reader.
+    let writes: Vec<_> = (0..200)
+        .map(|number| {
+            let lines = lines.clone();
+            tokio::spawn(async move { lines.write(line(number).into_bytes()).await.unwrap() })
+        })
+        .collect();
+    let reading = tokio::task::spawn_blocking(|| io::read_to_string(reader).unwrap());
+    for write in writes {
+        write.await.unwrap();
+    }
+    drop(lines);
+    let text = reading.await.unwrap();
+    let mut found: Vec<_> = text.lines().filter(|line| *line != "at once").collect();
+    found.sort_unstable();
+    let due: Vec<_> = (0..200).map(line).collect();
+    let mut due: Vec<_> = due.iter().map(|line| line.trim_end()).collect();
+    due.sort_unstable();
+    assert_eq!(found, due);
 }
 
 #[tokio::test]
