@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +15,14 @@ pub struct InvalidName {
     rule: &'static str,
 }
 
-/// Declares a checked name: a string newtype that can only be made by parsing.
+/// Declares a checked name: a string newtype that can only be made by parsing. Shared, because
+/// every request hands names on.
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -43,7 +45,7 @@ macro_rules! checked_name {
             fn try_from(value: String) -> Result<Self, InvalidName> {
                 let check: fn(&str) -> bool = $check;
                 if check(&value) {
-                    Ok(Self(value))
+                    Ok(Self(value.into()))
                 } else {
                     Err(InvalidName { kind: $kind, value, rule: $rule })
                 }
@@ -52,7 +54,7 @@ macro_rules! checked_name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -101,7 +103,8 @@ checked_name!(
 impl TenantId {
     /// The tenant of a document that names none, and of the endpoints without `/t/TENANT`.
     pub fn default_tenant() -> Self {
-        Self("default".to_owned())
+        static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| "default".into());
+        Self(Arc::clone(&DEFAULT))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which web pages and host names may talk to a listener: the guard against DNS rebinding.
 
+use std::borrow::Cow;
+
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 /// The host names under which a listener answers, and from whose pages browsers may call it.
 #[derive(Debug, Clone)]
@@ -30,20 +32,17 @@ impl Access {
 
     /// Checks `Host` (or the authority of an HTTP/2 request) and, where there is one, `Origin`.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-        let text = |value: Option<&http::HeaderValue>| {
-            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let host = uri
-            .authority()
-            .map(|a| a.as_str().to_owned())
-            .or_else(|| text(headers.get(HOST)));
-        let host = host.unwrap_or_default();
-        if headers.get_all(HOST).iter().count() > 1 || !self.knows(&host) {
-            return Err(Refusal::Host(host));
+        let mut hosts = headers.get_all(HOST).iter();
+        let (named, is_repeated) = (hosts.next().map(text), hosts.next().is_some());
+        let host = uri.authority().map(|a| Cow::Borrowed(a.as_str()));
+        let host = host.or(named).unwrap_or_default();
+        if is_repeated || !self.knows(&host) {
+            return Err(Refusal::Host(host.into_owned()));
         }
-        let origin = text(headers.get(ORIGIN));
-        match origin {
-            Some(origin) if !self.knows_origin(&origin) => Err(Refusal::Origin(origin)),
+        match headers.get(ORIGIN).map(text) {
+            Some(origin) if !self.knows_origin(&origin) => {
+                Err(Refusal::Origin(origin.into_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -57,16 +56,27 @@ impl Access {
 
     /// Compares without the port: whoever may use one port of a host may use another.
     fn knows(&self, authority: &str) -> bool {
+        let is_known = |name: &str| {
+            self.hosts
+                .iter()
+                .any(|host| host.eq_ignore_ascii_case(name))
+        };
+        // As nearly all write it.
+        let usual = authority.rsplit_once(':').filter(|(_, port)| {
+            (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if usual.is_some_and(|(host, _)| is_known(host)) {
+            return true;
+        }
         let Ok(authority) = authority.parse::<http::uri::Authority>() else {
             return false;
         };
-        let plain = !authority.as_str().contains('@');
-        plain
-            && self
-                .hosts
-                .iter()
-                .any(|host| host.eq_ignore_ascii_case(authority.host()))
+        !authority.as_str().contains('@') && is_known(authority.host())
     }
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 #[cfg(test)]

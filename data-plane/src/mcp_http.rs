@@ -80,7 +80,11 @@ async fn post(
     };
     let message = match Message::scan(body.bytes.clone()) {
         Ok(message) => message,
-        Err(ScanError::Batch) => return batch::answer(gateway, endpoint, headers, body).await,
+        Err(ScanError::Batch) => {
+            // On the heap, as all that is large and seldom needed: every request has the size of
+            // the largest of its ways.
+            return Box::pin(batch::answer(gateway, endpoint, headers, body)).await;
+        }
         Err(error) => return failed(&error.into(), None, Era::Legacy),
     };
     if let Err(error) = message.check_depth(gateway.limits.max_json_depth) {
@@ -92,8 +96,10 @@ async fn post(
             let incoming = (headers, message, body.space);
             answer_request(gateway, endpoint, incoming, deadline, by_control).await
         }
-        Kind::Notification => accept_notification(gateway, &endpoint, &headers, &message).await,
-        Kind::Response => accept_response(gateway, &endpoint, &headers, &message).await,
+        Kind::Notification => {
+            Box::pin(accept_notification(gateway, &endpoint, &headers, &message)).await
+        }
+        Kind::Response => Box::pin(accept_response(gateway, &endpoint, &headers, &message)).await,
     }
 }
 
@@ -116,7 +122,8 @@ async fn answer_request(
         Ok(read) => read,
         Err(failure) => {
             let method = message.method().unwrap_or_default();
-            pipeline::record_refusal(gateway, &endpoint, &id, method, &failure).await;
+            let recording = pipeline::record_refusal(gateway, &endpoint, &id, method, &failure);
+            Box::pin(recording).await;
             let era = era_of(&headers, &message, None);
             return failed(&failure, rpc_id.as_deref(), era);
         }
@@ -128,17 +135,17 @@ async fn answer_request(
         era == Era::Legacy || (by_control && !header::repeats_params(&headers));
     let span =
         debug_span!("request", id = %id, tenant.id = %endpoint.tenant, method = message.method());
-    let request = ClientRequest {
+    let request = Box::new(ClientRequest {
         id,
         endpoint,
         headers,
-        message,
+        message: Arc::new(message),
         params,
         dialect,
         deadline,
         space,
         lacks_param_headers,
-    };
+    });
     match pipeline::answer(gateway, request).instrument(span).await {
         Ok(reply) => respond(reply),
         Err(failure) => failed(&failure, rpc_id.as_deref(), era),
@@ -258,8 +265,13 @@ fn refuse_media_types(headers: &HeaderMap) -> Option<Response<ReplyBody>> {
         "text/*",
     ];
     let accepts = |value: &HeaderValue| {
-        let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
-        acceptable.iter().any(|media| value.contains(media))
+        let mut ranges = value.to_str().unwrap_or_default().split(',');
+        ranges.any(|range| {
+            let media = range.split(';').next().unwrap_or_default().trim();
+            acceptable
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(media))
+        })
     };
     if headers.contains_key(ACCEPT) && !headers.get_all(ACCEPT).iter().any(accepts) {
         let refusal = "Accept must list application/json and text/event-stream\n";

@@ -52,7 +52,7 @@ pub(crate) use watch::Watch;
 /// Answers a client's request.
 pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
-    request: ClientRequest,
+    request: Box<ClientRequest>,
 ) -> Result<Reply, Failure> {
     match request.dialect.era() {
         // A lost connection cancels a modern request and leaves a legacy one alone: the answer is
@@ -138,7 +138,7 @@ pub(crate) async fn take_answer(
     })
 }
 
-async fn run(gateway: Arc<Gateway>, request: ClientRequest) -> Result<Reply, Failure> {
+async fn run(gateway: Arc<Gateway>, request: Box<ClientRequest>) -> Result<Reply, Failure> {
     let (method, tenant) = (request.method(), &request.endpoint.tenant);
     let mut trail = Trail::begin(method, tenant, &request.id, &gateway.tasks);
     let result = tokio::select! {
@@ -160,8 +160,9 @@ async fn dispatch(
         ("initialize", Era::Legacy) => initialize(gateway, request, trail).await,
         ("ping", Era::Legacy) => ping(gateway, request, trail).await,
         ("server/discover", Era::Modern) => discover(gateway, request, trail).await,
-        ("subscriptions/listen", Era::Modern) => listen(gateway, request, trail).await,
-        ("logging/setLevel", Era::Legacy) => set_level(gateway, request, trail).await,
+        // On the heap, because calls would have the size of these.
+        ("subscriptions/listen", Era::Modern) => Box::pin(listen(gateway, request, trail)).await,
+        ("logging/setLevel", Era::Legacy) => Box::pin(set_level(gateway, request, trail)).await,
         (method, era) => match (ListKind::of_method(method), Subject::of_method(method, era)) {
             (Some(kind), _) => list(gateway, request, kind, trail).await,
             (None, Some(subject)) => call(gateway, request, subject, trail).await,
@@ -187,8 +188,8 @@ async fn call(
     let reserved = audit::reserve(checked, trail).await?;
     let answer = match request.method() {
         // Kept for as long as the session, whatever becomes of the connection to the server.
-        "resources/subscribe" => watch::subscribe(gateway, reserved, request).await?,
-        "resources/unsubscribe" => watch::unsubscribe(gateway, reserved, request).await?,
+        "resources/subscribe" => Box::pin(watch::subscribe(gateway, reserved, request)).await?,
+        "resources/unsubscribe" => Box::pin(watch::unsubscribe(gateway, reserved, request)).await?,
         _ => forward::forward(gateway, reserved, request).await?,
     };
     audit::record(answer, trail).await

@@ -1,5 +1,7 @@
 //! A client's request as the pipeline sees it, and the era in which the client speaks.
 
+use std::sync::Arc;
+
 use gateway_core::{Deadline, RequestId};
 use gateway_mcp::header::{self, MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use gateway_mcp::message::Message;
@@ -19,7 +21,7 @@ pub(crate) struct ClientRequest {
     pub(crate) id: RequestId,
     pub(crate) endpoint: Endpoint,
     pub(crate) headers: HeaderMap,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) params: Params,
     pub(crate) dialect: Dialect,
     pub(crate) deadline: Deadline,

@@ -12,7 +12,6 @@ use gateway_core::{TenantId, UserId};
 use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 pub use keys::{KeyError, SessionKeys};
 
@@ -24,15 +23,14 @@ const LIFETIME: Duration = Duration::from_hours(7 * 24);
 const MAX_TOMBSTONES: u64 = 1_000_000;
 
 /// The format of the sealed token.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Identifies one session while it lasts.
 pub(crate) type SessionId = uuid::Uuid;
 
 /// What a client declared that it can be asked for: a JSON object with those of its capabilities,
 /// as it wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Callbacks(String);
 
 impl Callbacks {
@@ -88,15 +86,49 @@ pub(crate) struct Session {
     pub(crate) callbacks: Callbacks,
 }
 
-/// The sealed content; short names, because it travels with every request.
-#[derive(Serialize, Deserialize)]
+/// The sealed content: short and read without a parser, because it travels with every request.
 struct Claims {
-    i: SessionId,
-    u: UserId,
-    v: String,
-    c: Callbacks,
+    session: Session,
     /// Seconds since 1970.
-    x: i64,
+    expires: i64,
+}
+
+impl Claims {
+    /// Id, end, then version and user, each behind its length, and what the client can be asked for.
+    fn write(&self) -> Option<Vec<u8>> {
+        let session = &self.session;
+        let (version, user) = (session.version.as_str(), session.user.as_str());
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(session.id.as_bytes());
+        bytes.extend_from_slice(&self.expires.to_be_bytes());
+        for text in [version, user] {
+            bytes.extend_from_slice(&u16::try_from(text.len()).ok()?.to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes.extend_from_slice(session.callbacks.0.as_bytes());
+        Some(bytes)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+            let (length, rest) = bytes.split_first_chunk()?;
+            let (text, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+            Some((std::str::from_utf8(text).ok()?, rest))
+        }
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (expires, rest) = rest.split_first_chunk()?;
+        let (version, rest) = text(rest)?;
+        let (user, callbacks) = text(rest)?;
+        Some(Self {
+            session: Session {
+                id: SessionId::from_bytes(*id),
+                user: user.parse().ok()?,
+                version: Version::parse(version)?,
+                callbacks: Callbacks(std::str::from_utf8(callbacks).ok()?.to_owned()),
+            },
+            expires: i64::from_be_bytes(*expires),
+        })
+    }
 }
 
 /// Seals and opens session ids, and remembers which sessions were ended.
@@ -139,14 +171,11 @@ impl Sessions {
             .as_second()
             .saturating_add_unsigned(LIFETIME.as_secs());
         let claims = Claims {
-            i: session.id,
-            u: session.user.clone(),
-            v: session.version.as_str().to_owned(),
-            c: session.callbacks.clone(),
-            x: expires,
+            session: session.clone(),
+            expires,
         };
         let key = self.keys.current();
-        let mut sealed = serde_json::to_vec(&claims).ok()?;
+        let mut sealed = claims.write()?;
         let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(key.id(), tenant));
         let nonce = cipher.seal_in_place_append_tag(bound, &mut sealed).ok()?;
@@ -174,17 +203,9 @@ impl Sessions {
         let opened = cipher
             .open_in_place(Nonce::from(nonce), bound, &mut sealed)
             .ok()?;
-        let claims: Claims = serde_json::from_slice(opened).ok()?;
-        if claims.x <= Timestamp::now().as_second() || self.ended.contains_key(&claims.i) {
-            return None;
-        }
-        let version = Version::parse(&claims.v)?;
-        Some(Session {
-            id: claims.i,
-            user: claims.u,
-            version,
-            callbacks: claims.c,
-        })
+        let Claims { session, expires } = Claims::read(opened)?;
+        let is_over = expires <= Timestamp::now().as_second();
+        (!is_over && !self.ended.contains_key(&session.id)).then_some(session)
     }
 
     /// Ends a session: its id opens nothing any more.

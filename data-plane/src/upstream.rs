@@ -24,6 +24,7 @@ mod tool_headers;
 mod turns;
 mod watching;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -375,12 +376,19 @@ async fn set_level(peer: &Peer, level: &str) {
 }
 
 /// The message in the form of the server's era.
-fn adapt(message: &Message, client: Era, server: &ServerHello) -> Result<Message, Unbridgeable> {
-    match (client, server.era) {
+fn adapt<'a>(
+    message: &'a Message,
+    client: Era,
+    server: &ServerHello,
+) -> Result<Cow<'a, Message>, Unbridgeable> {
+    let adapted = match (client, server.era) {
         (Era::Legacy, Era::Modern) => {
             bridge::request_to_modern(message, target::CLIENT_INFO, "{}", server.version)
         }
         (Era::Modern, Era::Legacy) => bridge::request_to_legacy(message),
-        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => Ok(message.clone()),
-    }
+        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {
+            return Ok(Cow::Borrowed(message));
+        }
+    };
+    adapted.map(Cow::Owned)
 }

@@ -162,7 +162,8 @@ impl Peer {
             Transport::Http { link, terms } => {
                 link.request(terms, message, headers, deadline).await
             }
-            Transport::Sse(link) => link.request(message, headers, deadline).await,
+            // On the heap, because it is large and seldom needed.
+            Transport::Sse(link) => Box::pin(link.request(message, headers, deadline)).await,
             Transport::Child(link) => link.request(message, deadline).await,
         }
     }

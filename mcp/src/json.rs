@@ -1,16 +1,21 @@
 //! Finds the fields of a JSON object as byte ranges, so that everything else can stay as it is.
 
+mod search;
+mod walk;
+
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use memchr::{memchr2, memmem};
+use memchr::{memchr, memchr2};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::message::ScanError;
+use walk::{Stop, Walk};
+
+pub use search::{IS_ERROR, KeySearch};
 
 /// How many objects and arrays may stand inside each other.
 pub const MAX_DEPTH: usize = 128;
@@ -40,19 +45,47 @@ impl<'a> Fields<'a> {
                 offset: start.saturating_add(error.valid_up_to()),
             }
         })?;
-        let object = text.trim_ascii();
-        if !object.starts_with('{') {
+        if !text.trim_ascii_start().starts_with('{') {
             return Err(not_an_object(text));
         }
-        let Object(entries) = serde_json::from_str(text).map_err(not_json)?;
-        let entries = entries
-            .into_iter()
-            .map(|(key, value)| (key.0, position_within(text, start, value.get())))
-            .collect();
-        Ok(Fields {
-            object: position_within(text, start, object),
-            entries,
-        })
+        let mut fields = Fields {
+            object: 0..0,
+            entries: Vec::with_capacity(4),
+        };
+        match fields.fill(text, start) {
+            Ok(()) => Ok(fields),
+            Err(Stop::TooDeep) => Err(ScanError::TooDeep { max: MAX_DEPTH }),
+            Err(Stop::Malformed) => Err(malformed(text)),
+        }
+    }
+
+    /// Reads the fields of the object that is all of `text`, which stands at `start` of the source.
+    fn fill(&mut self, text: &'a str, start: usize) -> Result<(), Stop> {
+        let mut walk = Walk::new(text.as_bytes());
+        walk.skip_space();
+        let begin = walk.place();
+        let mut is_last = walk.take(b'{') && {
+            walk.skip_space();
+            walk.take(b'}')
+        };
+        while !is_last {
+            let key = walk.key()?;
+            let key = text.get(key).and_then(|key| decode_str(key.as_bytes()));
+            let value = walk.value(1)?;
+            let value = start.saturating_add(value.start)..start.saturating_add(value.end);
+            self.entries.push((key.ok_or(Stop::Malformed)?, value));
+            walk.skip_space();
+            is_last = walk.take(b'}');
+            if !is_last && !walk.take(b',') {
+                return Err(Stop::Malformed);
+            }
+        }
+        self.object = start.saturating_add(begin)..start.saturating_add(walk.place());
+        walk.skip_space();
+        match walk.is_at_end() {
+            true => Ok(()),
+            false => Err(Stop::Malformed),
+        }
     }
 
     /// Where the object stands, braces included.
@@ -85,6 +118,32 @@ impl<'a> Fields<'a> {
         Ok(self.get(key))
     }
 
+    /// Where the values of several keys stand, each as by [`Fields::unique`].
+    pub fn unique_of<const N: usize>(
+        &self,
+        keys: [&str; N],
+    ) -> Result<[Option<Range<usize>>; N], DuplicateKey> {
+        let mut found = [const { None }; N];
+        let mut is_there = [false; N];
+        for (name, place) in self.iter() {
+            let alike = keys.iter().position(|key| eq_ignoring_case(name, key));
+            let Some(((key, found), is_there)) = alike.and_then(|index| {
+                let found = found.get_mut(index)?;
+                Some(((keys.get(index)?, found), is_there.get_mut(index)?))
+            }) else {
+                continue;
+            };
+            if std::mem::replace(is_there, true) {
+                let key = (*key).to_owned();
+                return Err(DuplicateKey { key });
+            }
+            if name == *key {
+                *found = Some(place);
+            }
+        }
+        Ok(found)
+    }
+
     /// Keys and the places of their values, in the order of the text.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Range<usize>)> {
         self.entries
@@ -105,9 +164,25 @@ impl<'a> Fields<'a> {
 pub fn elements(source: &[u8], range: Range<usize>) -> Option<Vec<Range<usize>>> {
     let start = range.start;
     let text = std::str::from_utf8(source.get(range)?).ok()?;
-    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    let place = |element: &&RawValue| position_within(text, start, element.get());
-    Some(elements.iter().map(place).collect())
+    let mut walk = Walk::new(text.as_bytes());
+    walk.skip_space();
+    if !walk.take(b'[') {
+        return None;
+    }
+    let mut elements = Vec::new();
+    walk.skip_space();
+    let mut is_last = walk.take(b']');
+    while !is_last {
+        let value = walk.value(1).ok()?;
+        elements.push(start.saturating_add(value.start)..start.saturating_add(value.end));
+        walk.skip_space();
+        is_last = walk.take(b']');
+        if !is_last && !walk.take(b',') {
+            return None;
+        }
+    }
+    walk.skip_space();
+    walk.is_at_end().then_some(elements)
 }
 
 /// A JSON string's place, and what it says if that differs from how it is written.
@@ -118,9 +193,15 @@ pub struct Text {
 }
 
 impl Text {
-    /// Reads the string that stands in `range`; `None` if something else stands there.
+    /// Reads the string that stands in `range`, a value of valid JSON; `None` if something else
+    /// stands there.
     pub fn read(source: &[u8], range: Range<usize>) -> Option<Text> {
-        let decoded = match decode_str(source.get(range.clone())?)? {
+        let raw = source.get(range.clone())?;
+        if raw.first() == Some(&b'"') && memchr(b'\\', raw).is_none() {
+            let decoded = None;
+            return Some(Text { range, decoded });
+        }
+        let decoded = match decode_str(raw)? {
             Cow::Borrowed(_) => None,
             Cow::Owned(text) => Some(text.into_boxed_str()),
         };
@@ -150,6 +231,16 @@ impl Text {
 
 /// Decodes a JSON string with its quotes; `None` if it is not one.
 pub fn decode_str(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = raw
+        .strip_prefix(b"\"")
+        .and_then(|raw| raw.strip_suffix(b"\""))?;
+    // Most say what they say.
+    if inner
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+    {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
     serde_json::from_slice::<Str<'_>>(raw)
         .ok()
         .map(|text| text.0)
@@ -179,13 +270,6 @@ pub(crate) fn is_id(source: &[u8], range: &Range<usize>) -> bool {
 pub(crate) fn str_at<'a>(source: &'a [u8], range: &Range<usize>) -> &'a str {
     let bytes = source.get(range.clone()).unwrap_or_default();
     std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Whether an object somewhere in valid JSON may have this key, which is plain ASCII. Says no only
-/// where that is certain, and long before a scan could say so.
-pub fn may_have_key(text: &[u8], key: &str) -> bool {
-    // Only an escape can spell it otherwise.
-    memmem::find(text, key.as_bytes()).is_some() || memmem::find(text, br"\u").is_some()
 }
 
 /// Refuses JSON nested deeper than [`MAX_DEPTH`]; `text` must be valid JSON.
@@ -260,11 +344,22 @@ pub(crate) fn position_within(text: &str, start: usize, part: &str) -> Range<usi
     begin..begin.saturating_add(part.len())
 }
 
-fn eq_ignoring_case(a: &str, b: &str) -> bool {
-    if a.is_ascii() && b.is_ascii() {
-        return a.eq_ignore_ascii_case(b);
+/// Why a text is no JSON.
+fn malformed(text: &str) -> ScanError {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => not_json(error),
+        Ok(_) => ScanError::NotJson {
+            reason: "a key of it is no text".to_owned(),
+        },
     }
-    folded(a).eq(folded(b))
+}
+
+fn eq_ignoring_case(a: &str, b: &str) -> bool {
+    if a.eq_ignore_ascii_case(b) {
+        return true;
+    }
+    // Most keys are ASCII, of which nothing more need be known.
+    !(a.is_ascii() && b.is_ascii()) && folded(a).eq(folded(b))
 }
 
 /// Lower case first: `K` (Kelvin) has no upper case, and `ſ` no lower case, of its own.
@@ -276,32 +371,6 @@ fn folded(text: &str) -> impl Iterator<Item = char> {
 
 #[derive(Deserialize)]
 struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct Object<'a>(Vec<(Str<'a>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::with_capacity(4);
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Object(entries))
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod arbitrary;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::json::{
-    DuplicateKey, Fields, Text, check_depth, encode_str, is_id, is_null, is_object, nests_deeper,
+    DuplicateKey, Fields, MAX_DEPTH, Text, encode_str, is_id, is_null, is_object, nests_deeper,
     str_at,
 };
 use crate::splice::{OverlappingEdits, Shift, Splice, is_empty_from};
@@ -46,7 +46,6 @@ impl Message {
     /// Reads one message; `bytes` may have white space around it.
     pub fn scan(bytes: Bytes) -> Result<Message, ScanError> {
         let fields = Fields::scan(&bytes, 0..bytes.len())?;
-        check_depth(&bytes)?;
         let parts = Parts::read(&bytes, &fields)?;
         Ok(Message { bytes, parts })
     }
@@ -54,7 +53,7 @@ impl Message {
     /// Refuses the message if it nests deeper than `most`, which is of use only below
     /// [`MAX_DEPTH`](crate::json::MAX_DEPTH).
     pub fn check_depth(&self, most: usize) -> Result<(), ScanError> {
-        if nests_deeper(&self.bytes, most) {
+        if most < MAX_DEPTH && nests_deeper(&self.bytes, most) {
             return Err(ScanError::TooDeep { max: most });
         }
         Ok(())
@@ -258,26 +257,20 @@ impl fmt::Debug for Message {
 
 impl Parts {
     fn read(bytes: &[u8], fields: &Fields<'_>) -> Result<Parts, ScanError> {
-        let unique = |key| {
-            fields
-                .unique(key)
-                .map_err(|e: DuplicateKey| ScanError::not_message(e.to_string()))
-        };
-        let version = unique("jsonrpc")?.and_then(|range| Text::read(bytes, range));
+        let members = fields.unique_of(["jsonrpc", "id", "method", "params", "result", "error"]);
+        let [version, id, method, params, result, error] =
+            members.map_err(|e: DuplicateKey| ScanError::not_message(e.to_string()))?;
+        let version = version.and_then(|range| Text::read(bytes, range));
         if version.as_ref().map(|version| version.as_str(bytes)) != Some("2.0") {
             return Err(ScanError::not_message("\"jsonrpc\" has to be \"2.0\""));
         }
-        let id = unique("id")?;
-        let method = match unique("method")? {
+        let method = match method {
             Some(range) => Some(
                 Text::read(bytes, range)
                     .ok_or_else(|| ScanError::not_message("\"method\" has to be a string"))?,
             ),
             None => None,
         };
-        let params = unique("params")?;
-        let result = unique("result")?;
-        let error = unique("error")?;
         let object = fields.object();
         let parts = Parts {
             object,

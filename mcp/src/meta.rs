@@ -40,20 +40,23 @@ impl RequestMeta {
     /// Reads the `_meta` object that stands at `range` of a message.
     pub fn read(source: &Bytes, range: Range<usize>) -> Result<RequestMeta, ScanError> {
         let fields = Fields::scan(source, range)?;
-        let object = |key| typed(source, &fields, key, "an object", is_object);
-        let token = typed(
-            source,
-            &fields,
+        let found = fields.unique_of([
+            PROTOCOL_VERSION,
+            CLIENT_INFO,
+            CLIENT_CAPABILITIES,
+            LOG_LEVEL,
             PROGRESS_TOKEN,
-            "a string or a number",
-            is_id,
-        )?;
+        ]);
+        let found = found.map_err(|error| ScanError::params(error.to_string()))?;
+        let [version, info, capabilities, level, token] =
+            found.map(|place| place.filter(|range| !is_null(source, range)));
+        let typed = |place, key, expected, fits| typed(source, place, key, expected, fits);
         Ok(RequestMeta {
-            protocol_version: text(source, &fields, PROTOCOL_VERSION)?,
-            client_info: object(CLIENT_INFO)?,
-            client_capabilities: object(CLIENT_CAPABILITIES)?,
-            log_level: text(source, &fields, LOG_LEVEL)?,
-            progress_token: token,
+            protocol_version: text(source, version, PROTOCOL_VERSION)?,
+            client_info: typed(info, CLIENT_INFO, "an object", is_object)?,
+            client_capabilities: typed(capabilities, CLIENT_CAPABILITIES, "an object", is_object)?,
+            log_level: text(source, level, LOG_LEVEL)?,
+            progress_token: typed(token, PROGRESS_TOKEN, "a string or a number", is_id)?,
             source: source.clone(),
         })
     }
@@ -107,29 +110,25 @@ fn missing(key: &str) -> ScanError {
     ))
 }
 
-fn text(source: &[u8], fields: &Fields<'_>, key: &str) -> Result<Option<Text>, ScanError> {
+fn text(source: &[u8], place: Option<Range<usize>>, key: &str) -> Result<Option<Text>, ScanError> {
     let is_string = |source: &[u8], range: &Range<usize>| source.get(range.start) == Some(&b'"');
-    let range = typed(source, fields, key, "a string", is_string)?;
+    let range = typed(source, place, key, "a string", is_string)?;
     Ok(range.and_then(|range| Text::read(source, range)))
 }
 
 fn typed(
     source: &[u8],
-    fields: &Fields<'_>,
+    place: Option<Range<usize>>,
     key: &str,
     expected: &str,
     fits: fn(&[u8], &Range<usize>) -> bool,
 ) -> Result<Option<Range<usize>>, ScanError> {
-    let range = fields
-        .unique(key)
-        .map_err(|error| ScanError::params(error.to_string()))?;
-    let range = range.filter(|range| !is_null(source, range));
-    if range.as_ref().is_some_and(|range| !fits(source, range)) {
+    if place.as_ref().is_some_and(|range| !fits(source, range)) {
         return Err(ScanError::params(format!(
             "\"{key}\" in \"_meta\" has to be {expected}"
         )));
     }
-    Ok(range)
+    Ok(place)
 }
 
 #[cfg(test)]

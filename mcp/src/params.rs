@@ -43,13 +43,17 @@ impl Params {
         };
         require_object(&source, &range)?;
         let fields = Fields::scan(&source, range)?;
+        let found = fields.unique_of(["name", "uri", "cursor", "taskId", "arguments", "_meta"]);
+        let found = found.map_err(|error| ScanError::params(error.to_string()))?;
+        let [name, uri, cursor, task_id, arguments, meta] =
+            found.map(|place| place.filter(|range| !is_null(&source, range)));
         Ok(Params {
-            name: text(&source, &fields, "name")?,
-            uri: text(&source, &fields, "uri")?,
-            cursor: text(&source, &fields, "cursor")?,
-            task_id: text(&source, &fields, "taskId")?,
-            arguments: object(&source, &fields, "arguments")?,
-            meta: object(&source, &fields, "_meta")?,
+            name: text(&source, name, "name")?,
+            uri: text(&source, uri, "uri")?,
+            cursor: text(&source, cursor, "cursor")?,
+            task_id: text(&source, task_id, "taskId")?,
+            arguments: object(&source, arguments, "arguments")?,
+            meta: object(&source, meta, "_meta")?,
             source: source.clone(),
         })
     }
@@ -82,6 +86,10 @@ impl Params {
         self.task_id.as_ref().map(|text| text.as_str(&self.source))
     }
 
+    pub fn task_id_range(&self) -> Option<Range<usize>> {
+        self.task_id.as_ref().map(Text::range)
+    }
+
     pub fn arguments(&self) -> Option<&str> {
         self.arguments
             .as_ref()
@@ -105,15 +113,8 @@ impl Params {
     }
 }
 
-fn value(source: &[u8], fields: &Fields<'_>, key: &str) -> Result<Option<Range<usize>>, ScanError> {
-    let range = fields
-        .unique(key)
-        .map_err(|error| ScanError::params(error.to_string()))?;
-    Ok(range.filter(|range| !is_null(source, range)))
-}
-
-fn text(source: &[u8], fields: &Fields<'_>, key: &str) -> Result<Option<Text>, ScanError> {
-    let Some(range) = value(source, fields, key)? else {
+fn text(source: &[u8], place: Option<Range<usize>>, key: &str) -> Result<Option<Text>, ScanError> {
+    let Some(range) = place else {
         return Ok(None);
     };
     let text = Text::read(source, range);
@@ -123,17 +124,16 @@ fn text(source: &[u8], fields: &Fields<'_>, key: &str) -> Result<Option<Text>, S
 
 fn object(
     source: &[u8],
-    fields: &Fields<'_>,
+    place: Option<Range<usize>>,
     key: &str,
 ) -> Result<Option<Range<usize>>, ScanError> {
-    let range = value(source, fields, key)?;
-    if range
+    if place
         .as_ref()
         .is_some_and(|range| !is_object(source, range))
     {
         return Err(ScanError::params(format!("\"{key}\" has to be an object")));
     }
-    Ok(range)
+    Ok(place)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Audit: the record of what was done, refused and failed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{CallContext, PluginError, TenantId};
+use crate::{CallContext, PluginError, ServerName, TenantId, UserId};
 
 /// How an audited request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -28,16 +29,16 @@ pub struct AuditEvent {
     /// When the request ended.
     pub timestamp: Timestamp,
     /// What kind of request it was, such as `tool_call`.
-    pub event_type: String,
+    pub event_type: Cow<'static, str>,
     /// The tenant whose endpoint was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<TenantId>,
     /// Who asked; absent when the caller was not authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
+    pub user_id: Option<UserId>,
     /// The configured server, where one was meant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mcp_server: Option<String>,
+    pub mcp_server: Option<ServerName>,
     /// The tool under its original name; for an unknown one, the name that the client sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
@@ -46,7 +47,7 @@ pub struct AuditEvent {
     /// `event_id` (stable over repeated delivery), `revision`, `request_id`, `reason`,
     /// `duration_ms` and what else belongs to this type of event.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, serde_json::Value>,
+    pub metadata: BTreeMap<Cow<'static, str>, serde_json::Value>,
 }
 
 /// Takes audit events. MCP tools: `log_event`, optionally `log_events`.
@@ -95,8 +96,8 @@ mod tests {
             timestamp: "2026-11-22T10:00:00Z".parse().unwrap(),
             event_type: "tool_call".into(),
             tenant_id: Some(TenantId::default()),
-            user_id: Some("ada".into()),
-            mcp_server: Some("files".into()),
+            user_id: "ada".parse().ok(),
+            mcp_server: "files".parse().ok(),
             tool: Some("read".into()),
             result: AuditOutcome::ToolError,
             metadata: BTreeMap::from([("revision".into(), 7.into())]),

@@ -51,7 +51,7 @@ pub(super) async fn authenticate(
     scoped: Scoped,
     request: &ClientRequest,
     trail: &mut Trail,
-) -> Result<Authenticated, Failure> {
+) -> Result<Box<Authenticated>, Failure> {
     let Scoped {
         snapshot,
         view,
@@ -72,13 +72,14 @@ pub(super) async fn authenticate(
     {
         return Err(unknown_session());
     }
-    Ok(Authenticated {
+    // On the heap: the steps that follow hand it on.
+    Ok(Box::new(Authenticated {
         snapshot,
         view,
         limits,
         principal,
         context,
-    })
+    }))
 }
 
 /// Checks that the caller is the owner of a session.

@@ -123,20 +123,20 @@ impl Batch {
     }
 
     /// A request as the pipeline takes it. Its deadline begins when its turn has come.
-    async fn read(&self, message: Message) -> Result<ClientRequest, Failure> {
+    async fn read(&self, message: Message) -> Result<Box<ClientRequest>, Failure> {
         let id = RequestId::new(uuid::Uuid::now_v7().to_string());
         match params_of(&self.headers, &message) {
-            Ok(params) => Ok(ClientRequest {
+            Ok(params) => Ok(Box::new(ClientRequest {
                 id,
                 endpoint: self.endpoint.clone(),
                 headers: self.headers.clone(),
-                message,
+                message: Arc::new(message),
                 params,
                 dialect: Dialect::Legacy(self.session.clone()),
                 deadline: Deadline::after(self.gateway.limits.request_timeout),
                 space: self.space.clone(),
                 lacks_param_headers: true,
-            }),
+            })),
             Err(failure) => {
                 let method = message.method().unwrap_or_default();
                 record_refusal(&self.gateway, &self.endpoint, &id, method, &failure).await;
@@ -156,7 +156,7 @@ fn params_of(headers: &HeaderMap, message: &Message) -> Result<Params, Failure> 
     }
 }
 
-async fn run_in_span(gateway: Arc<Gateway>, request: ClientRequest) -> Result<Reply, Failure> {
+async fn run_in_span(gateway: Arc<Gateway>, request: Box<ClientRequest>) -> Result<Reply, Failure> {
     let (id, tenant, method) = (&request.id, &request.endpoint.tenant, request.method());
     let span = debug_span!("request", %id, tenant.id = %tenant, method);
     run(gateway, request).instrument(span).await

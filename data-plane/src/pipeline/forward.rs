@@ -9,14 +9,14 @@ use gateway_core::Deadline;
 use gateway_core::plugin::AuditOutcome;
 use gateway_mcp::bridge::{self, Unbridgeable};
 use gateway_mcp::client::{ClientError, Exchange, Peer};
-use gateway_mcp::json::{Fields, may_have_key};
+use gateway_mcp::json::{Fields, IS_ERROR};
 use gateway_mcp::message::{Kind, Message};
 use gateway_mcp::version::Era;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Reserved;
-use super::inject::advice;
+use super::inject::{Advice, advice};
 use super::route::Routed;
 use super::{Reply, stopping};
 use crate::Gateway;
@@ -53,7 +53,12 @@ pub(super) async fn forward(
     request: &ClientRequest,
 ) -> Result<Answer, Failure> {
     let equipped = reserved.equipped;
-    let Routed { caller, server, .. } = equipped.authorized.routed;
+    let Routed {
+        caller,
+        server,
+        message,
+        ..
+    } = equipped.authorized.routed;
     let deadline = server.timeout().map_or(request.deadline, Deadline::after);
     let user = &caller.principal.user_id;
     let key = SessionKey::of(equipped.context, user, &request.dialect);
@@ -67,7 +72,7 @@ pub(super) async fn forward(
     drop(caller);
     let live = call.as_ref().map(Call::live);
     let outgoing = Outgoing {
-        message: &equipped.message,
+        message: &message,
         headers: equipped.headers,
         writes_params: equipped.is_rewritten || request.lacks_param_headers,
     };
@@ -76,7 +81,7 @@ pub(super) async fn forward(
         sent = sending => sent,
         () = cancelled(call.as_ref()) => return Err(unwanted()),
     };
-    let (exchange, peer) = sent.map_err(|error| failure(error, &server, advice.as_deref()))?;
+    let (exchange, peer) = sent.map_err(|error| failure(error, &server, advice.as_ref()))?;
     // A client of another era cannot be asked at all: of that it is told at once.
     let exchange = match call {
         Some(_) => exchange,
@@ -115,7 +120,7 @@ struct Incoming {
     /// Held, so that it does not end before the exchange.
     server: Arc<Upstream>,
     /// What to do if the server does not accept the user's credential.
-    advice: Option<String>,
+    advice: Option<Advice>,
     /// Who is asked, and may ask.
     peer: Arc<Peer>,
     client_era: Era,
@@ -151,7 +156,7 @@ impl Incoming {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
                 let error = UpstreamError::from(error);
-                return Err(failure(error, &self.server, self.advice.as_deref()));
+                return Err(failure(error, &self.server, self.advice.as_ref()));
             }
             None => {
                 let message = format!("server `{}` ended its answer early", self.server.name());
@@ -314,7 +319,7 @@ fn outcome_of(response: &Message) -> AuditOutcome {
     let bytes = response.bytes();
     // Results are long, and most have no such flag.
     let result = bytes.get(range.clone()).unwrap_or_default();
-    if !may_have_key(result, "isError") {
+    if !IS_ERROR.may_be_in(result) {
         return AuditOutcome::Ok;
     }
     let fields = Fields::scan(bytes, range).ok();
@@ -336,7 +341,7 @@ fn late(server: &str) -> Failure {
 
 /// What a client is told of a server that does not accept the user's credential, or wants one.
 /// Without advice, the server is one that is given none.
-fn unaccepted(error: Arc<UpstreamError>, server: &Upstream, advice: Option<&str>) -> Failure {
+fn unaccepted(error: Arc<UpstreamError>, server: &Upstream, advice: Option<&Advice>) -> Failure {
     let name = server.name();
     let (reason, message) = match advice {
         Some(advice) => (
@@ -356,7 +361,7 @@ fn unaccepted(error: Arc<UpstreamError>, server: &Upstream, advice: Option<&str>
 pub(super) fn failure(
     error: impl Into<Arc<UpstreamError>>,
     server: &Upstream,
-    advice: Option<&str>,
+    advice: Option<&Advice>,
 ) -> Failure {
     let error = error.into();
     if error.is_about_credentials() {

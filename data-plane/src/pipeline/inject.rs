@@ -1,8 +1,11 @@
 //! Step 5: with whose rights the server is asked: the credential that it wants.
 
+use std::fmt;
+use std::sync::Arc;
+
 use gateway_core::config::CredentialsMode;
 use gateway_core::plugin::{Injection, ProxyRequest};
-use gateway_core::{ErrorKind, PluginError};
+use gateway_core::{ErrorKind, PluginError, ServerName, UserId};
 use gateway_mcp::header::MCP_PARAM_PREFIX;
 use gateway_mcp::message::Message;
 use gateway_mcp::params::Params;
@@ -24,8 +27,6 @@ pub(crate) struct Equipped {
     pub(super) authorized: Authorized,
     /// With whose rights the server is asked.
     pub(super) context: AuthorizationContext,
-    /// The message under the item's original name.
-    pub(super) message: Message,
     /// What goes along with this request alone.
     pub(super) headers: HeaderMap,
     /// Whether the client's headers are about other arguments than the message has now.
@@ -34,22 +35,20 @@ pub(crate) struct Equipped {
 
 /// Finds out with whose rights the server is asked, and what goes along.
 pub(super) async fn inject(
-    authorized: Authorized,
+    mut authorized: Authorized,
     request: &ClientRequest,
 ) -> Result<Equipped, Failure> {
-    let routed = &authorized.routed;
+    let routed = &mut authorized.routed;
     let headers = passed_on(&request.headers);
     let (context, body) =
         authority(&routed.caller, &routed.server, &headers, &routed.message).await?;
     let is_rewritten = body.is_some();
-    let message = match body {
-        Some(body) => replace_body(&routed.message, body)?,
-        None => routed.message.clone(),
-    };
+    if let Some(body) = body {
+        routed.message = Arc::new(replace_body(&routed.message, body)?);
+    }
     Ok(Equipped {
         authorized,
         context,
-        message,
         headers,
         is_rewritten,
     })
@@ -76,25 +75,47 @@ pub(super) async fn standing_context(
     asked.map(|(context, _)| context)
 }
 
-/// What to do about a credential that is missing or not accepted; `None` for a server that is
-/// given none.
-pub(super) fn advice(caller: &Authenticated, server: &Upstream) -> Option<String> {
-    (server.credentials() != CredentialsMode::None).then(|| how_to_store(caller, server))
+/// What to do about a credential that is missing or not accepted. Put into words only when it is.
+#[derive(Debug, Clone)]
+pub(super) struct Advice {
+    server: ServerName,
+    user: UserId,
+    credential_type: Option<String>,
 }
 
-fn how_to_store(caller: &Authenticated, server: &Upstream) -> String {
-    let (server, user) = (server.name(), &caller.principal.user_id);
-    let proxy = caller.snapshot.config.plugins.auth_proxy.as_ref();
-    // Where the proxy says which type it takes. Of a name that needs quotes, that is left to the user.
-    let named = proxy.and_then(|proxy| proxy.settings.as_map().get("credential_type")?.as_str());
-    let plain = |name: &&str| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-    };
-    let which = named
-        .filter(plain)
-        .map_or_else(String::new, |name| format!(" --type {name}"));
-    format!("store one with `mcp-gateway credential set {server}{which} --user {user}`")
+impl Advice {
+    fn new(caller: &Authenticated, server: &Upstream) -> Self {
+        let proxy = caller.snapshot.config.plugins.auth_proxy.as_ref();
+        // Where the proxy says which type it takes.
+        let named =
+            proxy.and_then(|proxy| proxy.settings.as_map().get("credential_type")?.as_str());
+        Self {
+            server: server.name().clone(),
+            user: caller.principal.user_id.clone(),
+            credential_type: named.map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, user, .. } = self;
+        write!(f, "store one with `mcp-gateway credential set {server}")?;
+        // A name that needs quotes is left to the user.
+        let plain = |name: &&String| {
+            name.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        };
+        if let Some(name) = self.credential_type.as_ref().filter(plain) {
+            write!(f, " --type {name}")?;
+        }
+        write!(f, " --user {user}`")
+    }
+}
+
+/// The advice about a server's credential; `None` for a server that is given none.
+pub(super) fn advice(caller: &Authenticated, server: &Upstream) -> Option<Advice> {
+    (server.credentials() != CredentialsMode::None).then(|| Advice::new(caller, server))
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
@@ -130,7 +151,7 @@ async fn authority(
             Ok((server.context(user, None).map_err(invalid)?, None))
         }
         Err(error) => {
-            let (server, advice) = (server.name(), how_to_store(caller, server));
+            let (server, advice) = (server.name(), Advice::new(caller, server));
             let message = format!("server `{server}` needs a credential of `{user}`: {advice}");
             Err(Failure::new(Reason::CredentialsRequired, message).caused_by(error))
         }

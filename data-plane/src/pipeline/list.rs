@@ -146,7 +146,7 @@ async fn list_of(
     let patience = caller.limits.list_patience;
     let user = &caller.principal.user_id;
     let listed = server.list(kind, &context, Some(user), patience).await;
-    listed.map_err(|error| failure(error, server, advice(caller, server).as_deref()))
+    listed.map_err(|error| failure(error, server, advice(caller, server).as_ref()))
 }
 
 fn cursor_of(request: &ClientRequest, kind: ListKind) -> Result<Option<Cursor>, Failure> {

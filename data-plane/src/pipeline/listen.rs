@@ -24,7 +24,7 @@ use crate::request::ClientRequest;
 /// First what is agreed on, then what the client asked to be told.
 pub(super) async fn listen(
     gateway: &Arc<Gateway>,
-    caller: Authenticated,
+    caller: Box<Authenticated>,
     request: &ClientRequest,
     slot: Slot,
     trail: &mut Trail,

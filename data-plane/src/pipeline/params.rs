@@ -27,7 +27,7 @@ pub(super) async fn check(equipped: Equipped, request: &ClientRequest) -> Result
     let checks = server.checks_params(context, request.deadline).await;
     let checks = checks.map_err(|error| {
         let advice = advice(&routed.caller, server);
-        failure(error, server, advice.as_deref())
+        failure(error, server, advice.as_ref())
     })?;
     match (request.lacks_param_headers, checks) {
         (false, true) | (true, false) => {}

@@ -1,5 +1,6 @@
 //! Step 3: which server is meant, and what it calls the item.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use gateway_core::plugin::ItemKind;
 use gateway_mcp::json::{Text, encode_str};
 use gateway_mcp::list::{Item, ListKind};
 use gateway_mcp::message::Message;
+use gateway_mcp::params::Params;
 use gateway_mcp::place::Step::Field;
 use gateway_mcp::place::find;
 use gateway_mcp::splice::Splice;
@@ -54,38 +56,40 @@ impl Subject {
 
 /// A request that knows where it goes.
 pub(crate) struct Routed {
-    pub(super) caller: Authenticated,
+    pub(super) caller: Box<Authenticated>,
     pub(super) server: Arc<Upstream>,
     pub(super) kind: ItemKind,
     /// The item's original name or URI.
     pub(super) name: String,
     /// The message under that name.
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
 }
 
 /// What a request names, and where in it.
-struct Named {
+#[derive(Debug)]
+struct Named<'a> {
     kind: ItemKind,
-    text: Text,
+    text: Cow<'a, str>,
+    range: Range<usize>,
 }
 
 /// Finds the server and the original name of what the request is about.
 pub(super) async fn route(
-    caller: Authenticated,
+    caller: Box<Authenticated>,
     request: &ClientRequest,
     subject: Subject,
     trail: &mut Trail,
 ) -> Result<Routed, Failure> {
-    let named = named(&request.message, subject)?;
-    let exposed = named.text.as_str(request.message.bytes());
+    let named = named(&request.message, &request.params, subject)?;
+    let exposed = &*named.text;
     trail.item(named.kind, exposed);
     let found = look_up(&caller, request, named.kind, exposed).await?;
     let (server, name) = found.ok_or_else(|| unknown(named.kind, exposed, request))?;
     trail.route(server.name(), &name);
     let message = if name == exposed {
-        request.message.clone()
+        Arc::clone(&request.message)
     } else {
-        renamed(&request.message, named.text.range(), &name)?
+        Arc::new(renamed(&request.message, named.range, &name)?)
     };
     Ok(Routed {
         caller,
@@ -96,45 +100,63 @@ pub(super) async fn route(
     })
 }
 
-fn named(message: &Message, subject: Subject) -> Result<Named, Failure> {
-    let read = |kind, path: &[&'static str]| {
-        let steps: Vec<_> = path.iter().map(|key| Field(key)).collect();
-        let params = message.params_range()?;
-        let range = find(message.bytes(), params, &steps).pop()?;
-        Some(Named {
+fn named<'a>(
+    message: &'a Message,
+    params: &'a Params,
+    subject: Subject,
+) -> Result<Named<'a>, Failure> {
+    let (kind, field, text, range) = match subject {
+        Subject::Tool => (ItemKind::Tool, "name", params.name(), params.name_range()),
+        Subject::Prompt => (ItemKind::Prompt, "name", params.name(), params.name_range()),
+        Subject::Resource => (ItemKind::Resource, "uri", params.uri(), params.uri_range()),
+        Subject::Task => (
+            ItemKind::Task,
+            "taskId",
+            params.task_id(),
+            params.task_id_range(),
+        ),
+        Subject::Reference => return referenced(message),
+    };
+    match (text, range) {
+        (Some(text), Some(range)) => Ok(Named {
             kind,
-            text: Text::read(message.bytes(), range)?,
-        })
-    };
-    let missing = |field: &str| {
-        Failure::new(
-            Reason::InvalidParams,
-            format!("params.{field} is missing or no text"),
-        )
-    };
-    match subject {
-        Subject::Tool => read(ItemKind::Tool, &["name"]).ok_or_else(|| missing("name")),
-        Subject::Prompt => read(ItemKind::Prompt, &["name"]).ok_or_else(|| missing("name")),
-        Subject::Resource => read(ItemKind::Resource, &["uri"]).ok_or_else(|| missing("uri")),
-        Subject::Task => read(ItemKind::Task, &["taskId"]).ok_or_else(|| missing("taskId")),
-        Subject::Reference => {
-            let kind =
-                read(ItemKind::Prompt, &["ref", "type"]).ok_or_else(|| missing("ref.type"))?;
-            match kind.text.as_str(message.bytes()) {
-                "ref/prompt" => {
-                    read(ItemKind::Prompt, &["ref", "name"]).ok_or_else(|| missing("ref.name"))
-                }
-                "ref/resource" => read(ItemKind::ResourceTemplate, &["ref", "uri"])
-                    .ok_or_else(|| missing("ref.uri")),
-                other => {
-                    let message = format!(
-                        "params.ref.type: `{other}` is neither ref/prompt nor ref/resource"
-                    );
-                    Err(Failure::new(Reason::InvalidParams, message))
-                }
-            }
-        }
+            text: text.into(),
+            range,
+        }),
+        _ => Err(missing(field)),
     }
+}
+
+/// What is to be completed, by `params.ref`.
+fn referenced(message: &Message) -> Result<Named<'static>, Failure> {
+    let bytes = message.bytes();
+    let read = |field: &'static str| {
+        let params = message.params_range()?;
+        let range = find(bytes, params, &[Field("ref"), Field(field)]).pop()?;
+        let text = Text::read(bytes, range.clone())?.as_str(bytes).to_owned();
+        Some((text, range))
+    };
+    let (kind, _) = read("type").ok_or_else(|| missing("ref.type"))?;
+    let (kind, field, path) = match &*kind {
+        "ref/prompt" => (ItemKind::Prompt, "name", "ref.name"),
+        "ref/resource" => (ItemKind::ResourceTemplate, "uri", "ref.uri"),
+        other => {
+            let message =
+                format!("params.ref.type: `{other}` is neither ref/prompt nor ref/resource");
+            return Err(Failure::new(Reason::InvalidParams, message));
+        }
+    };
+    let (text, range) = read(field).ok_or_else(|| missing(path))?;
+    Ok(Named {
+        kind,
+        text: text.into(),
+        range,
+    })
+}
+
+fn missing(field: &str) -> Failure {
+    let message = format!("params.{field} is missing or no text");
+    Failure::new(Reason::InvalidParams, message)
 }
 
 async fn look_up(
@@ -203,8 +225,13 @@ mod tests {
     fn read(params: &str, subject: Subject) -> Result<(ItemKind, String), Reason> {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
         let message = Message::scan(text.into()).unwrap();
-        let named = named(&message, subject).map_err(|failure| failure.reason())?;
-        Ok((named.kind, named.text.as_str(message.bytes()).to_owned()))
+        let params = Params::of(&message).map_err(|_| Reason::InvalidParams)?;
+        let named = named(&message, &params, subject).map_err(|failure| failure.reason())?;
+        assert_eq!(
+            message.bytes()[named.range.clone()],
+            *encode_str(&named.text).as_bytes()
+        );
+        Ok((named.kind, named.text.into_owned()))
     }
 
     #[test]

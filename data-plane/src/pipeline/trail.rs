@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use gateway_core::plugin::{AuditEvent, AuditOutcome, ItemKind, Plugins};
-use gateway_core::{Principal, RequestId, Revision, ServerName, TenantId};
+use gateway_core::{Principal, RequestId, Revision, ServerName, TenantId, UserId};
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ struct Known {
     request: RequestId,
     started: Instant,
     revision: Option<Revision>,
-    user: Option<String>,
+    user: Option<UserId>,
     server: Option<ServerName>,
     /// The item under its server's own name, once that is known.
     item: Option<(ItemKind, String)>,
@@ -116,7 +116,7 @@ impl Trail {
     }
 
     pub(super) fn caller(&mut self, principal: &Principal) {
-        self.known.user = Some(principal.user_id.to_string());
+        self.known.user = Some(principal.user_id.clone());
     }
 
     /// What the request is about, as the client names it.
@@ -251,7 +251,8 @@ impl Log {
 impl Known {
     fn event(&self, result: AuditOutcome, reason: Option<String>) -> AuditEvent {
         let mut metadata = BTreeMap::new();
-        let mut add = |key: &str, value: serde_json::Value| metadata.insert(key.to_owned(), value);
+        let mut add =
+            |key: &'static str, value: serde_json::Value| metadata.insert(key.into(), value);
         add("event_id", uuid::Uuid::now_v7().to_string().into());
         add("request_id", self.request.as_str().into());
         let duration = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -276,10 +277,10 @@ impl Known {
         }
         AuditEvent {
             timestamp: Timestamp::now(),
-            event_type: self.event_type.to_owned(),
+            event_type: self.event_type.into(),
             tenant_id: Some(self.tenant.clone()),
             user_id: self.user.clone(),
-            mcp_server: self.server.as_ref().map(ToString::to_string),
+            mcp_server: self.server.clone(),
             tool: tool.map(|(_, name)| name.clone()),
             result,
             metadata,

@@ -96,7 +96,7 @@ impl Upstream {
                     .await?;
                 // Before any call can reach the server.
                 if let Some(level) = &level {
-                    set_level(&peer, level).await;
+                    Box::pin(set_level(&peer, level)).await;
                 }
                 Ok(peer)
             })
@@ -107,7 +107,7 @@ impl Upstream {
             // Whoever set another one meanwhile has not seen this connection.
             let now = live.and_then(|live| live.level());
             if let Some(now) = now.filter(|now| Some(now) != level.as_ref()) {
-                set_level(&peer, &now).await;
+                Box::pin(set_level(&peer, &now)).await;
             }
         }
         Ok(peer)

@@ -30,11 +30,11 @@ enum Path {
     Child(Arc<StdioLink>),
     Session {
         session: Arc<Session>,
-        headers: HeaderMap,
+        headers: Arc<HeaderMap>,
     },
     Sse {
         link: Arc<SseLink>,
-        headers: HeaderMap,
+        headers: Arc<HeaderMap>,
     },
 }
 
@@ -49,7 +49,7 @@ impl Abandon {
     }
 
     /// For a request in a session, whose cancellation carries the request's own `headers`.
-    pub(super) fn session(session: Arc<Session>, headers: HeaderMap, wire: u64) -> Self {
+    pub(super) fn session(session: Arc<Session>, headers: Arc<HeaderMap>, wire: u64) -> Self {
         Self {
             path: Path::Session { session, headers },
             wire,
@@ -58,7 +58,7 @@ impl Abandon {
     }
 
     /// For a request to a server that answers on one stream of events.
-    pub(super) fn sse(link: Arc<SseLink>, headers: HeaderMap, wire: u64) -> Self {
+    pub(super) fn sse(link: Arc<SseLink>, headers: Arc<HeaderMap>, wire: u64) -> Self {
         Self {
             path: Path::Sse { link, headers },
             wire,
@@ -78,14 +78,16 @@ impl Abandon {
         let message = cancelled(self.wire, reason);
         match &self.path {
             Path::Child(link) => link.dispatch(&message),
-            Path::Session { session, headers } => session.errands().send(message, headers.clone()),
-            Path::Sse { link, headers } => link.errands().send(message, headers.clone()),
+            Path::Session { session, headers } => {
+                session.errands().send(message, Arc::clone(headers))
+            }
+            Path::Sse { link, headers } => link.errands().send(message, Arc::clone(headers)),
         }
     }
 
     /// How requests of the server are answered that come on this request's own stream: which of
     /// them the client answers, and by which way the gateway answers the others.
-    pub(super) fn callbacks(&self) -> Option<(Callbacks, &Errands, &HeaderMap)> {
+    pub(super) fn callbacks(&self) -> Option<(Callbacks, &Errands, &Arc<HeaderMap>)> {
         match &self.path {
             Path::Session { session, headers } => {
                 Some((session.callbacks(), session.errands(), headers))

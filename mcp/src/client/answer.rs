@@ -10,7 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use super::batch::read_messages;
@@ -22,6 +22,8 @@ use crate::message::{Message, ScanError};
 
 /// How long a stream may take to end after its response for its connection to be used again.
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much space is taken for a body because its length is announced.
+const BELIEVED_BYTES: usize = 1024 * 1024;
 /// How much of the body of an error status is read.
 const ERROR_BODY_BYTES: usize = 256 * 1024;
 /// How much of such a body goes into an error's text.
@@ -89,7 +91,8 @@ impl HttpAnswer {
             }
             // Some small servers leave the type out; whether it is JSON shows soon enough.
             "application/json" | "" => {
-                if announced_length(&head.headers) > limit {
+                let announced = announced_length(&head.headers);
+                if announced > limit {
                     return Err(ClientError::TooLarge {
                         server: server.clone(),
                         limit,
@@ -98,6 +101,7 @@ impl HttpAnswer {
                 Ok(Self::Json(JsonBody {
                     body,
                     read: BytesMut::new(),
+                    announced,
                     limit,
                 }))
             }
@@ -150,6 +154,7 @@ impl HttpAnswer {
 pub(super) struct JsonBody {
     body: Incoming,
     read: BytesMut,
+    announced: usize,
     limit: usize,
 }
 
@@ -165,6 +170,13 @@ impl JsonBody {
                     server: server.clone(),
                     limit: self.limit,
                 });
+            }
+            // Most bodies come in one piece, which is then the text as it is.
+            if self.read.is_empty() {
+                if self.body.is_end_stream() {
+                    return Ok(data);
+                }
+                self.read.reserve(self.announced.min(BELIEVED_BYTES));
             }
             self.read.extend_from_slice(&data);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -104,7 +105,7 @@ impl HttpEndpoint {
     #[must_use]
     pub fn with_further(&self, headers: HeaderMap) -> Self {
         let mut endpoint = self.clone();
-        override_with(&mut endpoint.headers, headers);
+        override_with(&mut endpoint.headers, &headers);
         endpoint
     }
 
@@ -136,46 +137,46 @@ impl HttpEndpoint {
     }
 
     /// Posts one message. `extra` overrides the endpoint's own headers; `protocol` overrides both.
-    pub(super) async fn post(
+    pub(super) fn post(
         &self,
         extra: &HeaderMap,
-        protocol: HeaderMap,
+        protocol: &HeaderMap,
         message: Bytes,
-    ) -> Result<Response<Incoming>, ClientError> {
+    ) -> impl Future<Output = Result<Response<Incoming>, ClientError>> + Send + use<> {
         let mut request = self.request(Method::POST, message);
         let headers = request.headers_mut();
-        override_with(headers, extra.clone());
+        override_with(headers, extra);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
         override_with(headers, protocol);
-        self.send(request).await
+        self.send(request)
     }
 
     /// Asks for a stream of events; `extra` and `protocol` as in [`Self::post`].
-    pub(super) async fn get(
+    pub(super) fn get(
         &self,
         extra: &HeaderMap,
-        protocol: HeaderMap,
-    ) -> Result<Response<Incoming>, ClientError> {
+        protocol: &HeaderMap,
+    ) -> impl Future<Output = Result<Response<Incoming>, ClientError>> + Send + use<> {
         let mut request = self.request(Method::GET, Bytes::new());
         let headers = request.headers_mut();
-        override_with(headers, extra.clone());
+        override_with(headers, extra);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         override_with(headers, protocol);
-        self.send(request).await
+        self.send(request)
     }
 
     /// Asks the server to end the session that `protocol` names.
-    pub(super) async fn delete(
+    pub(super) fn delete(
         &self,
-        protocol: HeaderMap,
-    ) -> Result<Response<Incoming>, ClientError> {
+        protocol: &HeaderMap,
+    ) -> impl Future<Output = Result<Response<Incoming>, ClientError>> + Send + use<> {
         let mut request = self.request(Method::DELETE, Bytes::new());
         override_with(request.headers_mut(), protocol);
-        self.send(request).await
+        self.send(request)
     }
 
     fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
@@ -186,34 +187,18 @@ impl HttpEndpoint {
         request
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+    /// No `async fn`: its future would hold the request and itself besides.
+    fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, ClientError>> + Send + use<> {
         let sent = match &self.pool {
             Pool::Network(client) => client.request(request),
             #[cfg(unix)]
             Pool::Socket(client) => client.request(request),
         };
-        let response = sent.await.map_err(|error| {
-            if error.is_connect() {
-                ClientError::Unreachable {
-                    endpoint: self.name.clone(),
-                    source: error.into(),
-                }
-            } else {
-                ClientError::StreamLost {
-                    server: self.name.clone(),
-                    source: Some(error.into()),
-                }
-            }
-        })?;
-        if response.status().is_redirection() {
-            let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
-            return Err(ClientError::Redirect {
-                endpoint: self.name.clone(),
-                status: response.status(),
-                location: excerpt(location.unwrap_or(b"(nowhere)"), 200),
-            });
-        }
-        Ok(response)
+        let name = Arc::clone(&self.name);
+        sent.map(|sent| accepted(name, sent))
     }
 }
 
@@ -226,6 +211,37 @@ impl fmt::Debug for HttpEndpoint {
             .field("max_message_bytes", &self.max_message_bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// An answer that can be one to a message.
+fn accepted(
+    name: Arc<str>,
+    sent: Result<Response<Incoming>, hyper_util::client::legacy::Error>,
+) -> Result<Response<Incoming>, ClientError> {
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) if error.is_connect() => {
+            return Err(ClientError::Unreachable {
+                endpoint: name,
+                source: error.into(),
+            });
+        }
+        Err(error) => {
+            return Err(ClientError::StreamLost {
+                server: name,
+                source: Some(error.into()),
+            });
+        }
+    };
+    if response.status().is_redirection() {
+        let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+        return Err(ClientError::Redirect {
+            endpoint: name,
+            status: response.status(),
+            location: excerpt(location.unwrap_or(b"(nowhere)"), 200),
+        });
+    }
+    Ok(response)
 }
 
 fn pooled<C>(connector: C) -> Client<C, Full<Bytes>>
@@ -280,16 +296,14 @@ fn name_of(url: &Uri) -> String {
 }
 
 /// Puts `headers` in the place of those with the same names.
-fn override_with(target: &mut HeaderMap, headers: HeaderMap) {
-    let mut name = None;
-    for (next, value) in headers {
-        // A name comes with its first value only.
-        if let Some(next) = next {
-            target.remove(&next);
-            name = Some(next);
-        }
-        if let Some(name) = &name {
-            target.append(name.clone(), value);
+fn override_with(target: &mut HeaderMap, headers: &HeaderMap) {
+    let mut last = None;
+    for (name, value) in headers {
+        // The values of one name stand one behind the other.
+        if last.replace(name) == Some(name) {
+            target.append(name.clone(), value.clone());
+        } else {
+            target.insert(name.clone(), value.clone());
         }
     }
 }
@@ -351,7 +365,7 @@ mod tests {
         let mut over = HeaderMap::new();
         over.append("a", HeaderValue::from_static("4"));
         over.append("a", HeaderValue::from_static("5"));
-        override_with(&mut target, over);
+        override_with(&mut target, &over);
         assert_eq!(target.get_all("a").iter().collect::<Vec<_>>(), ["4", "5"]);
         assert_eq!(target["b"], "3");
     }

@@ -1,13 +1,14 @@
 //! The channel to an HTTP server: one POST per message.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use gateway_core::Deadline;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::abandon::Abandon;
@@ -48,11 +49,12 @@ impl Terms {
         self.session().is_some_and(|session| session.has_id())
     }
 
-    fn headers(&self, message: &Message) -> Result<HeaderMap, ScanError> {
+    fn headers(&self, message: &Message) -> Result<Cow<'_, HeaderMap>, ScanError> {
         match self {
-            Self::Opening => Ok(HeaderMap::new()),
-            Self::Legacy(session) => Ok(session.headers().clone()),
+            Self::Opening => Ok(Cow::Owned(HeaderMap::new())),
+            Self::Legacy(session) => Ok(Cow::Borrowed(session.headers())),
             Self::Modern(version) => standard_headers(message, &Params::of(message)?, *version)
+                .map(Cow::Owned)
                 .map_err(|error| ScanError::NotMessage {
                     reason: format!("its method or name {error}"),
                 }),
@@ -95,6 +97,7 @@ impl HttpLink {
             .map_err(|source| self.unsendable(source))?;
         let session = terms.session();
         if let Some(session) = session
+            && !session.is_settled()
             && timeout(deadline.remaining(), session.settled())
                 .await
                 .is_err()
@@ -106,17 +109,22 @@ impl HttpLink {
             });
         }
         let asides = session.and_then(|session| session.asides(wire, message, &identity));
+        let headers = Arc::new(headers);
         // From here on a caller that goes away while waiting cancels the request.
         let mut abandon = terms
             .session()
-            .map(|session| Abandon::session(session.clone(), headers.clone(), wire));
+            .map(|session| Abandon::session(session.clone(), Arc::clone(&headers), wire));
         let opening = Opening {
             endpoint: self.endpoint.clone(),
             wire,
             in_session: terms.have_session_id(),
             resumption: self.resumption(terms, &headers),
         };
-        let opening = opening.run(headers, protocol, outgoing.into_bytes());
+        let posting = self
+            .endpoint
+            .post(&headers, &protocol, outgoing.into_bytes());
+        // On the heap, because whatever waits for it would be as large.
+        let opening = opening.run(posting).boxed();
         let first = timeout(deadline.remaining(), first_of(opening, asides));
         let first = first.await.map_err(|_| self.deadline_exceeded())?;
         let name = self.endpoint.name().clone();
@@ -153,7 +161,7 @@ impl HttpLink {
         let extra = HeaderMap::new();
         let sending = async {
             let body = message.bytes().clone();
-            let response = self.endpoint.post(&extra, protocol, body).await?;
+            let response = self.endpoint.post(&extra, &protocol, body).await?;
             match refusal(&self.endpoint, response, terms.have_session_id()).await {
                 Some(error) => Err(error),
                 None => Ok(()),
@@ -166,11 +174,11 @@ impl HttpLink {
     }
 
     /// How a stream of events that breaks off is read on; modern ones are lost.
-    fn resumption(&self, terms: &Terms, headers: &HeaderMap) -> Option<Resumption> {
+    fn resumption(&self, terms: &Terms, headers: &Arc<HeaderMap>) -> Option<Resumption> {
         terms.session().map(|session| Resumption {
             endpoint: self.endpoint.clone(),
-            extra: headers.clone(),
-            headers: session.headers().clone(),
+            extra: Arc::clone(headers),
+            headers: Arc::clone(session.headers()),
         })
     }
 
@@ -207,11 +215,9 @@ struct Opened {
 impl Opening {
     async fn run(
         self,
-        extra: HeaderMap,
-        protocol: HeaderMap,
-        body: Bytes,
+        posting: impl Future<Output = Result<Response<Incoming>, ClientError>>,
     ) -> Result<Opened, ClientError> {
-        let response = self.endpoint.post(&extra, protocol, body).await?;
+        let response = posting.await?;
         let status = response.status();
         let session_id = response.headers().get(MCP_SESSION_ID).cloned();
         let (in_session, resumption) = (self.in_session, self.resumption);
@@ -237,13 +243,12 @@ enum First {
 }
 
 async fn first_of(
-    opening: impl Future<Output = Result<Opened, ClientError>> + Send + 'static,
+    mut opening: BoxFuture<'static, Result<Opened, ClientError>>,
     asides: Option<Asides>,
 ) -> First {
     let Some(mut asides) = asides else {
         return First::Answer(opening.await, None);
     };
-    let mut opening = Box::pin(opening);
     let aside = tokio::select! {
         biased;
         opened = &mut opening => return First::Answer(opened, Some(asides)),

@@ -139,7 +139,8 @@ impl SseLink {
             .insert(wire, message)
             .map_err(|end| end.refuse(&self.name))?;
         // From here on a caller that goes away while waiting cancels the request.
-        let mut abandon = Abandon::sse(self.clone(), headers.clone(), wire);
+        let headers = Arc::new(headers);
+        let mut abandon = Abandon::sse(self.clone(), Arc::clone(&headers), wire);
         if let Err(error) = self.post(&outgoing, &headers, deadline).await {
             abandon.set_tell(error.is_deadline());
             return Err(error);
@@ -191,7 +192,7 @@ impl SseLink {
     ) -> Result<(), ClientError> {
         let posting = async {
             let body = message.bytes().clone();
-            let response = self.messages.post(headers, HeaderMap::new(), body).await?;
+            let response = self.messages.post(headers, &HeaderMap::new(), body).await?;
             match refusal(&self.messages, response, true).await {
                 Some(error) => Err(error),
                 None => Ok(()),
@@ -222,7 +223,7 @@ impl Drop for SseLink {
 
 /// Opens the stream and reads its first event, which says where messages are posted.
 async fn greet(endpoint: &HttpEndpoint) -> Result<Option<(EventBody, HttpEndpoint)>, ClientError> {
-    let response = endpoint.get(&HeaderMap::new(), HeaderMap::new()).await?;
+    let response = endpoint.get(&HeaderMap::new(), &HeaderMap::new()).await?;
     if !EventBody::is_in(&response) {
         return Ok(None);
     }

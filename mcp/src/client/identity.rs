@@ -1,12 +1,15 @@
 //! The ids under which a request travels to a server, and the caller's own that they stand for.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use crate::json::Fields;
+use crate::json::{Fields, KeySearch};
 use crate::message::{Kind, Message, ScanError};
 use crate::meta::{PROGRESS_TOKEN, SUBSCRIPTION_ID};
 use crate::params::Params;
 use crate::splice::Splice;
+
+static TOKEN: LazyLock<KeySearch> = LazyLock::new(|| KeySearch::new(PROGRESS_TOKEN));
 
 /// One request's id on the wire, and what its caller calls it.
 ///
@@ -32,18 +35,25 @@ impl Identity {
             });
         };
         let wire_token = wire.to_string().into_boxed_str();
-        let mut splice = Splice::new(message.bytes());
-        splice.replace(id_range, wire_token.clone().into_string());
-        let token = field_of_meta(message, PROGRESS_TOKEN)?;
+        // Few requests have a token, and to look for one thoroughly takes a while.
+        let token = match TOKEN.may_be_in(message.bytes()) {
+            true => field_of_meta(message, PROGRESS_TOKEN)?,
+            false => None,
+        };
         let progress_token = token.as_ref().map(|range| text_at(message, range));
-        if let Some(range) = token {
-            splice.replace(range, wire_token.clone().into_string());
-        }
-        let outgoing = message
-            .edited(splice)
-            .map_err(|error| ScanError::NotMessage {
-                reason: error.to_string(),
-            })?;
+        let outgoing = match token {
+            None => message.with_id(&wire_token),
+            Some(token) => {
+                let mut splice = Splice::new(message.bytes());
+                splice.replace(id_range, wire_token.clone().into_string());
+                splice.replace(token, wire_token.clone().into_string());
+                message
+                    .edited(splice)
+                    .map_err(|error| ScanError::NotMessage {
+                        reason: error.to_string(),
+                    })?
+            }
+        };
         Ok((
             Self {
                 wire,
@@ -112,7 +122,8 @@ impl Identity {
 /// read the id, and nothing else was asked on the same exchange.
 pub(super) fn answers(response: &Message, wire: u64) -> bool {
     match response.id() {
-        Some(id) => id == wire.to_string(),
+        // Only this one way of writing a number is what was sent.
+        Some(id) => id.parse() == Ok(wire) && (id == "0" || !id.starts_with(['+', '0'])),
         None => response.error_range().is_some(),
     }
 }

@@ -44,19 +44,19 @@ impl Relay {
     /// Posts a message, and waits for the head of the answer.
     pub async fn post(&self, headers: HeaderMap, message: Bytes) -> Result<Relayed, ClientError> {
         let none = HeaderMap::new();
-        let response = self.endpoint.post(&none, headers, message).await?;
+        let response = self.endpoint.post(&none, &headers, message).await?;
         Ok(self.relayed(response))
     }
 
     /// Asks for a session's stream of what belongs to no request.
     pub async fn get(&self, headers: HeaderMap) -> Result<Relayed, ClientError> {
-        let response = self.endpoint.get(&HeaderMap::new(), headers).await?;
+        let response = self.endpoint.get(&HeaderMap::new(), &headers).await?;
         Ok(self.relayed(response))
     }
 
     /// Ends a session.
     pub async fn delete(&self, headers: HeaderMap) -> Result<Relayed, ClientError> {
-        let response = self.endpoint.delete(headers).await?;
+        let response = self.endpoint.delete(&headers).await?;
         Ok(self.relayed(response))
     }
 

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::read_messages;
@@ -54,7 +53,7 @@ impl Outlet {
                     tracing::debug!(server = %label, "an answer was not sent: the queue is full");
                 }
             }
-            Self::Posts(errands) => errands.send(answer, HeaderMap::new()),
+            Self::Posts(errands) => errands.send(answer, Arc::default()),
         }
     }
 }

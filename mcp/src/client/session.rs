@@ -31,7 +31,7 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Session {
     endpoint: Arc<HttpEndpoint>,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
     has_id: bool,
     callbacks: Callbacks,
     errands: Errands,
@@ -63,6 +63,7 @@ impl Session {
             id.set_sensitive(true);
             headers.insert(MCP_SESSION_ID, id);
         }
+        let headers = Arc::new(headers);
         let (errands, waiting) = mpsc::channel(WAITING_ERRANDS);
         let stop = CancellationToken::new();
         tokio::spawn(run_errands(
@@ -87,7 +88,7 @@ impl Session {
     }
 
     /// The headers that every request of the session carries.
-    pub(super) fn headers(&self) -> &HeaderMap {
+    pub(super) fn headers(&self) -> &Arc<HeaderMap> {
         &self.headers
     }
 
@@ -135,7 +136,7 @@ impl Session {
         let (sender, receiver) = events::channel(false);
         let standing = Standing {
             endpoint: self.endpoint.clone(),
-            headers: self.headers.clone(),
+            headers: HeaderMap::clone(&self.headers),
             has_session_id: self.has_id,
             callbacks: self.callbacks,
             errands: self.errands.clone(),
@@ -148,10 +149,16 @@ impl Session {
         receiver
     }
 
+    /// Whether there is nothing to wait for before a request is sent.
+    pub(super) fn is_settled(&self) -> bool {
+        let listens = self.is_listening.load(Ordering::Relaxed);
+        !listens || !self.pending.serves_one_client() || self.is_settled.is_cancelled()
+    }
+
     /// Waits, in a session that is one client's, until the standing stream is open: what a server asks
     /// before, some forget, and then wait for an answer.
     pub(super) async fn settled(&self) {
-        if self.is_listening.load(Ordering::Relaxed) && self.pending.serves_one_client() {
+        if !self.is_settled() {
             self.is_settled.cancelled().await;
         }
     }
@@ -182,12 +189,12 @@ pub(super) struct Errands(mpsc::Sender<Errand>);
 #[derive(Debug)]
 struct Errand {
     message: Message,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
 }
 
 impl Errands {
     /// Sends a message. Does not block; the message is dropped if too many are waiting already.
-    pub(super) fn send(&self, message: Message, headers: HeaderMap) {
+    pub(super) fn send(&self, message: Message, headers: Arc<HeaderMap>) {
         if self.0.try_send(Errand { message, headers }).is_err() {
             tracing::debug!("dropped a message to a legacy server: too many are waiting");
         }
@@ -196,7 +203,7 @@ impl Errands {
 
 async fn run_errands(
     endpoint: Arc<HttpEndpoint>,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
     has_id: bool,
     mut waiting: mpsc::Receiver<Errand>,
     stop: CancellationToken,
@@ -207,7 +214,7 @@ async fn run_errands(
             message,
             headers: extra,
         } = errand;
-        let posting = endpoint.post(&extra, headers.clone(), message.into_bytes());
+        let posting = endpoint.post(&extra, &headers, message.into_bytes());
         match stop
             .run_until_cancelled(timeout(ERRAND_TIMEOUT, posting))
             .await
@@ -228,7 +235,7 @@ async fn run_errands(
     }
     if has_id
         && !matches!(
-            timeout(DELETE_TIMEOUT, endpoint.delete(headers)).await,
+            timeout(DELETE_TIMEOUT, endpoint.delete(&headers)).await,
             Ok(Ok(_))
         )
     {

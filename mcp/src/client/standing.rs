@@ -101,7 +101,7 @@ impl Standing {
         let server = self.endpoint.name();
         let extra = HeaderMap::new();
         let headers = cursor.headers(&self.headers);
-        let response = match self.endpoint.get(&extra, headers).await {
+        let response = match self.endpoint.get(&extra, &headers).await {
             Ok(response) => response,
             Err(error) => {
                 tracing::debug!(%server, %error, "the standing stream could not be opened");
@@ -187,7 +187,7 @@ impl Standing {
             },
         };
         if let Some(answer) = answer {
-            self.errands.send(answer, HeaderMap::new());
+            self.errands.send(answer, Arc::default());
         }
     }
 }

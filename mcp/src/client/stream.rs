@@ -137,9 +137,9 @@ impl Cursor {
 pub(super) struct Resumption {
     pub(super) endpoint: Arc<HttpEndpoint>,
     /// Those of the request whose stream it is.
-    pub(super) extra: HeaderMap,
+    pub(super) extra: Arc<HeaderMap>,
     /// Those of the session.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Arc<HeaderMap>,
 }
 
 impl Resumption {
@@ -148,7 +148,7 @@ impl Resumption {
         for failures in 0..ATTEMPTS {
             tokio::time::sleep(cursor.pause(failures)).await;
             let headers = cursor.headers(&self.headers);
-            match self.endpoint.get(&self.extra, headers).await {
+            match self.endpoint.get(&self.extra, &headers).await {
                 Ok(response) if EventBody::is_in(&response) => {
                     return Ok(EventBody::new(&self.endpoint, response.into_body()));
                 }

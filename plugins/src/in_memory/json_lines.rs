@@ -7,6 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::LineWriter;
 
+/// What one event seldom takes more than.
+const USUAL_BYTES: usize = 512;
+
 /// Writes events as lines. An event whose call was dropped or timed out may still be written:
 /// twice is better than never, and its `event_id` tells.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl AuditSink for JsonLines {
         context: &CallContext,
         events: &[AuditEvent],
     ) -> Result<(), PluginError> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(events.len().saturating_mul(USUAL_BYTES));
         for event in events {
             serde_json::to_writer(&mut lines, event).map_err(|error| {
                 let message = "the audit event has no JSON form";

@@ -69,13 +69,13 @@ pub async fn audit_sink(sink: Arc<dyn AuditSink>, read_back: Option<ReadBack>) -
 pub(crate) fn audit_event(id: &str) -> AuditEvent {
     AuditEvent {
         timestamp: Timestamp::UNIX_EPOCH,
-        event_type: "tool_call".to_owned(),
+        event_type: "tool_call".into(),
         tenant_id: Some(TenantId::default()),
-        user_id: Some("suite".to_owned()),
-        mcp_server: Some("suite".to_owned()),
+        user_id: "suite".parse().ok(),
+        mcp_server: "suite".parse().ok(),
         tool: Some("probe".to_owned()),
         result: AuditOutcome::Ok,
-        metadata: BTreeMap::from([("event_id".to_owned(), Value::from(id))]),
+        metadata: BTreeMap::from([("event_id".into(), Value::from(id))]),
     }
 }
 
@@ -173,9 +173,7 @@ impl Subject {
         for text in texts {
             let mut event = audit_event(&unique("any"));
             event.tool = Some(text.to_owned());
-            event
-                .metadata
-                .insert("reason".to_owned(), Value::from(text));
+            event.metadata.insert("reason".into(), Value::from(text));
             self.sink.log_event(&context(), &event).await?;
             self.has(&[event])?;
         }
@@ -196,7 +194,7 @@ impl Subject {
         for event in &mut events {
             // Longer than what a pipe takes in one piece.
             let padding = Value::from("x".repeat(10_000));
-            event.metadata.insert("padding".to_owned(), padding);
+            event.metadata.insert("padding".into(), padding);
         }
         probe::all_at_once(events.iter().cloned().map(|event| {
             let sink = Arc::clone(&self.sink);
