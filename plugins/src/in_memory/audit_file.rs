@@ -7,12 +7,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gateway_core::config::{AuditDurability, Settings, TimeSpan, Violation};
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::line_writer::{LineOutput, Pace};

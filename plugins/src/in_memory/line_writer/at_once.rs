@@ -2,7 +2,9 @@
 //! several times as much as the write itself.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::WholeLines;
 
@@ -36,12 +38,12 @@ impl Pace {
 const WHOLE: usize = 4096;
 
 /// Writes without waiting; an error of kind `WouldBlock` if there is no room.
-pub(super) type WriteNow<W> = fn(&mut W, &[u8]) -> io::Result<usize>;
+pub(crate) type WriteNow<W> = fn(&mut W, &[u8]) -> io::Result<usize>;
 
 /// A stream of the process.
 pub(crate) trait Stream: Write + Send + Sized + 'static {
     /// How short lines are written to it at once, where it takes them whole or not at all.
-    fn write_now(&self) -> Option<fn(&mut Self, &[u8]) -> io::Result<usize>>;
+    fn write_now(&self) -> Option<WriteNow<Self>>;
 }
 
 #[cfg(target_os = "linux")]
