@@ -174,3 +174,23 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Repl
         .insert(http::header::CONTENT_TYPE, plain);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_request_is_small() {
+        let (_client, stream) = tokio::io::duplex(1);
+        // What it takes to answer a request is there only while one is answered.
+        let answer = |_| async {
+            let large = [0_u8; 16 * 1024];
+            tokio::task::yield_now().await;
+            text(StatusCode::OK, String::from_utf8_lossy(&large))
+        };
+        let limits = Limits::default();
+        let connection = speak_http(stream, &limits, answer, CancellationToken::new());
+        let size = size_of_val(&connection);
+        assert!(size < 2 * 1024, "{size} bytes");
+    }
+}
