@@ -226,7 +226,7 @@ pub(crate) fn permits(loopback_only: bool, data_dir: &Path) -> Result<Permits, a
     Ok(permits_by(connector, loopback_only, data_dir))
 }
 
-/// The same with a connector that is there already: to make one takes reading all certificates.
+/// The same with a connector that is there already.
 fn permits_by(connector: Connector, loopback_only: bool, data_dir: &Path) -> Permits {
     Permits {
         registry: Registry::new(Role::Desktop { loopback_only }).with_data_dir(data_dir),

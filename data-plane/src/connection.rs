@@ -4,6 +4,8 @@
 //! An HTTP library can bound the first two together only. Then either idle clients are cut off
 //! while they may be sending the next request, or slow heads hold connections for minutes.
 
+mod begun;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::limits::Limits;
+
+pub(crate) use begun::{Begun, Version};
 
 /// What a connection of HTTP/2 begins with; frames, not heads, come after it.
 const HTTP_2: &[u8] = b"PRI";

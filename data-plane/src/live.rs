@@ -1,21 +1,22 @@
-//! What a legacy session has besides its id while it is in use: streams that can be resumed,
-//! calls that the client may cancel, questions of servers that wait for the client's answers. Made when it is first needed; losing it loses no session.
+//! What a legacy session has besides its id: calls that the client may cancel while they are under way, and what outlasts
+//! them, such as streams to come back to and questions that wait for answers. Losing it loses no session.
 
 mod calls;
 mod feed;
 mod questions;
+mod table;
 mod watches;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use moka::sync::Cache;
 
 use crate::session::SessionId;
 use calls::Calls;
 use feed::Feeds;
 use questions::Questions;
+use table::Table;
 use watches::Watches;
 
 pub(crate) use calls::Call;
@@ -23,21 +24,28 @@ pub(crate) use calls::Call;
 /// How long a session's state is kept unused.
 pub(crate) const IDLE: Duration = Duration::from_secs(60 * 60);
 
-/// How many sessions may have state; the longest unused one goes first.
-const MAX_LIVE: u64 = 100_000;
-
 /// The live state of sessions, by session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LiveSessions {
-    by_id: Cache<SessionId, Arc<LiveSession>>,
+    table: Arc<Table>,
 }
 
-/// One session's live state.
+/// One session's live state, which ends with its last user unless there is something to keep.
 #[derive(Debug, Default)]
 pub(crate) struct LiveSession {
+    id: SessionId,
+    /// Where it is found; nowhere for a client that has no session.
+    table: Weak<Table>,
+    pub(crate) calls: Calls,
+    /// Most sessions never have it.
+    kept: OnceLock<Box<Kept>>,
+}
+
+/// What a session has for longer than a request.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
     pub(crate) feeds: Feeds,
     pub(crate) questions: Questions,
-    pub(crate) calls: Calls,
     /// The log level that the client has set, as raw JSON.
     level: ArcSwapOption<String>,
     /// The resources that the client has subscribed to, by server.
@@ -45,64 +53,103 @@ pub(crate) struct LiveSession {
 }
 
 impl LiveSession {
+    fn new(id: SessionId, table: Weak<Table>) -> Self {
+        Self {
+            id,
+            table,
+            calls: Calls::default(),
+            kept: OnceLock::new(),
+        }
+    }
+
+    /// What is kept of it; from here on that is kept whether or not somebody uses it.
+    pub(crate) fn keep(&self) -> &Kept {
+        self.kept.get_or_init(|| {
+            if let Some(table) = self.table.upgrade() {
+                table.keep(self);
+            }
+            Box::default()
+        })
+    }
+
+    /// What is kept of it so far.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.get().map(|kept| &**kept)
+    }
+
     /// Sets the log level, as raw JSON.
     pub(crate) fn set_level(&self, level: &str) {
-        self.level.store(Some(Arc::new(level.to_owned())));
+        self.keep().level.store(Some(Arc::new(level.to_owned())));
     }
 
     pub(crate) fn level(&self) -> Option<Arc<String>> {
-        self.level.load_full()
+        self.kept()?.level.load_full()
     }
 
     /// Whether the client has set something that servers keep for it, and must not keep for
     /// anybody else.
     pub(crate) fn has_state(&self) -> bool {
-        self.level.load().is_some()
+        self.kept().is_some_and(|kept| kept.level.load().is_some())
     }
 
     /// Lets go of what holds on to the session itself.
     fn end(&self) {
-        self.watches.end();
+        if let Some(kept) = self.kept() {
+            kept.watches.end();
+        }
     }
 }
 
-impl Default for LiveSessions {
-    fn default() -> Self {
-        Self {
-            by_id: Cache::builder()
-                .max_capacity(MAX_LIVE)
-                .time_to_idle(IDLE)
-                .eviction_listener(|_, live: Arc<LiveSession>, _| live.end())
-                .build(),
+impl Drop for LiveSession {
+    fn drop(&mut self) {
+        if let Some(table) = self.table.upgrade() {
+            table.forget(self);
         }
     }
 }
 
 impl LiveSessions {
-    /// The state of a session that is known to be one.
+    /// The state of a session that is known to be one. All who use it at the same time get the same.
     pub(crate) fn of(&self, session: SessionId) -> Arc<LiveSession> {
-        self.by_id.get_with(session, Arc::default)
+        let (live, expired) = self.table.get_or_insert(session);
+        end_all(&expired);
+        live
     }
 
-    /// How many sessions have state, more or less: what has just come or gone may not count yet.
-    pub(crate) fn count(&self) -> u64 {
-        self.by_id.run_pending_tasks();
-        self.by_id.entry_count()
+    /// The state of a session that has some.
+    pub(crate) fn find(&self, session: SessionId) -> Option<Arc<LiveSession>> {
+        self.table.get(session)
+    }
+
+    /// How many sessions were used lately.
+    pub(crate) fn count(&self) -> usize {
+        end_all(&self.table.sweep());
+        self.table.count()
     }
 
     /// Ends a session's state: its streams end, and nothing waits for its answers any more.
     pub(crate) fn end(&self, session: SessionId) {
-        if let Some(live) = self.by_id.remove(&session) {
-            live.feeds.close();
-            live.end();
+        if let Some(live) = self.table.remove(session) {
+            // Made if need be, so that a request that is still under way starts nothing more.
+            let kept = live.keep();
+            kept.feeds.close();
+            kept.watches.end();
         }
     }
 
     /// Ends the standing stream of every session, because the process stops. The answers to
     /// requests come to their own end.
     pub(crate) fn close(&self) {
-        for (_, live) in &self.by_id {
-            live.feeds.standing().close();
+        for live in self.table.all() {
+            if let Some(kept) = live.kept() {
+                kept.feeds.standing().close();
+            }
         }
+    }
+}
+
+fn end_all(expired: &[Arc<LiveSession>]) {
+    for live in expired {
+        live.end();
     }
 }

@@ -79,7 +79,7 @@ fn live_of(gateway: &Gateway, request: &ClientRequest) -> Arc<LiveSession> {
 
 /// Lets a stream go on whether or not the client is connected, who may come back to it.
 fn resumable(gateway: &Gateway, live: &LiveSession, mut events: EventStream) -> Reply {
-    let feed = live.feeds.open();
+    let feed = live.keep().feeds.open();
     let body = feed.read_on();
     drop(gateway.requests.spawn(async move {
         while let Some(message) = events.next().await {
@@ -106,8 +106,10 @@ pub(crate) async fn take_notification(
         let found = find(bytes, 0..bytes.len(), &place)
             .pop()
             .and_then(|range| bytes.get(range));
-        if let Some(id) = found.and_then(|id| std::str::from_utf8(id).ok()) {
-            gateway.live.of(session.id).calls.cancel(id);
+        if let Some(id) = found.and_then(|id| std::str::from_utf8(id).ok())
+            && let Some(live) = gateway.live.find(session.id)
+        {
+            live.calls.cancel(id);
         }
     }
     if message.method() == Some("notifications/roots/list_changed") {
@@ -128,7 +130,9 @@ pub(crate) async fn take_answer(
 ) -> Result<(), Failure> {
     let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
     authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
-    let Some((peer, answer)) = gateway.live.of(session.id).questions.answer(answer) else {
+    let live = gateway.live.find(session.id);
+    let kept = live.as_ref().and_then(|live| live.kept());
+    let Some((peer, answer)) = kept.and_then(|kept| kept.questions.answer(answer)) else {
         debug!("an answer to a question that nobody waits for");
         return Ok(());
     };

@@ -1,14 +1,18 @@
 //! The listener: accepts connections, checks Host and Origin, and hands requests to MCP.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +20,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
-use crate::connection::{Requests, Watched};
+use crate::connection::{Begun, Requests, Version, Watched};
 use crate::endpoint::Endpoint;
 use crate::limits::Limits;
 use crate::mcp_http;
@@ -38,9 +42,10 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Ca
                     debug!(%peer, "a connection too many was closed");
                     continue;
                 };
-                let connection = serve_connection(Arc::clone(&gateway), stream, stop.clone());
+                let (keeper, stop) = (Arc::clone(&gateway), stop.clone());
+                // Made within the task, which otherwise has the space for it twice.
                 drop(gateway.requests.spawn(async move {
-                    connection.await;
+                    serve_connection(keeper, stream, stop).await;
                     drop(place);
                 }));
             }
@@ -78,26 +83,58 @@ pub(crate) async fn speak_http<T, A, F>(
 {
     let requests = Requests::default();
     let stream = Watched::new(stream, requests.clone(), limits);
+    let begun = tokio::select! {
+        begun = Begun::look(stream) => begun,
+        () = stop.cancelled() => return,
+    };
+    let (version, stream) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return debug!(%error, "a connection ended before it began"),
+    };
     let service = service_fn(move |request| {
         let under_way = requests.begin();
-        let answering = answer(request);
-        async move { Ok::<_, Infallible>(answering.await.map(|body| body.ending(under_way))) }
+        let end = |response: Response<ReplyBody>| response.map(|body| body.ending(under_way));
+        // On the heap, where it takes no space between requests.
+        Box::pin(answer(request).map(|response| Ok::<_, Infallible>(end(response))))
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let stream = TokioIo::new(stream);
+    match version {
+        Version::Http1 => {
+            let connection = http_1(limits).serve_connection(stream, service);
+            finish(Box::pin(connection), &stop).await;
+        }
+        Version::Http2 => {
+            let connection = http_2(limits).serve_connection(stream, service);
+            finish(Box::pin(connection), &stop).await;
+        }
+    }
+}
+
+fn http_1(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         // The connection is watched by itself.
         .header_read_timeout(None)
         .max_buf_size(limits.max_header_bytes)
         .max_headers(limits.max_headers);
-    let most_header_bytes = u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX);
     builder
-        .http2()
+}
+
+fn http_2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let most_header_bytes = u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_header_list_size(most_header_bytes);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    builder
+}
+
+/// Serves a connection until it ends, or until told to stop and done with what is begun.
+async fn finish<C>(mut connection: Pin<Box<C>>, stop: &CancellationToken)
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = stop.cancelled() => {
@@ -106,7 +143,7 @@ pub(crate) async fn speak_http<T, A, F>(
         }
     };
     if let Err(error) = result {
-        debug!(error = &*error, "a connection ended early");
+        debug!(error = &error as &dyn Error, "a connection ended early");
     }
 }
 
@@ -136,4 +173,24 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Repl
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_request_is_small() {
+        let (_client, stream) = tokio::io::duplex(1);
+        // What it takes to answer a request is there only while one is answered.
+        let answer = |_| async {
+            let large = [0_u8; 16 * 1024];
+            tokio::task::yield_now().await;
+            text(StatusCode::OK, String::from_utf8_lossy(&large))
+        };
+        let limits = Limits::default();
+        let connection = speak_http(stream, &limits, answer, CancellationToken::new());
+        let size = size_of_val(&connection);
+        assert!(size < 2 * 1024, "{size} bytes");
+    }
 }

@@ -33,6 +33,7 @@ mod socket;
 mod standing;
 mod stdio;
 mod stream;
+mod tls;
 
 #[cfg(test)]
 mod testing;

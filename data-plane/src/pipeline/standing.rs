@@ -31,7 +31,10 @@ pub(crate) async fn open_stream(
     let Some(last) = headers.get(LAST_EVENT_ID) else {
         return Ok(standing_stream(gateway, endpoint, &session, &live, slot));
     };
-    let resumed = last.to_str().ok().and_then(|id| live.feeds.resume(id));
+    let resumed = last
+        .to_str()
+        .ok()
+        .and_then(|id| live.keep().feeds.resume(id));
     let (feed, seen) = resumed.ok_or_else(|| {
         Failure::new(
             Reason::NotFound,
@@ -54,7 +57,7 @@ fn standing_stream(
     live: &LiveSession,
     slot: Slot,
 ) -> Reply {
-    let feed = Arc::clone(live.feeds.standing());
+    let feed = Arc::clone(live.keep().feeds.standing());
     let open = CancellationToken::new();
     let (telling, until) = (Arc::clone(&feed), open.clone());
     let mut news = News::of(gateway, endpoint, &session.user);

@@ -180,7 +180,7 @@ fn watch_of(
     let session = request.dialect.session().ok_or_else(unknown_session)?;
     let live: Arc<LiveSession> = gateway.live.of(session.id);
     let server = routed.server.name().clone();
-    let watch = live.watches.at(&server, || {
+    let watch = live.keep().watches.at(&server, || {
         let recipient = Recipient::Session(Arc::downgrade(&live));
         let keeper = Keeper::new(gateway, &routed.caller, request, server.clone(), recipient);
         Watch::start(gateway, keeper)

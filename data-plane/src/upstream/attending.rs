@@ -118,7 +118,7 @@ async fn pass_on(
             _ => Some(message),
         };
         if let Some(told) = told {
-            live.feeds.standing().push(told.bytes());
+            live.keep().feeds.standing().push(told.bytes());
         }
     }
 }
@@ -129,7 +129,7 @@ pub(crate) async fn pose(
     live: &LiveSession,
     question: &Message,
 ) -> Option<Message> {
-    let posed = live.questions.ask(peer, question);
+    let posed = live.keep().questions.ask(peer, question);
     if posed.is_none() {
         let reason = "too many questions wait for the client's answers";
         let refusal = author::error(question.id(), code::INTERNAL_ERROR, reason, None);
@@ -151,7 +151,7 @@ pub(crate) fn take_back(
     let place = [Field("params"), Field("requestId")];
     let range = find(bytes, 0..bytes.len(), &place).pop()?;
     let own = std::str::from_utf8(bytes.get(range.clone())?).ok()?;
-    let id = live.questions.take_back(peer, own)?;
+    let id = live.kept()?.questions.take_back(peer, own)?;
     let mut splice = Splice::new(bytes);
     splice.replace(range, id);
     cancelled.edited(splice).ok()

@@ -1,5 +1,5 @@
 //! The one connector for outgoing connections: it resolves, checks the address, connects, and
-//! speaks TLS for `https`.
+//! has TLS spoken for `https`.
 
 use std::error::Error;
 use std::fmt;
@@ -15,9 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,6 +24,7 @@ use tower_service::Service;
 use super::network::{NetworkPolicy, NetworkRule};
 #[cfg(unix)]
 use super::socket::SocketDialer;
+use super::tls::TlsDialer;
 
 /// How long one address may take to accept a connection before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,54 +35,29 @@ const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_STEP: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_PROBES: u32 = 3;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Opens outgoing connections, to addresses that the network policy permits only. Cheap to clone;
 /// clones share policy and TLS roots.
 #[derive(Clone)]
 pub struct Connector {
-    https: HttpsConnector<Dialer>,
+    network: TlsDialer,
     policy: Arc<NetworkPolicy>,
 }
 
 impl Connector {
     /// A connector that trusts the certificate authorities of the operating system.
     pub fn new(policy: NetworkPolicy) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let config = match builder.clone().with_native_roots() {
-            Ok(builder) => builder.with_no_client_auth(),
-            Err(error) => {
-                // A machine without certificates can still reach plain http servers.
-                tracing::warn!(
-                    %error,
-                    "no certificate authorities found, https servers will not be trusted; \
-                     install the package ca-certificates"
-                );
-                builder
-                    .with_root_certificates(RootCertStore::empty())
-                    .with_no_client_auth()
-            }
-        };
-        Ok(Self::with_tls(policy, config))
-    }
-
-    /// A connector with TLS settings of the caller's own.
-    pub fn with_tls(policy: NetworkPolicy, config: ClientConfig) -> Self {
         let policy = Arc::new(policy);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(Dialer {
-                policy: Arc::clone(&policy),
-            });
-        Self { https, policy }
+        let dialer = Dialer {
+            policy: Arc::clone(&policy),
+        };
+        let network = TlsDialer::new(dialer)?;
+        Ok(Self { network, policy })
     }
 
-    pub(super) fn service(&self) -> HttpsConnector<Dialer> {
-        self.https.clone()
+    pub(super) fn service(&self) -> TlsDialer {
+        self.network.clone()
     }
 
     /// What opens connections to a unix socket, where the policy lets it.

@@ -12,15 +12,15 @@ use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connector::{Connector, Dialer};
+use super::connector::Connector;
 use super::error::{ClientError, excerpt};
 #[cfg(unix)]
 use super::socket::SocketDialer;
+use super::tls::TlsDialer;
 
 /// Widespread servers close a connection after five idle seconds. Giving it up before they do
 /// avoids sending a request into a connection that is just being closed.
@@ -42,7 +42,7 @@ pub struct HttpEndpoint {
 /// The connections to an endpoint, by the way that leads there.
 #[derive(Clone)]
 enum Pool {
-    Network(Client<HttpsConnector<Dialer>, Full<Bytes>>),
+    Network(Client<TlsDialer, Full<Bytes>>),
     #[cfg(unix)]
     Socket(Client<SocketDialer, Full<Bytes>>),
 }

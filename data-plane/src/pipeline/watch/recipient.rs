@@ -31,7 +31,8 @@ impl Recipient {
             match &recipient {
                 Self::Session(live) => {
                     if let Some(live) = live.upgrade() {
-                        live.feeds.standing().push(tagged(&message, None).bytes());
+                        let told = tagged(&message, None);
+                        live.keep().feeds.standing().push(told.bytes());
                     }
                 }
                 Self::Subscription(updates) => updates.push(&message),
