@@ -7,7 +7,7 @@ mod at_once;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use std::{fmt, mem, thread};
@@ -45,6 +45,7 @@ pub(crate) struct Outputs {
 struct OpenFile {
     queue: mpsc::WeakSender<Job>,
     output: Weak<dyn AtOnce>,
+    waiting: Arc<AtomicUsize>,
     low: Arc<AtomicBool>,
     limits: Arc<ArcSwap<Limits>>,
 }
@@ -89,12 +90,12 @@ impl Outputs {
             && let Some(output) = open.output.upgrade()
         {
             open.limits.store(Arc::new(limits));
-            let low = Arc::clone(&open.low);
             return Ok(LineWriter {
                 name,
                 queue,
                 output,
-                low,
+                waiting: Arc::clone(&open.waiting),
+                low: Arc::clone(&open.low),
             });
         }
         let limits = Arc::new(ArcSwap::from_pointee(limits));
@@ -104,6 +105,7 @@ impl Outputs {
         let open = OpenFile {
             queue: writer.queue.downgrade(),
             output: Arc::downgrade(&writer.output),
+            waiting: Arc::clone(&writer.waiting),
             low: Arc::clone(&writer.low),
             limits,
         };
@@ -135,6 +137,8 @@ pub(crate) struct LineWriter {
     name: &'static str,
     queue: mpsc::Sender<Job>,
     output: Arc<dyn AtOnce>,
+    /// How many writes the thread has still to make: none overtakes them.
+    waiting: Arc<AtomicUsize>,
     /// Whether the output is running out of room.
     low: Arc<AtomicBool>,
 }
@@ -151,6 +155,23 @@ impl fmt::Debug for LineWriter {
 struct Job {
     bytes: Vec<u8>,
     done: oneshot::Sender<io::Result<()>>,
+    waiting: Waiting,
+}
+
+/// Counts as a write that waits until it is dropped.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Where lines go.
@@ -205,6 +226,7 @@ impl LineWriter {
             name,
             queue,
             output,
+            waiting: Arc::default(),
             low,
         })
     }
@@ -217,13 +239,16 @@ impl LineWriter {
     /// Writes `bytes`, whole lines, and returns when the stream has them. Dropped while it waits
     /// for room, nothing is written; dropped later, the lines are written all the same.
     pub(crate) async fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
-        if !bytes.is_empty()
-            && let Some(outcome) = self.output.write_at_once(&bytes)
-        {
+        let is_next = self.waiting.load(Ordering::SeqCst) == 0 && !bytes.is_empty();
+        if is_next && let Some(outcome) = self.output.write_at_once(&bytes) {
             return outcome;
         }
         let (done, outcome) = oneshot::channel();
-        let job = Job { bytes, done };
+        let job = Job {
+            bytes,
+            done,
+            waiting: Waiting::begin(&self.waiting),
+        };
         self.queue.send(job).await.map_err(|_| stopped())?;
         outcome.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -250,11 +275,13 @@ fn work<O: LineOutput>(mut queue: mpsc::Receiver<Job>, output: &Mutex<O>) {
                 true => output.make_room(),
                 false => output.write_lines(&job.bytes),
             };
-            (job.done, outcome)
+            (job.done, job.waiting, outcome)
         };
         let written: Vec<_> = batch.drain(..).map(run).collect();
         let committed = output.commit();
-        for (done, outcome) in written {
+        for (done, waiting, outcome) in written {
+            // Before its caller may write the next one.
+            drop(waiting);
             let lasting = match &committed {
                 Ok(()) => Ok(()),
                 Err(error) => Err(io::Error::new(error.kind(), error.to_string())),

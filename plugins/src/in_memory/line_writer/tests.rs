@@ -82,6 +82,33 @@ fn what_has_no_room_or_came_in_part_is_left_to_the_thread() {
 }
 
 #[tokio::test]
+async fn no_line_overtakes_one_that_waits() {
+    let (reader, writer) = io::pipe().unwrap();
+    let lines = LineWriter::start("test", writer).unwrap();
+    for _ in 0..20 {
+        // More than the pipe has room for: the thread is at it until somebody reads.
+        let mut large = Box::pin(lines.write(vec![b'\n'; 200_000]));
+        assert!(futures_util::poll!(large.as_mut()).is_pending());
+        assert_ne!(lines.waiting.load(Ordering::SeqCst), 0);
+        drop(large);
+        let (small, taken) = tokio::join!(
+            lines.write(b"small\n".to_vec()),
+            tokio::task::spawn_blocking({
+                let mut reader = reader.try_clone().unwrap();
+                move || {
+                    let mut taken = vec![0; 200_006];
+                    io::Read::read_exact(&mut reader, &mut taken).unwrap();
+                    taken
+                }
+            })
+        );
+        small.unwrap();
+        assert!(taken.unwrap().ends_with(b"\nsmall\n"));
+    }
+    assert_eq!(lines.waiting.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_pipe_is_written_to_at_once_while_it_has_room_and_no_line_is_lost_or_mixed() {
     let (reader, writer) = io::pipe().unwrap();
     let lines = LineWriter::start("test", writer).unwrap();
