@@ -1,6 +1,6 @@
 //! Files that belong to the gateway's user alone, and that a crash leaves whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,39 @@ pub(crate) fn is_open_to_others(file: &File) -> io::Result<bool> {
 #[cfg(not(unix))]
 pub(crate) fn is_open_to_others(_file: &File) -> io::Result<bool> {
     Ok(false)
+}
+
+/// What tells a file, as it is now, from what it was and from others that had its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    #[cfg(unix)]
+    place: (u64, u64),
+    /// When its content, name or owner changed last.
+    #[cfg(unix)]
+    changed: (i64, i64),
+    #[cfg(not(unix))]
+    changed: Option<std::time::SystemTime>,
+    length: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            place: (metadata.dev(), metadata.ino()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            length: metadata.len(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            changed: metadata.modified().ok(),
+            length: metadata.len(),
+        }
+    }
 }
 
 /// The path with something added to its file name.

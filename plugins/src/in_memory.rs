@@ -15,6 +15,7 @@ mod line_writer;
 mod memory;
 mod none;
 mod noop;
+mod pace;
 mod prometheus;
 mod rules;
 mod stored_credential;

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::line_writer::{LineOutput, Pace};
+use super::line_writer::LineOutput;
+use super::pace::Pace;
 use crate::{files, settings};
 
 /// How much room is kept free for events of requests that are under way: 800 bytes for each of

@@ -18,7 +18,6 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::audit_file::{Limits, RotatingFile};
 use crate::Metrics;
 
-pub(super) use at_once::Pace;
 use at_once::{Stream, WriteNow};
 
 /// How many writes may wait. Beyond that a caller waits for room until its deadline.

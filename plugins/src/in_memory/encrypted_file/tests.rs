@@ -210,3 +210,32 @@ async fn processes_that_write_at_once_lose_nothing() {
         .unwrap();
     assert_eq!(listed.len(), 100);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_is_not_read_again_until_the_file_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (storage, other) = (storage(folder.path()), storage(folder.path()));
+    put(&other, "one", "first").await;
+    let known = || {
+        let found = storage
+            .vault
+            .retrieve_known(&TenantId::default(), &key("one"));
+        found.map(|found| found.unwrap().map(|value| value.expose_secret().to_owned()))
+    };
+    assert_eq!(known(), None, "nothing has been read");
+    assert_eq!(get(&storage, "one").await.as_deref(), Some("first"));
+    assert_eq!(known(), Some(Some("first".to_owned())));
+    for value in ["second", "third", "other"] {
+        put(&other, "one", value).await;
+        assert_eq!(known(), None, "the file is another one");
+        assert_eq!(get(&storage, "one").await.as_deref(), Some(value));
+        assert_eq!(known(), Some(Some(value.to_owned())));
+    }
+    let removed = other.delete(&context(), &key("one")).await;
+    removed.unwrap();
+    assert_eq!(get(&storage, "one").await, None);
+    assert_eq!(known(), Some(None));
+    fs::remove_file(folder.path().join("credentials")).unwrap();
+    assert_eq!(known(), None);
+    assert_eq!(get(&storage, "one").await, None);
+}

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::keychain::KeychainError;
 use super::seal::{KeySource, Place, SealingKey};
-use crate::files;
+use crate::files::{self, Identity};
 
 /// How the first line begins; what follows is new with every change.
 const FORMAT: &str = "mcp-gateway-credentials 1 ";
@@ -84,6 +84,12 @@ struct Contents {
     entries: Entries,
 }
 
+/// What was read, and of which file.
+struct Seen {
+    identity: Identity,
+    contents: Arc<Contents>,
+}
+
 /// Reads without a lock, since the file is only ever replaced as a whole; changes it under one.
 pub(super) struct Vault {
     path: PathBuf,
@@ -91,6 +97,7 @@ pub(super) struct Vault {
     key: OnceLock<SealingKey>,
     /// What the file held when it was last looked at.
     last: ArcSwapOption<Contents>,
+    seen: ArcSwapOption<Seen>,
 }
 
 impl Vault {
@@ -100,6 +107,7 @@ impl Vault {
             source,
             key: OnceLock::new(),
             last: ArcSwapOption::empty(),
+            seen: ArcSwapOption::empty(),
         }
     }
 
@@ -134,13 +142,35 @@ impl Vault {
         key: &CredentialKey,
     ) -> Result<Option<SecretString>, VaultError> {
         let contents = self.contents()?;
+        self.open(&contents, self.sealing(&contents)?, tenant, key)
+    }
+
+    /// The same without reading anything; `None` if something has to be read. Asks the system only
+    /// whether the file is still the one that was read.
+    pub(super) fn retrieve_known(
+        &self,
+        tenant: &TenantId,
+        key: &CredentialKey,
+    ) -> Option<Result<Option<SecretString>, VaultError>> {
+        let sealing = self.key.get()?;
+        let seen = self.seen.load();
+        let seen = seen.as_ref()?;
+        let now = Identity::of(&self.path.metadata().ok()?);
+        (now == seen.identity).then(|| self.open(&seen.contents, sealing, tenant, key))
+    }
+
+    fn open(
+        &self,
+        contents: &Contents,
+        sealing: &SealingKey,
+        tenant: &TenantId,
+        key: &CredentialKey,
+    ) -> Result<Option<SecretString>, VaultError> {
         let Some(sealed) = contents.entries.get(&(tenant.clone(), key.clone())) else {
             return Ok(None);
         };
         let place = at(tenant, key, &sealed.created_at);
-        let opened = self
-            .sealing(&contents)?
-            .open(&place, &sealed.value, &self.path);
+        let opened = sealing.open(&place, &sealed.value, &self.path);
         opened.map(Some)
     }
 
@@ -250,6 +280,19 @@ impl Vault {
             }
             Err(error) => return Err(self.failed(error)),
         };
+        // Before it is read, and of this very file, which is never written to again.
+        let identity = file.metadata().map_err(|cause| self.failed(cause))?;
+        let identity = Identity::of(&identity);
+        let contents = self.read(file)?;
+        let seen = Seen {
+            identity,
+            contents: Arc::clone(&contents),
+        };
+        self.seen.store(Some(Arc::new(seen)));
+        Ok(contents)
+    }
+
+    fn read(&self, file: File) -> Result<Arc<Contents>, VaultError> {
         let mut lines = BufReader::new(file).lines();
         let first = lines
             .next()

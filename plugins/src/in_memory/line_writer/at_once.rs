@@ -2,37 +2,8 @@
 //! several times as much as the write itself.
 
 use std::io::{self, Write};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::WholeLines;
-
-/// How long a write to a file may take, and for how long writes are left to the other thread after
-/// one that took longer.
-const BRISK: Duration = Duration::from_millis(5);
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Whether writes to a file, which always block until they are done, are done at once as a rule.
-#[derive(Debug, Default)]
-pub(in super::super) struct Pace {
-    slow_until: Option<Instant>,
-}
-
-impl Pace {
-    /// Whether a write may be made here and now. Not by the only thread that serves requests: a
-    /// disk that hangs would stop them all.
-    pub(in super::super) fn allows(&self) -> bool {
-        let has_others = tokio::runtime::Handle::try_current()
-            .is_ok_and(|runtime| runtime.metrics().num_workers() > 1);
-        has_others && self.slow_until.is_none_or(|until| until <= Instant::now())
-    }
-
-    /// Remembers how long one took that was made.
-    pub(in super::super) fn note(&mut self, took: Duration) {
-        self.slow_until = (took > BRISK).then(|| Instant::now() + PAUSE);
-    }
-}
 
 /// How long a line may be that a pipe takes whole or not at all (POSIX, `PIPE_BUF`).
 const WHOLE: usize = 4096;
