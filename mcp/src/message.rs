@@ -51,7 +51,7 @@ impl Message {
     }
 
     /// Refuses the message if it nests deeper than `most`, which is of use only below
-    /// [`MAX_DEPTH`](crate::json::MAX_DEPTH).
+    /// [`MAX_DEPTH`].
     pub fn check_depth(&self, most: usize) -> Result<(), ScanError> {
         if most < MAX_DEPTH && nests_deeper(&self.bytes, most) {
             return Err(ScanError::TooDeep { max: most });
