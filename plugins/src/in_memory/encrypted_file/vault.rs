@@ -142,7 +142,7 @@ impl Vault {
         key: &CredentialKey,
     ) -> Result<Option<SecretString>, VaultError> {
         let contents = self.contents()?;
-        self.open(&contents, self.sealing(&contents)?, tenant, key)
+        self.open(&contents, tenant, key, || self.sealing(&contents))
     }
 
     /// The same without reading anything; `None` if something has to be read. Asks the system only
@@ -156,21 +156,22 @@ impl Vault {
         let seen = self.seen.load();
         let seen = seen.as_ref()?;
         let now = Identity::of(&self.path.metadata().ok()?);
-        (now == seen.identity).then(|| self.open(&seen.contents, sealing, tenant, key))
+        (now == seen.identity).then(|| self.open(&seen.contents, tenant, key, || Ok(sealing)))
     }
 
-    fn open(
+    /// Asks for the key only where there is something to open.
+    fn open<'a>(
         &self,
         contents: &Contents,
-        sealing: &SealingKey,
         tenant: &TenantId,
         key: &CredentialKey,
+        sealing: impl FnOnce() -> Result<&'a SealingKey, VaultError>,
     ) -> Result<Option<SecretString>, VaultError> {
         let Some(sealed) = contents.entries.get(&(tenant.clone(), key.clone())) else {
             return Ok(None);
         };
         let place = at(tenant, key, &sealed.created_at);
-        let opened = sealing.open(&place, &sealed.value, &self.path);
+        let opened = sealing()?.open(&place, &sealed.value, &self.path);
         opened.map(Some)
     }
 
