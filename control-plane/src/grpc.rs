@@ -9,12 +9,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::server::NamedService as _;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::push::Hub;
 
+mod admission;
+mod public;
 mod push;
+
+pub(crate) use admission::Admission;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to
 /// answer. A replica that vanished is no longer waited for after the sum.
@@ -41,12 +47,20 @@ impl Default for Limits {
 
 /// The server failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the control plane cannot accept connections")]
-pub struct ServeError(#[source] tonic::transport::Error);
+pub enum ServeError {
+    /// The listener, or its form of HTTP, failed.
+    #[error("the control plane cannot accept connections")]
+    Accept(#[source] tonic::transport::Error),
+    /// What the program carries of its own .proto files cannot be read.
+    #[error("the control plane cannot describe its services")]
+    Descriptions(#[source] tonic_reflection::server::Error),
+}
 
-/// Serves on the connections of `incoming` until `shutdown`.
+/// Serves on the connections of `incoming` until `shutdown`. Who comes over a network also finds
+/// what monitors and generic clients ask for: health and reflection.
 pub(crate) async fn serve<IO>(
     hub: &Arc<Hub>,
+    admission: Admission,
     incoming: impl Stream<Item = io::Result<IO>>,
     shutdown: CancellationToken,
     limits: Limits,
@@ -59,22 +73,39 @@ where
     let ending = shutdown.child_token();
     let service = push::Service {
         hub: Arc::clone(hub),
+        admission: admission.clone(),
         streams: streams.clone(),
         shutdown: ending.clone(),
         hello_timeout: limits.hello,
     };
+    let mut routes = Routes::new(ConfigPushServer::new(service));
+    let mut health = None;
+    if let Admission::Tokens(_) = admission {
+        let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
+        routes = with_public;
+        reporter
+            .set_serving::<ConfigPushServer<push::Service>>()
+            .await;
+        health = Some(reporter);
+    }
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_service(ConfigPushServer::new(service))
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let patience = async {
         shutdown.cancelled().await;
+        if let Some(health) = &mut health {
+            // Who watches is told so by the end of the stream, for which a connection would wait.
+            for service in ["", ConfigPushServer::<push::Service>::NAME] {
+                health.clear_service_status(service).await;
+            }
+        }
         tokio::time::sleep(limits.drain).await;
     };
     // Whichever ends second is dropped on purpose: the server has nothing to save.
     let outcome = tokio::select! {
-        outcome = serving => outcome.map_err(ServeError),
+        outcome = serving => outcome.map_err(ServeError::Accept),
         () = patience => {
             tracing::warn!("a connection to the control plane did not end in time");
             Ok(())

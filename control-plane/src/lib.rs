@@ -8,6 +8,7 @@ mod grpc;
 mod plane;
 mod push;
 mod store;
+mod token;
 
 #[cfg(test)]
 mod tests;
@@ -17,3 +18,4 @@ pub use grpc::ServeError;
 pub use plane::{ControlPlane, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use store::{OpenError, RevisionRecord, StoreError};
+pub use token::{InvalidToken, NoRandomness, TokenHash, TokenUse, Tokens, new_token};

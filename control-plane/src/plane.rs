@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use gateway_core::{Deadline, Revision, TenantId};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Writer};
-use crate::grpc::{self, Limits, ServeError};
+use crate::grpc::{self, Admission, Limits, ServeError};
 use crate::push::{Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::store::{OpenError, RevisionRecord, SqliteStore, Store, StoreError};
+use crate::token::Tokens;
 
 /// What a control plane is opened with.
 #[derive(Clone)]
@@ -142,8 +144,8 @@ impl ControlPlane {
         self.store.revisions(tenant, before, limit).await
     }
 
-    /// Serves gRPC on the connections of `incoming` until `shutdown`. May be called for several
-    /// listeners at once.
+    /// Serves the replicas of this process on the connections of a pipe until `shutdown`. Nobody
+    /// is asked for a token.
     ///
     /// # Errors
     /// `incoming` failed.
@@ -155,7 +157,24 @@ impl ControlPlane {
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        grpc::serve(&self.hub, incoming, shutdown, Limits::default()).await
+        let (admission, limits) = (Admission::OwnProcess, Limits::default());
+        grpc::serve(&self.hub, admission, incoming, shutdown, limits).await
+    }
+
+    /// Serves gRPC on a listener until `shutdown`, to those who present one of `tokens`. May be
+    /// called for several listeners at once.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn serve_network(
+        &self,
+        listener: TcpListener,
+        tokens: Arc<Tokens>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let (admission, limits) = (Admission::Tokens(tokens), Limits::default());
+        grpc::serve(&self.hub, admission, incoming, shutdown, limits).await
     }
 
     /// Waits for the writes under way and closes the store. Ends the use of every clone.

@@ -91,6 +91,7 @@ impl Planes {
         }));
         let options = gateway_data_plane::Options {
             replica: "desktop".to_owned(),
+            join_token: None,
             permits,
             session_keys,
             access,
@@ -98,7 +99,7 @@ impl Planes {
         };
         let planes = Self {
             control,
-            data: DataPlane::start(options, channel),
+            data: DataPlane::start(options, channel).map_err(anyhow::Error::from)?,
             stop,
             tasks,
         };
