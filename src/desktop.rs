@@ -108,7 +108,7 @@ async fn start(args: DesktopArgs) -> Result<(), Failure> {
         return Box::pin(crate::stdio::run(desktop, endpoint, signals)).await;
     }
     let stop = CancellationToken::new();
-    let serving = desktop.serve(None, || {}, &stop);
+    let serving = Box::pin(desktop.serve(None, || {}, &stop));
     process::until_signal(signals, &stop, serving).await
 }
 
@@ -198,7 +198,7 @@ impl Desktop {
 async fn follow(planes: &Planes, file: &ConfigFile, mut edits: Watch, permits: &Permits) {
     loop {
         edits.changed().await;
-        planes.take_edit(file, permits).await;
+        Box::pin(planes.take_edit(file, permits)).await;
     }
 }
 

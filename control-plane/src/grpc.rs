@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_proto::admin::v1::admin_server::AdminServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
@@ -14,13 +15,16 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use crate::ControlPlane;
 use crate::push::Hub;
+use crate::token::Tokens;
 
+mod admin;
 mod admission;
 mod public;
 mod push;
 
-pub(crate) use admission::Admission;
+use admission::Admission;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to
 /// answer. A replica that vanished is no longer waited for after the sum.
@@ -45,6 +49,18 @@ impl Default for Limits {
     }
 }
 
+/// Who is at the other end of the connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Audience {
+    /// This process itself, which only has replicas.
+    OwnProcess,
+    /// Replicas and administrators who present a token.
+    Network {
+        control: ControlPlane,
+        tokens: Arc<Tokens>,
+    },
+}
+
 /// The server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -60,7 +76,7 @@ pub enum ServeError {
 /// what monitors and generic clients ask for: health and reflection.
 pub(crate) async fn serve<IO>(
     hub: &Arc<Hub>,
-    admission: Admission,
+    audience: Audience,
     incoming: impl Stream<Item = io::Result<IO>>,
     shutdown: CancellationToken,
     limits: Limits,
@@ -73,19 +89,24 @@ where
     let ending = shutdown.child_token();
     let service = push::Service {
         hub: Arc::clone(hub),
-        admission: admission.clone(),
+        admission: match &audience {
+            Audience::OwnProcess => Admission::OwnProcess,
+            Audience::Network { tokens, .. } => Admission::Tokens(Arc::clone(tokens)),
+        },
         streams: streams.clone(),
         shutdown: ending.clone(),
         hello_timeout: limits.hello,
     };
     let mut routes = Routes::new(ConfigPushServer::new(service));
     let mut health = None;
-    if let Admission::Tokens(_) = admission {
+    if let Audience::Network { control, tokens } = audience {
         let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
-        routes = with_public;
+        let admin = AdminServer::new(admin::Service::new(control, tokens));
+        routes = with_public.add_service(admin);
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;
+        reporter.set_serving::<AdminServer<admin::Service>>().await;
         health = Some(reporter);
     }
     let serving = Server::builder()
@@ -97,7 +118,8 @@ where
         shutdown.cancelled().await;
         if let Some(health) = &mut health {
             // Who watches is told so by the end of the stream, for which a connection would wait.
-            for service in ["", ConfigPushServer::<push::Service>::NAME] {
+            let push = ConfigPushServer::<push::Service>::NAME;
+            for service in ["", push, AdminServer::<admin::Service>::NAME] {
                 health.clear_service_status(service).await;
             }
         }

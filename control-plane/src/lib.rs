@@ -13,7 +13,9 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Applied, ApplyError, Change, PluginCheck, Removal};
+pub use apply::{
+    Applied, ApplyError, Change, Difference, DifferenceKind, PluginCheck, Removal, Rollback,
+};
 pub use grpc::ServeError;
 pub use plane::{ControlPlane, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::{Connected, TcpIncoming};
 
-use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Writer};
-use crate::grpc::{self, Admission, Limits, ServeError};
+use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
+use crate::grpc::{self, Audience, Limits, ServeError};
 use crate::push::{Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::store::{OpenError, RevisionRecord, SqliteStore, Store, StoreError};
 use crate::token::Tokens;
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Options {
 /// A running control plane. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) hub: Arc<Hub>,
     writer: Arc<Writer>,
     /// The writes under way. They end by themselves; `close` waits for them.
@@ -83,6 +83,17 @@ impl ControlPlane {
     pub async fn apply(&self, change: Change) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
         self.write(async move { writer.apply(change).await }).await
+    }
+
+    /// Makes an earlier revision's document the tenant's next revision and pushes it. A caller that
+    /// stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::apply`].
+    pub async fn roll_back(&self, rollback: Rollback) -> Result<Applied, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(async move { writer.roll_back(rollback).await })
+            .await
     }
 
     /// Takes a tenant out of service on every replica; its revisions stay. Says whether there was
@@ -157,8 +168,8 @@ impl ControlPlane {
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let (admission, limits) = (Admission::OwnProcess, Limits::default());
-        grpc::serve(&self.hub, admission, incoming, shutdown, limits).await
+        let (audience, limits) = (Audience::OwnProcess, Limits::default());
+        grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
     }
 
     /// Serves gRPC on a listener until `shutdown`, to those who present one of `tokens`. May be
@@ -173,8 +184,10 @@ impl ControlPlane {
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let (admission, limits) = (Admission::Tokens(tokens), Limits::default());
-        grpc::serve(&self.hub, admission, incoming, shutdown, limits).await
+        let limits = Limits::default();
+        let control = self.clone();
+        let audience = Audience::Network { control, tokens };
+        grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
     }
 
     /// Waits for the writes under way and closes the store. Ends the use of every clone.

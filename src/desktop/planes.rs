@@ -165,6 +165,8 @@ async fn keep(control: &ControlPlane, document: &Document) -> Result<Revision, R
         submitted: document.text.clone(),
         author: AUTHOR.to_owned(),
         reason: REASON.to_owned(),
+        expected: None,
+        validate_only: false,
     };
     match control.apply(change).await {
         Ok(applied) => Ok(applied.revision),
@@ -181,6 +183,7 @@ async fn remove_others(control: &ControlPlane, tenant: &TenantId) -> Result<(), 
             tenant: other,
             author: AUTHOR.to_owned(),
             reason: REASON.to_owned(),
+            expected: None,
         };
         control.remove(removal).await.map_err(anyhow::Error::from)?;
     }

@@ -26,6 +26,22 @@ impl Admission {
     }
 }
 
+/// An administrator who was let in, as the history names who made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Administrator(pub(super) String);
+
+/// The name of the token that the control plane was started with.
+const FIRST: &str = "admin";
+
+/// Refuses who is no administrator.
+pub(super) fn admit_administrator(
+    tokens: &Tokens,
+    metadata: &MetadataMap,
+) -> Result<Administrator, Status> {
+    present(metadata, &tokens.administrator, "administrator token")?;
+    Ok(Administrator(FIRST.to_owned()))
+}
+
 /// Refuses a call that does not present a token. What it did present is not repeated.
 fn present(metadata: &MetadataMap, expected: &TokenHash, what: &str) -> Result<(), Status> {
     let Some(header) = metadata.get("authorization") else {
@@ -56,12 +72,16 @@ mod tests {
     const JOIN: &str = "join-token-of-the-test";
     const ADMIN: &str = "admin-token-of-the-test";
 
-    fn tokens() -> Admission {
+    fn both() -> Tokens {
         let hash = |text| TokenHash::of(&SecretString::from(text)).unwrap();
-        Admission::Tokens(Arc::new(Tokens {
+        Tokens {
             administrator: hash(ADMIN),
             join: hash(JOIN),
-        }))
+        }
+    }
+
+    fn tokens() -> Admission {
+        Admission::Tokens(Arc::new(both()))
     }
 
     fn metadata(authorization: &str) -> MetadataMap {
@@ -92,5 +112,16 @@ mod tests {
         Admission::OwnProcess
             .admit_replica(&MetadataMap::new())
             .unwrap();
+    }
+
+    #[test]
+    fn an_administrator_is_let_in_by_the_administrator_token_only() {
+        let presented = metadata(&format!("Bearer {ADMIN}"));
+        let administrator = admit_administrator(&both(), &presented).unwrap();
+        assert_eq!(administrator.0, "admin");
+        for presented in [MetadataMap::new(), metadata(&format!("Bearer {JOIN}"))] {
+            let status = admit_administrator(&both(), &presented).unwrap_err();
+            assert_eq!(status.code(), Code::Unauthenticated, "{presented:?}");
+        }
     }
 }
