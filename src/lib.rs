@@ -11,17 +11,13 @@ mod config_edit;
 mod config_file;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod control_client;
-#[cfg(feature = "control-plane")]
-mod control_plane;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod control_socket;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod credential;
-#[cfg(feature = "control-plane")]
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod data_dir;
-#[cfg(feature = "data-plane")]
-mod data_plane;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod descriptors;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;
@@ -31,20 +27,16 @@ mod exit;
 mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod import;
-#[cfg(feature = "data-plane")]
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod limits;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
-mod listen;
 mod logging;
 mod manual;
 mod output;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
-mod process;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod sample;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod server;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod signals;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod stdio;

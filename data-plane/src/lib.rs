@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gateway_core::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -44,7 +43,7 @@ use gateway::Gateway;
 use session::Sessions;
 
 pub use access::Access;
-pub use config::{JoinError, Permits, channel};
+pub use config::Permits;
 pub use limits::Limits;
 pub use session::{KeyError, SessionKeys};
 pub use upstream::{Commands, NotUsable};
@@ -54,8 +53,6 @@ pub use upstream::{Commands, NotUsable};
 pub struct Options {
     /// The replica's name towards the control plane.
     pub replica: String,
-    /// The token by which a control plane of another process lets the replica in.
-    pub join_token: Option<SecretString>,
     /// What configurations may ask of this process.
     pub permits: Permits,
     /// The keys that legacy session ids are sealed with.
@@ -82,12 +79,7 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Starts to follow the control plane at the other end of `channel`.
-    ///
-    /// # Errors
-    /// The join token is no token.
-    pub fn start(options: Options, channel: Channel) -> Result<Self, JoinError> {
-        let token = options.join_token.as_ref();
-        let authorization = token.map(config::authorization).transpose()?;
+    pub fn start(options: Options, channel: Channel) -> Self {
         let tasks = TaskTracker::new();
         let gateway = Arc::new(Gateway {
             tenants: snapshot::Tenants::default(),
@@ -108,7 +100,6 @@ impl DataPlane {
         let (in_sync_sender, in_sync) = watch::channel(false);
         let follower = Follower {
             replica: options.replica,
-            authorization,
             gateway: Arc::clone(&gateway),
             compiler: Compiler {
                 permits: options.permits,
@@ -120,12 +111,12 @@ impl DataPlane {
         let stop = CancellationToken::new();
         let following = TaskTracker::new();
         drop(following.spawn(follower.run(channel, stop.clone())));
-        Ok(Self {
+        Self {
             gateway,
             in_sync,
             stop,
             following,
-        })
+        }
     }
 
     /// Serves MCP clients until [`shut_down`](Self::shut_down).

@@ -91,7 +91,6 @@ impl Planes {
         }));
         let options = gateway_data_plane::Options {
             replica: "desktop".to_owned(),
-            join_token: None,
             permits,
             session_keys,
             access,
@@ -99,7 +98,7 @@ impl Planes {
         };
         let planes = Self {
             control,
-            data: DataPlane::start(options, channel).map_err(anyhow::Error::from)?,
+            data: DataPlane::start(options, channel),
             stop,
             tasks,
         };
@@ -165,8 +164,6 @@ async fn keep(control: &ControlPlane, document: &Document) -> Result<Revision, R
         submitted: document.text.clone(),
         author: AUTHOR.to_owned(),
         reason: REASON.to_owned(),
-        expected: None,
-        validate_only: false,
     };
     match control.apply(change).await {
         Ok(applied) => Ok(applied.revision),
@@ -183,7 +180,6 @@ async fn remove_others(control: &ControlPlane, tenant: &TenantId) -> Result<(), 
             tenant: other,
             author: AUTHOR.to_owned(),
             reason: REASON.to_owned(),
-            expected: None,
         };
         control.remove(removal).await.map_err(anyhow::Error::from)?;
     }

@@ -13,13 +13,11 @@ use gateway_proto::push::v1::{
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::Compiler;
-use super::outage::Outage;
 use crate::Gateway;
 use crate::snapshot::Origin;
 
@@ -39,8 +37,6 @@ struct Position {
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) replica: String,
-    /// What the control plane lets replicas in by, ready to be sent; `None` where it asks for nothing.
-    pub(crate) authorization: Option<AsciiMetadataValue>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) compiler: Compiler,
     /// Set when a first batch is in force.
@@ -52,14 +48,16 @@ impl Follower {
         let client = ConfigPushClient::new(channel);
         let mut position = Position::default();
         let mut pause = FIRST_PAUSE;
-        let mut outage = Outage::default();
         loop {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.subscribe(client.clone(), &mut position, &mut pause, &mut outage) => ended,
+                ended = self.subscribe(client.clone(), &mut position, &mut pause) => ended,
             };
             if let Err(status) = ended {
-                outage.report(&status);
+                // The end of a control plane that shuts down is nothing to worry about.
+                if status.code() != Code::Unavailable {
+                    warn!(%status, "the configuration stream broke; what is in force stays");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -74,20 +72,16 @@ impl Follower {
         mut client: ConfigPushClient<Channel>,
         position: &mut Position,
         pause: &mut Duration,
-        outage: &mut Outage,
     ) -> Result<(), Status> {
         let (says, said) = mpsc::channel(4);
         let hello = Said::Hello(self.hello(position));
         send(&says, hello).await?;
-        let mut request = Request::new(ReceiverStream::new(said));
-        if let Some(authorization) = &self.authorization {
-            let metadata = request.metadata_mut();
-            metadata.insert("authorization", authorization.clone());
-        }
-        let mut batches = client.subscribe(request).await?.into_inner();
+        let mut batches = client
+            .subscribe(ReceiverStream::new(said))
+            .await?
+            .into_inner();
         while let Some(batch) = batches.message().await? {
             *pause = FIRST_PAUSE;
-            outage.end();
             let (nonce, more) = (batch.nonce, batch.more);
             let reached = Position {
                 store: batch.store.as_str().into(),
