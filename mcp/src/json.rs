@@ -126,12 +126,7 @@ impl<'a> Fields<'a> {
         let mut found = [const { None }; N];
         let mut is_there = [false; N];
         for (name, place) in self.iter() {
-            let is_ascii = name.is_ascii();
-            let is_alike = |key: &&str| match is_ascii && key.is_ascii() {
-                true => name.eq_ignore_ascii_case(key),
-                false => eq_ignoring_case(name, key),
-            };
-            let alike = keys.iter().position(is_alike);
+            let alike = keys.iter().position(|key| eq_ignoring_case(name, key));
             let Some(((key, found), is_there)) = alike.and_then(|index| {
                 let found = found.get_mut(index)?;
                 Some(((keys.get(index)?, found), is_there.get_mut(index)?))
