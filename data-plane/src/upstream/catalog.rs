@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that pages without end is cut off here.
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 20_000;
-const MAX_LIST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is known of a server's lists.
 #[derive(Debug)]
@@ -322,9 +322,13 @@ async fn all_items(kind: ListKind, peer: &Peer) -> Result<Pages, AskError> {
                 "items without a clear name are left out"
             );
         }
-        items.extend(page.items);
         size = size.saturating_add(page.size);
-        let is_full = items.len() > MAX_ITEMS || size > MAX_LIST_BYTES;
+        // What goes beyond is not taken: it would be in memory several times over, in each answer.
+        if size > MAX_LIST_BYTES && !items.is_empty() {
+            break;
+        }
+        items.extend(page.items);
+        let is_full = items.len() > MAX_ITEMS;
         match page.next_cursor {
             Some(next) if cursor.as_ref() == Some(&next) => {
                 return Err(AskError::Unreadable(
