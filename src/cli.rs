@@ -53,6 +53,12 @@ enum Command {
     /// Runs the whole gateway in this process, by one configuration file.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Desktop(crate::desktop::DesktopArgs),
+    /// Keeps the configuration of tenants, and pushes it to the data planes that join.
+    #[cfg(feature = "control-plane")]
+    ControlPlane(crate::control_plane::ControlPlaneArgs),
+    /// Serves MCP clients by what a control plane pushes.
+    #[cfg(feature = "data-plane")]
+    DataPlane(Box<crate::data_plane::DataPlaneArgs>),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -117,6 +123,10 @@ impl Command {
         match self {
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Desktop(args) => crate::desktop::run(args),
+            #[cfg(feature = "control-plane")]
+            Self::ControlPlane(args) => crate::control_plane::run(args),
+            #[cfg(feature = "data-plane")]
+            Self::DataPlane(args) => crate::data_plane::run(*args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+#[cfg(feature = "data-plane")]
 use clap::Args;
 
 use crate::exit::Failure;
@@ -19,6 +20,7 @@ pub(crate) fn default_path() -> Result<PathBuf, Failure> {
 }
 
 /// The flag that names the data directory, for commands that share it with a running gateway.
+#[cfg(feature = "data-plane")]
 #[derive(Debug, Args)]
 pub(crate) struct DataDirArgs {
     /// Where the gateway keeps its state. Left out: mcp-gateway in the user's data folder.
@@ -26,6 +28,7 @@ pub(crate) struct DataDirArgs {
     data_dir: Option<PathBuf>,
 }
 
+#[cfg(feature = "data-plane")]
 impl DataDirArgs {
     /// The one that was named.
     pub(crate) fn named(&self) -> Option<&Path> {
@@ -98,6 +101,7 @@ impl DataDir {
     }
 
     /// Which process has a directory; `None` where nobody has. Takes nothing and makes nothing.
+    #[cfg(feature = "data-plane")]
     pub(crate) fn holder(path: &Path) -> Option<String> {
         let mut lock = File::open(path.join("lock")).ok()?;
         // Shared, and for no longer than this takes.
@@ -111,6 +115,7 @@ impl DataDir {
         }
     }
 
+    #[cfg(feature = "data-plane")]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -8,7 +8,6 @@ mod planes;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -23,6 +22,7 @@ use crate::data_dir::{self, DataDir};
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
 use crate::limits::LimitsArgs;
+use crate::process;
 use crate::sample;
 use crate::signals::StopSignals;
 #[cfg(unix)]
@@ -96,38 +96,20 @@ pub(crate) struct Desktop {
 
 /// Runs until SIGINT or SIGTERM; with `--stdio`, until the client is gone.
 pub(crate) fn run(args: DesktopArgs) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.context("the runtime cannot be started")?;
-    let done = runtime.block_on(start(args));
-    // What still blocks, such as a write to a full pipe, must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    done
+    process::block_on(start(args))
 }
 
 async fn start(args: DesktopArgs) -> Result<(), Failure> {
     // Before anything runs that would have to be ended in good order.
-    let mut signals = StopSignals::listen()?;
+    let signals = StopSignals::listen()?;
     let (on_stdio, endpoint) = (args.stdio, args.endpoint.clone());
     let desktop = Desktop::new(args)?;
     if on_stdio {
         return Box::pin(crate::stdio::run(desktop, endpoint, signals)).await;
     }
     let stop = CancellationToken::new();
-    let mut serving = Box::pin(desktop.serve(None, || {}, &stop));
-    tokio::select! {
-        ended = &mut serving => return ended,
-        signal = signals.next() => {
-            info!("stopping on {signal}");
-            stop.cancel();
-        }
-    }
-    // A second signal ends the process at once.
-    tokio::select! {
-        ended = serving => ended,
-        signal = signals.next() => Err(Failure::second_signal(signal)),
-    }
+    let serving = Box::pin(desktop.serve(None, || {}, &stop));
+    process::until_signal(signals, &stop, serving).await
 }
 
 impl Desktop {
@@ -216,7 +198,7 @@ impl Desktop {
 async fn follow(planes: &Planes, file: &ConfigFile, mut edits: Watch, permits: &Permits) {
     loop {
         edits.changed().await;
-        planes.take_edit(file, permits).await;
+        Box::pin(planes.take_edit(file, permits)).await;
     }
 }
 

@@ -18,7 +18,7 @@ impl Failure {
     }
 
     /// Of a process that was asked to end twice, and did not take its time over it.
-    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[cfg(any(feature = "control-plane", feature = "data-plane"))]
     pub(crate) fn second_signal(signal: &str) -> Self {
         Self::Failed(anyhow::anyhow!("ended by a second {signal}"))
     }

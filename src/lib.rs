@@ -11,13 +11,17 @@ mod config_edit;
 mod config_file;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod control_client;
+#[cfg(feature = "control-plane")]
+mod control_plane;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod control_socket;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod credential;
-#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+#[cfg(feature = "control-plane")]
 mod data_dir;
-#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+#[cfg(feature = "data-plane")]
+mod data_plane;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 mod descriptors;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod desktop;
@@ -27,16 +31,20 @@ mod exit;
 mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod import;
-#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+#[cfg(feature = "data-plane")]
 mod limits;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+mod listen;
 mod logging;
 mod manual;
 mod output;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+mod process;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod sample;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod server;
-#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 mod signals;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod stdio;

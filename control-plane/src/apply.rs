@@ -3,16 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gateway_core::config::{PluginsConfig, TenantConfig, Violation, check};
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
 use tokio::task::JoinError;
 
 use crate::push::Hub;
-use crate::store::{Document, NewRemoval, NewRevision, Store, StoreError, WriteError};
+use crate::store::{
+    Document, NewRemoval, NewRevision, Store, StoreError, StoredRevision, WriteAction, WriteError,
+};
 
+mod difference;
 mod resolve;
 mod summary;
+
+pub use difference::{Difference, DifferenceKind};
 
 /// Says what is wrong with the `plugins:` part of a configuration, without building it.
 pub type PluginCheck = Arc<dyn Fn(&PluginsConfig) -> Vec<Violation> + Send + Sync>;
@@ -28,6 +34,27 @@ pub struct Change {
     pub author: String,
     /// Why.
     pub reason: String,
+    /// The revision that must be current; `None`: whatever is current is replaced.
+    pub expected: Option<Revision>,
+    /// Checks and compares, and changes nothing.
+    pub validate_only: bool,
+}
+
+/// A revision whose document somebody wants in force again.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub to: Revision,
+    /// Who wants it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// The revision that must be current; `None`: whatever is current is replaced.
+    pub expected: Option<Revision>,
+    /// Checks and compares, and changes nothing.
+    pub validate_only: bool,
 }
 
 /// A tenant that somebody wants out of service.
@@ -39,15 +66,20 @@ pub struct Removal {
     pub author: String,
     /// Why.
     pub reason: String,
+    /// The revision that must be current; `None`: whatever is current.
+    pub expected: Option<Revision>,
 }
 
 /// A configuration that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The revision that it is.
+    /// The revision that it is. Where nothing was to be changed, the one that is current; 0 where
+    /// there is none.
     pub revision: Revision,
-    /// Whether that revision is new. If not, the configuration was current already.
+    /// Whether the configuration differs from what was current before.
     pub changed: bool,
+    /// How.
+    pub differences: Vec<Difference>,
 }
 
 /// A change was not made, or not known to be made.
@@ -63,6 +95,14 @@ pub enum ApplyError {
         tenant: TenantId,
         /// The revision that is current now.
         current: Option<Revision>,
+    },
+    /// There is nothing to go back to.
+    #[error("tenant {tenant} has no revision {revision}")]
+    NotFound {
+        /// Whose.
+        tenant: TenantId,
+        /// Its number.
+        revision: Revision,
     },
     /// The store failed. Nothing was changed.
     #[error("the change could not be kept")]
@@ -119,36 +159,104 @@ impl Writer {
             submitted,
             author,
             reason,
+            expected,
+            validate_only,
         } = change;
         self.check(&config)?;
-        let tenant = config.tenant.clone();
         let resolved =
             resolve::encode(&config).map_err(|found| ApplyError::Invalid(vec![found]))?;
+        let wanted = Wanted {
+            config,
+            submitted,
+            resolved,
+            author,
+            reason,
+            again: None,
+        };
+        self.keep(wanted, expected, validate_only).await
+    }
 
+    /// Makes an earlier document current again, as it was submitted and as it was resolved then.
+    pub(crate) async fn roll_back(&self, rollback: Rollback) -> Result<Applied, ApplyError> {
+        let Rollback {
+            tenant,
+            to,
+            author,
+            reason,
+            expected,
+            validate_only,
+        } = rollback;
+        let stored = self.store.revision(&tenant, to).await;
+        let not_found = || ApplyError::NotFound {
+            tenant: tenant.clone(),
+            revision: to,
+        };
+        let StoredRevision { record, resolved } =
+            stored.map_err(ApplyError::Store)?.ok_or_else(not_found)?;
+        let config = gateway_proto::decode(&resolved).map_err(|error| {
+            let reason = format!("revision {to} cannot be read by this version: {error}");
+            ApplyError::Invalid(vec![Violation::new("revision", reason)])
+        })?;
+        // What was sound for an earlier version need not be for this one.
+        self.check(&config)?;
+        let wanted = Wanted {
+            config,
+            submitted: record.submitted,
+            resolved,
+            author,
+            reason,
+            again: Some(to),
+        };
+        self.keep(wanted, expected, validate_only).await
+    }
+
+    /// Keeps a checked configuration as the next revision, unless it is current already.
+    async fn keep(
+        &self,
+        wanted: Wanted,
+        expected: Option<Revision>,
+        validate_only: bool,
+    ) -> Result<Applied, ApplyError> {
+        let tenant = wanted.config.tenant.clone();
         let current = self.store.document(&tenant).await;
         let current = current.map_err(ApplyError::Store)?;
+        let revision = current.as_ref().map(|document| document.revision);
+        expect(&tenant, expected, revision)?;
         let before = current
             .as_ref()
             .and_then(|document| read(&tenant, document));
-        if let (Some(current), Some(before)) = (&current, &before)
-            && *before == config
-        {
-            // Heals a push that failed when this revision was made.
-            self.publish().await?;
+        let is_current = before.as_ref() == Some(&wanted.config);
+        let before = before.unwrap_or_default();
+        let differences = difference::between(&before, &wanted.config);
+        if is_current || validate_only {
+            if !validate_only {
+                // Heals a push that failed when this revision was made.
+                self.publish().await?;
+            }
             return Ok(Applied {
-                revision: current.revision,
-                changed: false,
+                revision: revision.unwrap_or_default(),
+                changed: !is_current,
+                differences,
             });
         }
 
+        let summary = summary::summarize(&before, &wanted.config);
+        let (action, summary) = match wanted.again {
+            None => (WriteAction::Apply, summary),
+            Some(to) => (
+                WriteAction::Rollback,
+                format!("rolled back to revision {to}: {summary}"),
+            ),
+        };
         let new = NewRevision {
-            expected: current.map(|document| document.revision),
+            expected: revision,
             created_at: Timestamp::now(),
-            author,
-            reason,
-            summary: summary::summarize(&before.unwrap_or_default(), &config),
-            submitted,
-            resolved,
+            author: wanted.author,
+            reason: wanted.reason,
+            summary,
+            action,
+            submitted: wanted.submitted,
+            resolved: wanted.resolved,
             tenant: tenant.clone(),
         };
         let written = self.store.write(new).await;
@@ -158,6 +266,7 @@ impl Writer {
         Ok(Applied {
             revision,
             changed: true,
+            differences,
         })
     }
 
@@ -166,12 +275,14 @@ impl Writer {
             tenant,
             author,
             reason,
+            expected,
         } = removal;
         let current = self.store.document(&tenant).await;
         let Some(current) = current.map_err(ApplyError::Store)? else {
             self.publish().await?;
             return Ok(false);
         };
+        expect(&tenant, expected, Some(current.revision))?;
         let new = NewRemoval {
             tenant: tenant.clone(),
             expected: current.revision,
@@ -207,6 +318,32 @@ impl Writer {
         let refreshed = self.hub.refresh(self.store.as_ref()).await;
         refreshed.map_err(ApplyError::Unpublished)
     }
+}
+
+/// A checked configuration that is to be current.
+struct Wanted {
+    config: TenantConfig,
+    submitted: String,
+    resolved: Bytes,
+    author: String,
+    reason: String,
+    /// The revision that had it before, if that is where it comes from.
+    again: Option<Revision>,
+}
+
+/// Refuses a change whose author has seen another revision than the current one.
+fn expect(
+    tenant: &TenantId,
+    expected: Option<Revision>,
+    current: Option<Revision>,
+) -> Result<(), ApplyError> {
+    if expected.is_none() || expected == current {
+        return Ok(());
+    }
+    Err(ApplyError::Conflict {
+        tenant: tenant.clone(),
+        current,
+    })
 }
 
 /// `None` if it cannot be read, which must not keep anybody from replacing it.

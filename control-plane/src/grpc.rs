@@ -4,17 +4,27 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_proto::admin::v1::admin_server::AdminServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::server::NamedService as _;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use crate::ControlPlane;
 use crate::push::Hub;
+use crate::token::Tokens;
 
+mod admin;
+mod admission;
+mod public;
 mod push;
+
+use admission::Admission;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to
 /// answer. A replica that vanished is no longer waited for after the sum.
@@ -39,14 +49,34 @@ impl Default for Limits {
     }
 }
 
+/// Who is at the other end of the connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Audience {
+    /// This process itself, which only has replicas.
+    OwnProcess,
+    /// Replicas and administrators who present a token.
+    Network {
+        control: ControlPlane,
+        tokens: Arc<Tokens>,
+    },
+}
+
 /// The server failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the control plane cannot accept connections")]
-pub struct ServeError(#[source] tonic::transport::Error);
+pub enum ServeError {
+    /// The listener, or its form of HTTP, failed.
+    #[error("the control plane cannot accept connections")]
+    Accept(#[source] tonic::transport::Error),
+    /// What the program carries of its own .proto files cannot be read.
+    #[error("the control plane cannot describe its services")]
+    Descriptions(#[source] tonic_reflection::server::Error),
+}
 
-/// Serves on the connections of `incoming` until `shutdown`.
+/// Serves on the connections of `incoming` until `shutdown`. Who comes over a network also finds
+/// what monitors and generic clients ask for: health and reflection.
 pub(crate) async fn serve<IO>(
     hub: &Arc<Hub>,
+    audience: Audience,
     incoming: impl Stream<Item = io::Result<IO>>,
     shutdown: CancellationToken,
     limits: Limits,
@@ -59,22 +89,45 @@ where
     let ending = shutdown.child_token();
     let service = push::Service {
         hub: Arc::clone(hub),
+        admission: match &audience {
+            Audience::OwnProcess => Admission::OwnProcess,
+            Audience::Network { tokens, .. } => Admission::Tokens(Arc::clone(tokens)),
+        },
         streams: streams.clone(),
         shutdown: ending.clone(),
         hello_timeout: limits.hello,
     };
+    let mut routes = Routes::new(ConfigPushServer::new(service));
+    let mut health = None;
+    if let Audience::Network { control, tokens } = audience {
+        let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
+        let admin = AdminServer::new(admin::Service::new(control, tokens));
+        routes = with_public.add_service(admin);
+        reporter
+            .set_serving::<ConfigPushServer<push::Service>>()
+            .await;
+        reporter.set_serving::<AdminServer<admin::Service>>().await;
+        health = Some(reporter);
+    }
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_service(ConfigPushServer::new(service))
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let patience = async {
         shutdown.cancelled().await;
+        if let Some(health) = &mut health {
+            // Who watches is told so by the end of the stream, for which a connection would wait.
+            let push = ConfigPushServer::<push::Service>::NAME;
+            for service in ["", push, AdminServer::<admin::Service>::NAME] {
+                health.clear_service_status(service).await;
+            }
+        }
         tokio::time::sleep(limits.drain).await;
     };
     // Whichever ends second is dropped on purpose: the server has nothing to save.
     let outcome = tokio::select! {
-        outcome = serving => outcome.map_err(ServeError),
+        outcome = serving => outcome.map_err(ServeError::Accept),
         () = patience => {
             tracing::warn!("a connection to the control plane did not end in time");
             Ok(())

@@ -8,12 +8,16 @@ mod grpc;
 mod plane;
 mod push;
 mod store;
+mod token;
 
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Applied, ApplyError, Change, PluginCheck, Removal};
+pub use apply::{
+    Applied, ApplyError, Change, Difference, DifferenceKind, PluginCheck, Removal, Rollback,
+};
 pub use grpc::ServeError;
 pub use plane::{ControlPlane, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use store::{OpenError, RevisionRecord, StoreError};
+pub use token::{InvalidToken, NoRandomness, TokenHash, TokenUse, Tokens, new_token};

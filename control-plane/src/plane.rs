@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use gateway_core::{Deadline, Revision, TenantId};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpIncoming};
 
-use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Writer};
-use crate::grpc::{self, Limits, ServeError};
+use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
+use crate::grpc::{self, Audience, Limits, ServeError};
 use crate::push::{Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::store::{OpenError, RevisionRecord, SqliteStore, Store, StoreError};
+use crate::token::Tokens;
 
 /// What a control plane is opened with.
 #[derive(Clone)]
@@ -36,7 +38,7 @@ impl std::fmt::Debug for Options {
 /// A running control plane. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) hub: Arc<Hub>,
     writer: Arc<Writer>,
     /// The writes under way. They end by themselves; `close` waits for them.
@@ -81,6 +83,17 @@ impl ControlPlane {
     pub async fn apply(&self, change: Change) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
         self.write(async move { writer.apply(change).await }).await
+    }
+
+    /// Makes an earlier revision's document the tenant's next revision and pushes it. A caller that
+    /// stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::apply`].
+    pub async fn roll_back(&self, rollback: Rollback) -> Result<Applied, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(async move { writer.roll_back(rollback).await })
+            .await
     }
 
     /// Takes a tenant out of service on every replica; its revisions stay. Says whether there was
@@ -142,8 +155,8 @@ impl ControlPlane {
         self.store.revisions(tenant, before, limit).await
     }
 
-    /// Serves gRPC on the connections of `incoming` until `shutdown`. May be called for several
-    /// listeners at once.
+    /// Serves the replicas of this process on the connections of a pipe until `shutdown`. Nobody
+    /// is asked for a token.
     ///
     /// # Errors
     /// `incoming` failed.
@@ -155,7 +168,26 @@ impl ControlPlane {
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        grpc::serve(&self.hub, incoming, shutdown, Limits::default()).await
+        let (audience, limits) = (Audience::OwnProcess, Limits::default());
+        grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
+    }
+
+    /// Serves gRPC on a listener until `shutdown`, to those who present one of `tokens`. May be
+    /// called for several listeners at once.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn serve_network(
+        &self,
+        listener: TcpListener,
+        tokens: Arc<Tokens>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let limits = Limits::default();
+        let control = self.clone();
+        let audience = Audience::Network { control, tokens };
+        grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
     }
 
     /// Waits for the writes under way and closes the store. Ends the use of every clone.

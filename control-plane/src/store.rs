@@ -42,6 +42,24 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<RevisionRecord>, StoreError>;
 
+    /// One revision of a tenant with its document; `None` if there is none of that number.
+    async fn revision(
+        &self,
+        tenant: &TenantId,
+        revision: Revision,
+    ) -> Result<Option<StoredRevision>, StoreError>;
+
+    /// The tenants that have a document, in the order of their names: at the most `limit`, those
+    /// behind `after` if given.
+    async fn tenants(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantRecord>, StoreError>;
+
+    /// Notes a call that made no change in the audit trail, where changes are noted by themselves.
+    async fn record(&self, call: CallRecord) -> Result<(), StoreError>;
+
     /// Ends every use of the store.
     async fn close(&self);
 }
@@ -83,8 +101,27 @@ pub(crate) struct NewRevision {
     pub(crate) author: String,
     pub(crate) reason: String,
     pub(crate) summary: String,
+    /// By what it came about.
+    pub(crate) action: WriteAction,
     pub(crate) submitted: String,
     pub(crate) resolved: Bytes,
+}
+
+/// By what a revision came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteAction {
+    Apply,
+    Rollback,
+}
+
+impl WriteAction {
+    /// As the audit trail has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Rollback => "rollback",
+        }
+    }
 }
 
 /// A tenant to be removed.
@@ -113,6 +150,38 @@ pub struct RevisionRecord {
     pub summary: String,
     /// The text as it was submitted.
     pub submitted: String,
+}
+
+/// A revision with its document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredRevision {
+    pub(crate) record: RevisionRecord,
+    /// An encoded `TenantConfig`.
+    pub(crate) resolved: Bytes,
+}
+
+/// A tenant and its current revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TenantRecord {
+    pub(crate) tenant: TenantId,
+    pub(crate) revision: Revision,
+    pub(crate) created_at: Timestamp,
+    pub(crate) author: String,
+}
+
+/// A call that changed nothing: it only read, or was refused.
+#[derive(Debug, Clone)]
+pub(crate) struct CallRecord {
+    pub(crate) created_at: Timestamp,
+    /// Empty: nobody who is known.
+    pub(crate) author: String,
+    pub(crate) action: String,
+    /// What it was about, in the words of its caller.
+    pub(crate) target: String,
+    pub(crate) reason: String,
+    /// `Ok`, or the code of the refusal.
+    pub(crate) outcome: String,
+    pub(crate) summary: String,
 }
 
 /// The store did not do what it was asked.

@@ -32,6 +32,8 @@ fn change(name: &str, command: &str) -> Change {
         submitted: format!("# {command}"),
         author: "ada".to_owned(),
         reason: "test".to_owned(),
+        expected: None,
+        validate_only: false,
     }
 }
 
@@ -40,6 +42,7 @@ fn removal(name: &str) -> Removal {
         tenant: tenant(name),
         author: "ada".to_owned(),
         reason: "test".to_owned(),
+        expected: None,
     }
 }
 

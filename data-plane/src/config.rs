@@ -2,7 +2,11 @@
 
 mod compile;
 mod follow;
+mod join;
+mod outage;
 
 pub(crate) use compile::Compiler;
 pub use compile::Permits;
 pub(crate) use follow::Follower;
+pub(crate) use join::authorization;
+pub use join::{JoinError, channel};

@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use gateway_core::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -43,7 +44,7 @@ use gateway::Gateway;
 use session::Sessions;
 
 pub use access::Access;
-pub use config::Permits;
+pub use config::{JoinError, Permits, channel};
 pub use limits::Limits;
 pub use session::{KeyError, SessionKeys};
 pub use upstream::{Commands, NotUsable};
@@ -53,6 +54,8 @@ pub use upstream::{Commands, NotUsable};
 pub struct Options {
     /// The replica's name towards the control plane.
     pub replica: String,
+    /// The token by which a control plane of another process lets the replica in.
+    pub join_token: Option<SecretString>,
     /// What configurations may ask of this process.
     pub permits: Permits,
     /// The keys that legacy session ids are sealed with.
@@ -79,7 +82,12 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Starts to follow the control plane at the other end of `channel`.
-    pub fn start(options: Options, channel: Channel) -> Self {
+    ///
+    /// # Errors
+    /// The join token is no token.
+    pub fn start(options: Options, channel: Channel) -> Result<Self, JoinError> {
+        let token = options.join_token.as_ref();
+        let authorization = token.map(config::authorization).transpose()?;
         let tasks = TaskTracker::new();
         let gateway = Arc::new(Gateway {
             tenants: snapshot::Tenants::default(),
@@ -100,6 +108,7 @@ impl DataPlane {
         let (in_sync_sender, in_sync) = watch::channel(false);
         let follower = Follower {
             replica: options.replica,
+            authorization,
             gateway: Arc::clone(&gateway),
             compiler: Compiler {
                 permits: options.permits,
@@ -111,12 +120,12 @@ impl DataPlane {
         let stop = CancellationToken::new();
         let following = TaskTracker::new();
         drop(following.spawn(follower.run(channel, stop.clone())));
-        Self {
+        Ok(Self {
             gateway,
             in_sync,
             stop,
             following,
-        }
+        })
     }
 
     /// Serves MCP clients until [`shut_down`](Self::shut_down).

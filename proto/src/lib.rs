@@ -1,5 +1,22 @@
 //! The wire between the planes: the generated protobuf types and their conversions to core types.
 
+pub mod admin {
+    //! What administrators do.
+
+    #[expect(
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::excessive_nesting,
+        clippy::too_many_lines,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        //! Version 1.
+
+        tonic::include_proto!("gateway.admin.v1");
+    }
+}
+
 pub mod config {
     //! A tenant's configuration.
 

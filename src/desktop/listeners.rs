@@ -1,17 +1,14 @@
 //! The listeners of a desktop: which are wanted, and which there are.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use super::control::Control;
 use super::planes::Planes;
 use crate::exit::Failure;
-
-const MCP_PORT: u16 = 8811;
-const OPERATIONS_PORT: u16 = 8813;
+use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, address, loopback};
 
 /// Where to listen; `None`: at the usual address.
 #[derive(Debug)]
@@ -40,18 +37,12 @@ impl Wanted {
 
     /// The address as a host name, where it is another one than loopback.
     pub(super) fn own_host(&self) -> Option<String> {
-        own_host(self.mcp_address())
+        listen::own_host(self.mcp_address())
     }
 
     pub(super) async fn bind(&self) -> Result<Listeners, Failure> {
         let operations = self.operations.unwrap_or_else(|| loopback(OPERATIONS_PORT));
-        // The operations endpoints ask nobody who they are.
-        if !operations.ip().is_loopback() {
-            return Err(Failure::invalid(format!(
-                "--ops-listen {operations}: the operations endpoints ask nobody who they are, so they listen on loopback addresses only, such as 127.0.0.1:{}",
-                operations.port()
-            )));
-        }
+        listen::check_operations(operations)?;
         let needed = |given: Option<SocketAddr>| given.is_some() || !self.may_do_without;
         Ok(Listeners {
             mcp: bind(self.mcp_address(), "--listen", needed(self.mcp)).await?,
@@ -89,20 +80,12 @@ impl Listeners {
     }
 }
 
-fn loopback(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
-
 async fn bind(
     address: SocketAddr,
     flag: &str,
     needed: bool,
 ) -> Result<Option<TcpListener>, Failure> {
-    let bound = TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}: stop what uses it, or choose another address with {flag}"
-        )
-    });
+    let bound = listen::bind(address, flag).await;
     match bound {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if needed => Err(error.into()),
@@ -111,21 +94,6 @@ async fn bind(
             Ok(None)
         }
     }
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, anyhow::Error> {
-    listener.local_addr().context("the listener has no address")
-}
-
-/// The address as a host name, where it is another one than loopback. A web page cannot be served
-/// under it by anybody else. All addresses at once are no host name.
-fn own_host(listen: SocketAddr) -> Option<String> {
-    let ip = listen.ip();
-    let text = match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    (!ip.is_loopback() && !ip.is_unspecified()).then_some(text)
 }
 
 #[cfg(test)]
@@ -141,15 +109,5 @@ mod tests {
             panic!("{taken} is in use");
         };
         assert!(error.to_string().contains("--listen"), "{error:#}");
-    }
-
-    #[test]
-    fn the_address_that_it_listens_on_is_a_host_of_its_own() {
-        let host = |address: &str| own_host(address.parse().unwrap());
-        assert_eq!(host("192.0.2.7:8811").as_deref(), Some("192.0.2.7"));
-        assert_eq!(host("[2001:db8::7]:8811").as_deref(), Some("[2001:db8::7]"));
-        for address in ["127.0.0.1:8811", "[::1]:8811", "0.0.0.0:8811", "[::]:8811"] {
-            assert_eq!(host(address), None, "{address}");
-        }
     }
 }

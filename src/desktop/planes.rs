@@ -91,6 +91,7 @@ impl Planes {
         }));
         let options = gateway_data_plane::Options {
             replica: "desktop".to_owned(),
+            join_token: None,
             permits,
             session_keys,
             access,
@@ -98,7 +99,7 @@ impl Planes {
         };
         let planes = Self {
             control,
-            data: DataPlane::start(options, channel),
+            data: DataPlane::start(options, channel).map_err(anyhow::Error::from)?,
             stop,
             tasks,
         };
@@ -164,6 +165,8 @@ async fn keep(control: &ControlPlane, document: &Document) -> Result<Revision, R
         submitted: document.text.clone(),
         author: AUTHOR.to_owned(),
         reason: REASON.to_owned(),
+        expected: None,
+        validate_only: false,
     };
     match control.apply(change).await {
         Ok(applied) => Ok(applied.revision),
@@ -180,6 +183,7 @@ async fn remove_others(control: &ControlPlane, tenant: &TenantId) -> Result<(), 
             tenant: other,
             author: AUTHOR.to_owned(),
             reason: REASON.to_owned(),
+            expected: None,
         };
         control.remove(removal).await.map_err(anyhow::Error::from)?;
     }

@@ -20,6 +20,7 @@ pub mod home;
 pub mod hostile;
 pub mod log;
 pub mod matrix;
+pub mod planes;
 pub mod principals;
 pub mod processes;
 pub mod raw;

@@ -33,7 +33,7 @@ pub const OLD_HASH: &str =
 pub const VAULT_KEY: &str = "v73wVO889/Xufn+FXtKkDqg1bGTLmvBvD1x2H87lAEA=";
 
 /// The places below a folder where the gateway keeps secrets that can be read, for their owner alone.
-const KEPT: [&str; 2] = ["credentials.key", "secrets"];
+const KEPT: [&str; 4] = ["credentials.key", "secrets", "admin-token", "join-token"];
 
 /// Secrets that were made while the tests run, and how each may be written.
 static MADE: LazyLock<watch::Sender<Vec<Written>>> = LazyLock::new(watch::Sender::default);

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::Admission;
 use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
 
 /// For how long changes are put together before they are sent.
@@ -30,6 +31,7 @@ type Outbound = mpsc::Sender<Result<pb::SubscribeResponse, Status>>;
 
 pub(super) struct Service {
     pub(super) hub: Arc<Hub>,
+    pub(super) admission: Admission,
     /// Owns the streams' tasks.
     pub(super) streams: TaskTracker,
     pub(super) shutdown: CancellationToken,
@@ -45,6 +47,11 @@ impl ConfigPush for Service {
         &self,
         request: Request<Streaming<pb::SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        if let Err(refused) = self.admission.admit_replica(request.metadata()) {
+            let peer = request.remote_addr();
+            tracing::warn!(?peer, reason = refused.message(), "a replica was refused");
+            return Err(refused);
+        }
         let (outbound, responses) = mpsc::channel(QUEUE);
         let stream = Stream {
             hub: Arc::clone(&self.hub),

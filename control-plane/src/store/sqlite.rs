@@ -10,11 +10,13 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::{
-    Document, Heads, NewRemoval, NewRevision, OpenError, RevisionRecord, Store, StoreError,
-    WriteError,
+    CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RevisionRecord, Store,
+    StoreError, StoredRevision, TenantRecord, WriteError,
 };
 
+mod audit;
 mod queries;
+mod reading;
 mod schema;
 
 /// How long a statement waits for another process, such as a backup, to release the file.
@@ -134,7 +136,30 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<RevisionRecord>, StoreError> {
         let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
-        queries::revisions(&mut connection, tenant, before, limit).await
+        reading::revisions(&mut connection, tenant, before, limit).await
+    }
+
+    async fn revision(
+        &self,
+        tenant: &TenantId,
+        revision: Revision,
+    ) -> Result<Option<StoredRevision>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        reading::revision(&mut connection, tenant, revision).await
+    }
+
+    async fn tenants(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        reading::tenants(&mut connection, after, limit).await
+    }
+
+    async fn record(&self, call: CallRecord) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        audit::record(&mut connection, call).await
     }
 
     async fn close(&self) {
@@ -147,6 +172,23 @@ fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
         doing,
         source: source.into(),
     }
+}
+
+/// SQLite counts with signed numbers. What does not fit is beyond every number that it has.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(what: &'static str, number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Unreadable {
+        what,
+        value: number.to_string(),
+    })
+}
+
+fn parsed<T: std::str::FromStr>(what: &'static str, text: String) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Unreadable { what, value: text })
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ macro_rules! store_suite {
             a_removed_tenant_is_a_change_without_a_document,
             a_tenant_that_comes_back_goes_on_counting,
             revisions_are_listed_newest_first_in_pages,
+            tenants_are_listed_by_name_in_pages,
+            a_revision_is_found_by_its_number,
             a_write_that_is_abandoned_leaves_all_or_nothing,
             what_was_kept_comes_back_as_it_was,
         );
@@ -51,6 +53,7 @@ fn change(name: &str, expected: u64, content: &str) -> NewRevision {
         author: "ada".to_owned(),
         reason: format!("because of {content}"),
         summary: "added server files".to_owned(),
+        action: WriteAction::Apply,
         submitted: format!("# {content}\n"),
         resolved: Bytes::copy_from_slice(content.as_bytes()),
     }
@@ -198,6 +201,48 @@ pub(super) async fn revisions_are_listed_newest_first_in_pages(store: Arc<dyn St
     assert_eq!(page(Some(4)).await, [3, 2]);
     assert_eq!(page(Some(2)).await, [1]);
     assert!(page(Some(1)).await.is_empty());
+}
+
+pub(super) async fn tenants_are_listed_by_name_in_pages(store: Arc<dyn Store>) {
+    for name in ["zoo", "a-b", "acme", "gone", "7"] {
+        store.write(change(name, 0, "x")).await.unwrap();
+    }
+    store.write(change("acme", 1, "y")).await.unwrap();
+    store.remove(removal("gone", 1)).await.unwrap();
+    let page = async |after: Option<&str>| -> Vec<(String, u64)> {
+        let after = after.map(tenant);
+        let records = store.tenants(after.as_ref(), 2).await.unwrap().into_iter();
+        records
+            .map(|record| (record.tenant.to_string(), record.revision.0))
+            .collect()
+    };
+    let row = |name: &str, revision| (name.to_owned(), revision);
+    assert_eq!(page(None).await, [row("7", 1), row("a-b", 1)]);
+    assert_eq!(page(Some("a-b")).await, [row("acme", 2), row("zoo", 1)]);
+    // A page may begin behind one that is not there any more.
+    assert_eq!(page(Some("gone")).await, [row("zoo", 1)]);
+    assert!(page(Some("zoo")).await.is_empty());
+    let all = store.tenants(None, u32::MAX).await.unwrap();
+    assert_eq!(all[0].author, "ada");
+    assert_eq!(all[0].created_at, change("7", 0, "").created_at);
+}
+
+pub(super) async fn a_revision_is_found_by_its_number(store: Arc<dyn Store>) {
+    store.write(change("acme", 0, "one")).await.unwrap();
+    store.write(change("acme", 1, "two")).await.unwrap();
+    store.remove(removal("acme", 2)).await.unwrap();
+    let find = async |name: &str, revision| {
+        let found = store.revision(&tenant(name), Revision(revision)).await;
+        found.unwrap()
+    };
+    let one = find("acme", 1).await.unwrap();
+    assert_eq!(one.resolved, Bytes::from("one"));
+    let records = store.revisions(&tenant("acme"), Some(Revision(2)), 1).await;
+    assert_eq!(records.unwrap(), [one.record]);
+    assert_eq!(find("acme", 2).await.unwrap().resolved, Bytes::from("two"));
+    for (name, revision) in [("acme", 0), ("acme", 3), ("acme", u64::MAX), ("zoo", 1)] {
+        assert_eq!(find(name, revision).await, None, "{name} {revision}");
+    }
 }
 
 pub(super) async fn a_write_that_is_abandoned_leaves_all_or_nothing(store: Arc<dyn Store>) {

@@ -1,6 +1,7 @@
 //! What is accepted, kept and told.
 
 use super::*;
+use crate::Rollback;
 
 #[tokio::test]
 async fn a_revision_says_who_made_it_why_and_what_it_changed() {
@@ -125,5 +126,80 @@ async fn a_removed_tenant_is_none_of_the_tenants_any_more() {
     );
     plane.control_plane.remove(removal("zoo")).await.unwrap();
     assert_eq!(plane.control_plane.tenants(), [tenant("acme")]);
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_only_checked_leaves_everything_as_it_is() {
+    let plane = Plane::start().await;
+    let checked = |command| Change {
+        validate_only: true,
+        ..change("acme", command)
+    };
+    let first = plane.control_plane.apply(checked("one")).await.unwrap();
+    assert_eq!((first.revision, first.changed), (Revision(0), true));
+    plane.apply("acme", "one").await;
+    let second = plane.control_plane.apply(checked("two")).await.unwrap();
+    assert_eq!((second.revision, second.changed), (Revision(1), true));
+    assert_eq!(second.differences.len(), 1);
+    assert_eq!(second.differences[0].path, "servers.files.command");
+    let acme = tenant("acme");
+    let records = plane.control_plane.revisions(&acme, None, 9).await;
+    assert_eq!(records.unwrap().len(), 1);
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_rollback_is_a_new_revision_with_the_old_document() {
+    let plane = Plane::start().await;
+    plane.apply("acme", "one").await;
+    plane.apply("acme", "two").await;
+    plane.control_plane.remove(removal("acme")).await.unwrap();
+    let back = |to| Rollback {
+        tenant: tenant("acme"),
+        to: Revision(to),
+        author: "ada".to_owned(),
+        reason: "worse".to_owned(),
+        expected: None,
+        validate_only: false,
+    };
+    let applied = plane.control_plane.roll_back(back(1)).await.unwrap();
+    assert_eq!((applied.revision, applied.changed), (Revision(3), true));
+    let acme = tenant("acme");
+    let records = plane.control_plane.revisions(&acme, None, 9).await;
+    let records = records.unwrap();
+    assert_eq!(records[0].submitted, "# one");
+    assert_eq!(
+        records[0].summary,
+        "rolled back to revision 1: added server files"
+    );
+    let again = plane.control_plane.roll_back(back(1)).await.unwrap();
+    assert_eq!((again.revision, again.changed), (Revision(3), false));
+    let missing = plane.control_plane.roll_back(back(9)).await.unwrap_err();
+    assert!(
+        matches!(missing, ApplyError::NotFound { .. }),
+        "{missing:?}"
+    );
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_for_another_revision_than_the_current_one_is_a_conflict() {
+    let plane = Plane::start().await;
+    plane.apply("acme", "one").await;
+    plane.apply("acme", "two").await;
+    let stale = Change {
+        expected: Some(Revision(1)),
+        ..change("acme", "three")
+    };
+    let error = plane.control_plane.apply(stale).await.unwrap_err();
+    let current = Some(Revision(2));
+    assert!(matches!(error, ApplyError::Conflict { current: found, .. } if found == current));
+    let stale = Removal {
+        expected: Some(Revision(1)),
+        ..removal("acme")
+    };
+    let error = plane.control_plane.remove(stale).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Conflict { .. }), "{error:?}");
     plane.stop().await;
 }

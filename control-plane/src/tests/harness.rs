@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::{change, tenant};
-use crate::grpc::{self, Limits};
+use crate::grpc::{self, Audience, Limits};
 use crate::{ControlPlane, Options, ServeError, TenantStatus, Verdict, VerdictError, pipe};
 
 /// More than anything here takes; who waits longer waits for what does not come.
@@ -56,7 +56,9 @@ impl Plane {
         let shutdown = CancellationToken::new();
         let serving = {
             let (hub, shutdown) = (Arc::clone(&control_plane.hub), shutdown.clone());
-            tokio::spawn(async move { grpc::serve(&hub, incoming, shutdown, limits).await })
+            tokio::spawn(async move {
+                grpc::serve(&hub, Audience::OwnProcess, incoming, shutdown, limits).await
+            })
         };
         Self {
             control_plane,

@@ -13,11 +13,13 @@ use gateway_proto::push::v1::{
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Request, Status};
 use tracing::{info, warn};
 
 use super::Compiler;
+use super::outage::Outage;
 use crate::Gateway;
 use crate::snapshot::Origin;
 
@@ -37,6 +39,8 @@ struct Position {
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) replica: String,
+    /// What the control plane lets replicas in by, ready to be sent; `None` where it asks for nothing.
+    pub(crate) authorization: Option<AsciiMetadataValue>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) compiler: Compiler,
     /// Set when a first batch is in force.
@@ -48,16 +52,14 @@ impl Follower {
         let client = ConfigPushClient::new(channel);
         let mut position = Position::default();
         let mut pause = FIRST_PAUSE;
+        let mut outage = Outage::default();
         loop {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.subscribe(client.clone(), &mut position, &mut pause) => ended,
+                ended = self.subscribe(client.clone(), &mut position, &mut pause, &mut outage) => ended,
             };
             if let Err(status) = ended {
-                // The end of a control plane that shuts down is nothing to worry about.
-                if status.code() != Code::Unavailable {
-                    warn!(%status, "the configuration stream broke; what is in force stays");
-                }
+                outage.report(&status);
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -72,16 +74,20 @@ impl Follower {
         mut client: ConfigPushClient<Channel>,
         position: &mut Position,
         pause: &mut Duration,
+        outage: &mut Outage,
     ) -> Result<(), Status> {
         let (says, said) = mpsc::channel(4);
         let hello = Said::Hello(self.hello(position));
         send(&says, hello).await?;
-        let mut batches = client
-            .subscribe(ReceiverStream::new(said))
-            .await?
-            .into_inner();
+        let mut request = Request::new(ReceiverStream::new(said));
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", authorization.clone());
+        }
+        let mut batches = client.subscribe(request).await?.into_inner();
         while let Some(batch) = batches.message().await? {
             *pause = FIRST_PAUSE;
+            outage.end();
             let (nonce, more) = (batch.nonce, batch.more);
             let reached = Position {
                 store: batch.store.as_str().into(),

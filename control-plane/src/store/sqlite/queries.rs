@@ -2,13 +2,11 @@
 
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
-use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
-use super::failed;
-use crate::store::{
-    Document, Head, Heads, NewRemoval, NewRevision, RevisionRecord, StoreError, WriteError,
-};
+use super::audit::AuditRow;
+use super::{failed, parsed, signed, unsigned};
+use crate::store::{Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError};
 
 pub(super) async fn heads_since(
     connection: &mut SqliteConnection,
@@ -109,7 +107,7 @@ pub(super) async fn write(
         sequence,
         created_at: new.created_at,
         author: &new.author,
-        action: "apply",
+        action: new.action.as_str(),
         tenant: &new.tenant,
         revision,
         reason: &new.reason,
@@ -146,37 +144,6 @@ pub(super) async fn remove(
     };
     row.insert(transaction).await?;
     Ok(())
-}
-
-pub(super) async fn revisions(
-    connection: &mut SqliteConnection,
-    tenant: &TenantId,
-    before: Option<Revision>,
-    limit: u32,
-) -> Result<Vec<RevisionRecord>, StoreError> {
-    let rows: Vec<(i64, String, String, String, String, String)> = sqlx::query_as(
-        "SELECT revision, created_at, author, reason, summary, submitted FROM revisions
-         WHERE tenant = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
-    )
-    .bind(tenant.as_str())
-    .bind(before.map_or(i64::MAX, |revision| signed(revision.0)))
-    .bind(limit)
-    .fetch_all(connection)
-    .await
-    .map_err(failed("listing revisions"))?;
-
-    let mut records = Vec::with_capacity(rows.len());
-    for (revision, created_at, author, reason, summary, submitted) in rows {
-        records.push(RevisionRecord {
-            revision: Revision(unsigned("revision", revision)?),
-            created_at: parsed("time", created_at)?,
-            author,
-            reason,
-            summary,
-            submitted,
-        });
-    }
-    Ok(records)
 }
 
 /// A tenant's last revision, 0 if it never had one.
@@ -218,54 +185,4 @@ async fn next_sequence(connection: &mut SqliteConnection) -> Result<i64, StoreEr
         .fetch_one(connection)
         .await
         .map_err(failed("counting a change"))
-}
-
-struct AuditRow<'a> {
-    sequence: i64,
-    created_at: Timestamp,
-    author: &'a str,
-    action: &'a str,
-    tenant: &'a TenantId,
-    revision: Revision,
-    reason: &'a str,
-    summary: &'a str,
-}
-
-impl AuditRow<'_> {
-    async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO audit (sequence, created_at, author, action, tenant, revision, reason,
-                                summary)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(self.sequence)
-        .bind(self.created_at.to_string())
-        .bind(self.author)
-        .bind(self.action)
-        .bind(self.tenant.as_str())
-        .bind(signed(self.revision.0))
-        .bind(self.reason)
-        .bind(self.summary)
-        .execute(connection)
-        .await
-        .map_err(failed("writing the audit trail"))?;
-        Ok(())
-    }
-}
-
-/// SQLite counts with signed numbers. What does not fit is beyond every number that it has.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(what: &'static str, number: i64) -> Result<u64, StoreError> {
-    u64::try_from(number).map_err(|_| StoreError::Unreadable {
-        what,
-        value: number.to_string(),
-    })
-}
-
-fn parsed<T: std::str::FromStr>(what: &'static str, text: String) -> Result<T, StoreError> {
-    text.parse()
-        .map_err(|_| StoreError::Unreadable { what, value: text })
 }

@@ -8,11 +8,18 @@ use sqlx::{SqlSafeStr as _, SqlitePool};
 use super::OpenError;
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: [(i64, &str, &str); 1] = [(
-    1,
-    "documents",
-    include_str!("../../../migrations/sqlite/0001_documents.sql"),
-)];
+const STEPS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "documents",
+        include_str!("../../../migrations/sqlite/0001_documents.sql"),
+    ),
+    (
+        2,
+        "calls",
+        include_str!("../../../migrations/sqlite/0002_calls.sql"),
+    ),
+];
 
 /// Checks the file, runs the steps that it has not seen, and reads the store's id.
 pub(super) async fn prepare(pool: &SqlitePool, path: &Path) -> Result<String, OpenError> {

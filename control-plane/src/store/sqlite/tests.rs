@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::WriteAction;
 use crate::store::suite::store_suite;
 
 async fn open() -> (TempDir, Arc<dyn Store>) {
@@ -27,6 +28,7 @@ fn change(expected: Option<Revision>) -> NewRevision {
         author: String::new(),
         reason: String::new(),
         summary: String::new(),
+        action: WriteAction::Apply,
         submitted: String::new(),
         resolved: bytes::Bytes::from_static(b"x"),
     }
@@ -110,6 +112,62 @@ async fn every_change_has_its_row_in_the_audit_trail() {
             .await
             .unwrap();
     assert_eq!(rows, [(1, "apply".into(), 1), (2, "remove".into(), 1)]);
+}
+
+#[tokio::test]
+async fn the_audit_trail_of_an_earlier_schema_is_kept() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.write(change(None)).await.unwrap();
+    // Back to what the first version left. On one connection: another may know the later form.
+    let mut connection = store.pool.acquire().await.unwrap();
+    for statement in [
+        "DROP TABLE audit",
+        "CREATE TABLE audit (sequence INTEGER PRIMARY KEY, created_at TEXT NOT NULL,
+             author TEXT NOT NULL, action TEXT NOT NULL, tenant TEXT NOT NULL,
+             revision INTEGER NOT NULL, reason TEXT NOT NULL, summary TEXT NOT NULL) STRICT",
+        "INSERT INTO audit VALUES (1, '2026-11-22T10:00:00Z', 'ada', 'apply', 'acme', 1, 'why', 'what')",
+        "CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit BEGIN SELECT 1; END",
+        "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+    drop(connection);
+    store.close().await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let rows: Vec<(i64, String, String, String)> =
+        sqlx::query_as("SELECT sequence, author, target, outcome FROM audit")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    assert_eq!(rows, [(1, "ada".into(), "acme".into(), "Ok".into())]);
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_without_a_change() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let call = CallRecord {
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        author: "admin".to_owned(),
+        action: "GetTenant".to_owned(),
+        target: "tenants/acme".to_owned(),
+        reason: String::new(),
+        outcome: "NotFound".to_owned(),
+        summary: "there is no tenant".to_owned(),
+    };
+    store.record(call).await.unwrap();
+    assert_eq!(store.heads_since(0).await.unwrap().sequence, 0);
+    let rows: Vec<(Option<i64>, String, String)> =
+        sqlx::query_as("SELECT sequence, target, outcome FROM audit")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    assert_eq!(rows, [(None, "tenants/acme".into(), "NotFound".into())]);
 }
 
 #[tokio::test]
@@ -199,7 +257,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
             error,
             OpenError::NewerSchema {
                 found: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

@@ -1,0 +1,74 @@
+//! The audit trail: a row for every change, within its transaction, and one for every other call.
+
+use gateway_core::{Revision, TenantId};
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{failed, signed};
+use crate::store::{CallRecord, StoreError};
+
+const DOING: &str = "writing the audit trail";
+
+/// A change that is being made.
+pub(super) struct AuditRow<'a> {
+    pub(super) sequence: i64,
+    pub(super) created_at: Timestamp,
+    pub(super) author: &'a str,
+    pub(super) action: &'a str,
+    pub(super) tenant: &'a TenantId,
+    pub(super) revision: Revision,
+    pub(super) reason: &'a str,
+    pub(super) summary: &'a str,
+}
+
+impl AuditRow<'_> {
+    pub(super) async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO audit (sequence, created_at, author, action, target, revision, reason,
+                                outcome, summary)
+             VALUES (?, ?, ?, ?, ?, ?, ?, 'Ok', ?)",
+        )
+        .bind(self.sequence)
+        .bind(self.created_at.to_string())
+        .bind(self.author)
+        .bind(self.action)
+        .bind(self.tenant.as_str())
+        .bind(signed(self.revision.0))
+        .bind(self.reason)
+        .bind(self.summary)
+        .execute(connection)
+        .await
+        .map_err(failed(DOING))?;
+        Ok(())
+    }
+}
+
+pub(super) async fn record(
+    connection: &mut SqliteConnection,
+    call: CallRecord,
+) -> Result<(), StoreError> {
+    let CallRecord {
+        created_at,
+        author,
+        action,
+        target,
+        reason,
+        outcome,
+        summary,
+    } = call;
+    sqlx::query(
+        "INSERT INTO audit (created_at, author, action, target, reason, outcome, summary)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(created_at.to_string())
+    .bind(author)
+    .bind(action)
+    .bind(target)
+    .bind(reason)
+    .bind(outcome)
+    .bind(summary)
+    .execute(connection)
+    .await
+    .map_err(failed(DOING))?;
+    Ok(())
+}

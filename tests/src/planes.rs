@@ -1,0 +1,251 @@
+//! The gateway as an administrator runs it: a control plane and data planes, each a process of its own.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use crate::log::Log;
+use crate::raw::RawClient;
+use crate::secrets::{self, secret};
+use crate::wait::{self, PATIENCE};
+use crate::workspace::Workspace;
+
+/// One process that serves. What it writes is searched for secrets at its end.
+#[derive(Debug)]
+pub struct Plane {
+    child: Child,
+    role: &'static str,
+    stopped: bool,
+    stdout: Log,
+    stderr: Log,
+    _workspace: Arc<Workspace>,
+}
+
+/// A control plane with an address of its own.
+#[derive(Debug)]
+pub struct ControlPlane {
+    pub process: Plane,
+    address: SocketAddr,
+    binary: String,
+    workspace: Arc<Workspace>,
+}
+
+/// A data plane that may have joined.
+#[derive(Debug)]
+pub struct DataPlane {
+    pub process: Plane,
+    mcp: SocketAddr,
+    operations: SocketAddr,
+}
+
+/// The token of the administrator, and that of data planes.
+pub fn admin_token() -> String {
+    secret("administrator-token")
+}
+
+pub fn join_token() -> String {
+    secret("join-token")
+}
+
+impl Plane {
+    fn start(
+        role: &'static str,
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let mut child = Command::new(binary)
+            .arg(role)
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .current_dir(workspace.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {role}"))?;
+        let stdout = child.stdout.take().context("it has no standard output")?;
+        let stderr = child.stderr.take().context("it has no standard error")?;
+        Ok(Self {
+            child,
+            role,
+            stopped: false,
+            stdout: Log::collect(stdout),
+            stderr: Log::collect(stderr),
+            _workspace: Arc::clone(workspace),
+        })
+    }
+
+    /// A line of the log that contains all the parts.
+    pub async fn wait_for_log(&self, parts: &[&str]) -> anyhow::Result<String> {
+        self.stderr.wait(parts).await
+    }
+
+    /// How many lines of the log contain the part so far.
+    pub fn count_in_log(&self, part: &str) -> usize {
+        let lines = self.stderr.lines();
+        lines.iter().filter(|line| line.contains(part)).count()
+    }
+
+    async fn address(&self, before: &str) -> anyhow::Result<SocketAddr> {
+        let line = self.stderr.wait(&[before]).await?;
+        let address = line.split_once(before).map(|(_, rest)| rest.trim());
+        let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
+        address.with_context(|| format!("reading the address that {line:?} says"))
+    }
+
+    /// Asks it to end, as a service manager does; it must do so with success.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(Pid::from_raw).context("it has ended already")?;
+        kill_process(id, Signal::TERM)?;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.with_context(|| format!("{} did not end", self.role))??;
+        anyhow::ensure!(status.success(), "{} ended with {status}", self.role);
+        self.stopped = true;
+        Ok(())
+    }
+
+    /// Ends it without notice.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.start_kill()?;
+        self.child.wait().await?;
+        self.stopped = true;
+        Ok(())
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        if !self.stopped {
+            // Only a test that failed gets here.
+            let log = self.stderr.text();
+            writeln!(std::io::stderr(), "the {} said: {log}", self.role).ok();
+        }
+        for (log, place) in [(&self.stdout, "output"), (&self.stderr, "error")] {
+            let place = format!("standard {place} of the {}", self.role);
+            secrets::search(&place, log.text().as_bytes());
+        }
+    }
+}
+
+impl ControlPlane {
+    /// Starts one on a workspace, whose database may be there already.
+    pub async fn start(binary: &str, workspace: &Arc<Workspace>) -> anyhow::Result<Self> {
+        Self::start_at(binary, workspace, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub async fn start_at(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let listen = address.to_string();
+        std::fs::create_dir_all(workspace.data())?;
+        let arguments = [
+            "--database",
+            "sqlite://data/gateway.db",
+            "--listen",
+            &listen,
+        ];
+        let (admin, join) = (admin_token(), join_token());
+        let tokens = [
+            ("MCP_GATEWAY_ADMIN_TOKEN", admin.as_str()),
+            ("MCP_GATEWAY_JOIN_TOKEN", &join),
+        ];
+        let process = Plane::start("control-plane", binary, workspace, &arguments, &tokens)?;
+        let address = process.address("control plane on http://").await?;
+        Ok(Self {
+            process,
+            address,
+            binary: binary.to_owned(),
+            workspace: Arc::clone(workspace),
+        })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it without notice, and says how to start it where it was.
+    pub async fn kill(self) -> anyhow::Result<Killed> {
+        let Self {
+            process,
+            address,
+            binary,
+            workspace,
+        } = self;
+        process.kill().await?;
+        Ok(Killed {
+            address,
+            binary,
+            workspace,
+        })
+    }
+}
+
+/// A control plane that was killed.
+#[derive(Debug)]
+pub struct Killed {
+    address: SocketAddr,
+    binary: String,
+    workspace: Arc<Workspace>,
+}
+
+impl Killed {
+    pub async fn start(self) -> anyhow::Result<ControlPlane> {
+        ControlPlane::start_at(&self.binary, &self.workspace, self.address).await
+    }
+}
+
+impl DataPlane {
+    /// Starts one that joins with the right token, and may reach servers on this machine.
+    pub async fn start(binary: &str, control: &ControlPlane) -> anyhow::Result<Self> {
+        Self::start_with(binary, control, &join_token(), &[]).await
+    }
+
+    /// The same with another token and further flags.
+    pub async fn start_with(
+        binary: &str,
+        control: &ControlPlane,
+        token: &str,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let url = control.url();
+        let mut arguments = vec!["--control-plane", &url, "--allow-network", "127.0.0.0/8"];
+        arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        arguments.extend(flags);
+        let workspace = &control.workspace;
+        let tokens = [("MCP_GATEWAY_JOIN_TOKEN", token)];
+        let process = Plane::start("data-plane", binary, workspace, &arguments, &tokens)?;
+        Ok(Self {
+            mcp: process.address("listening on http://").await?,
+            operations: process.address("operations on http://").await?,
+            process,
+        })
+    }
+
+    /// Where MCP clients are answered; `path` begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.mcp)
+    }
+
+    pub async fn is_ready(&self) -> anyhow::Result<bool> {
+        let url = format!("http://{}/readyz", self.operations);
+        Ok(RawClient::default().get(&url).await?.status == 200)
+    }
+
+    pub async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        wait::until("the data plane to be ready", || async {
+            self.is_ready().await.unwrap_or(false)
+        })
+        .await
+    }
+}
