@@ -59,6 +59,24 @@ enum Command {
     /// Serves MCP clients by what a control plane pushes.
     #[cfg(feature = "data-plane")]
     DataPlane(Box<crate::data_plane::DataPlaneArgs>),
+    /// Makes the documents of files the current configuration of their tenants, at a control plane.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Apply(crate::admin::ApplyArgs),
+    /// Shows the tenants of a control plane; with `-o yaml`, as documents that can be applied.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Get(crate::admin::GetArgs),
+    /// Shows the revisions of a tenant: who changed what, when and why.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    History(crate::admin::HistoryArgs),
+    /// Makes an earlier revision of a tenant current again.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Rollback(crate::admin::RollbackArgs),
+    /// Takes a tenant out of service; its history stays.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Delete(crate::admin::DeleteArgs),
+    /// Shows which data plane has which revision in force, and what it refused.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Status(crate::admin::StatusArgs),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -127,6 +145,18 @@ impl Command {
             Self::ControlPlane(args) => crate::control_plane::run(args),
             #[cfg(feature = "data-plane")]
             Self::DataPlane(args) => crate::data_plane::run(*args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Apply(args) => crate::admin::apply(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Get(args) => crate::admin::get(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::History(args) => crate::admin::history(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Rollback(args) => crate::admin::rollback(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Delete(args) => crate::admin::delete(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Status(args) => crate::admin::status(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

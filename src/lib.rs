@@ -3,6 +3,8 @@
 pub mod cli;
 
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod admin;
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod api_key;
 mod client;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]

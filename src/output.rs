@@ -23,6 +23,12 @@ enum Form {
 }
 
 impl OutputArgs {
+    /// Whether the result is to be YAML, for commands that have it in another form than records.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    pub(crate) fn is_yaml(self) -> bool {
+        self.output == Form::Yaml
+    }
+
     /// Prints records, of which a table shows these columns.
     pub(crate) fn print(self, columns: &[&str], records: &[Value]) -> anyhow::Result<()> {
         self.print_or(|| table(columns, records), records)

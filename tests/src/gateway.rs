@@ -339,9 +339,20 @@ impl Builder {
 
 /// Runs another command of the binary in a workspace until it has ended.
 pub async fn run(binary: &str, workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<Exit> {
+    run_with(binary, workspace, &[], arguments).await
+}
+
+/// The same with environment variables.
+pub async fn run_with(
+    binary: &str,
+    workspace: &Workspace,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let command = Command::new(binary)
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(workspace.path())
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
+use crate::gateway::{self, Exit};
 use crate::log::Log;
 use crate::raw::RawClient;
 use crate::secrets::{self, secret};
@@ -172,6 +174,32 @@ impl ControlPlane {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Runs a command as its administrator does.
+    pub async fn admin(&self, arguments: &[&str]) -> anyhow::Result<Exit> {
+        self.admin_with(&admin_token(), arguments).await
+    }
+
+    /// The same with another token.
+    pub async fn admin_with(&self, token: &str, arguments: &[&str]) -> anyhow::Result<Exit> {
+        let url = self.url();
+        let variables = [
+            ("MCP_GATEWAY_TOKEN", token),
+            ("MCP_GATEWAY_CONTROL_PLANE", &url),
+        ];
+        gateway::run_with(&self.binary, &self.workspace, &variables, arguments).await
+    }
+
+    /// Writes a document into the workspace, and applies it.
+    pub async fn apply(&self, document: &str) -> anyhow::Result<Exit> {
+        std::fs::write(self.path("tenants.yaml"), document)?;
+        self.admin(&["apply", "-f", "tenants.yaml"]).await
+    }
+
+    /// A file of the workspace, in which its administrator works.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.workspace.path().join(name)
     }
 
     /// Ends it without notice, and says how to start it where it was.

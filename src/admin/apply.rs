@@ -1,0 +1,251 @@
+//! `mcp-gateway apply` and `rollback`: changes to tenants, shown, made, and waited for.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use gateway_core::TenantId;
+use gateway_core::config::TimeSpan;
+use gateway_proto::admin::v1 as pb;
+use gateway_proto::admin::v1::apply_tenant_request::Document as Sent;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::changes;
+use super::client::{Client, ServerArgs, failure, violations};
+use super::documents::{self, Document};
+use super::in_force::{self, Fate};
+use crate::exit::{Failure, note};
+use crate::output::OutputArgs;
+use crate::process;
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A YAML file with the configuration of one tenant, or of several behind `---`; a folder, of
+    /// which every .yaml and .yml file is read; or - for standard input. May be given several times.
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The tenant.
+    tenant: TenantId,
+
+    /// The revision whose configuration is to be in force again.
+    #[arg(long, value_name = "REVISION")]
+    to: u64,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    /// Shows what would change, and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Why, for the history.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TEXT"
+    )]
+    reason: String,
+
+    /// How long the data planes may take to have it in force.
+    #[arg(long, default_value = "30s", value_name = "TIME")]
+    timeout: TimeSpan,
+
+    /// Does not wait for the data planes.
+    #[arg(long)]
+    no_wait: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What became of one tenant.
+struct Made {
+    tenant: TenantId,
+    response: pb::ApplyTenantResponse,
+}
+
+pub(crate) fn apply(args: ApplyArgs) -> Result<(), Failure> {
+    let documents = documents::read(&args.file)?;
+    process::block_on(async {
+        let mut client = args.change.server.client()?;
+        // Everything is checked before anything is changed.
+        let mut problems = Vec::new();
+        let mut made = Vec::with_capacity(documents.len());
+        for document in &documents {
+            match send(&mut client, document, &args.change.reason, true).await {
+                Ok(response) => made.push(Made::new(&document.config.tenant, response)),
+                Err(Failure::Invalid(found)) => problems.extend(found),
+                Err(other) => return Err(other),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Failure::Invalid(problems));
+        }
+        if !args.change.dry_run {
+            made.clear();
+            for document in &documents {
+                let response = send(&mut client, document, &args.change.reason, false).await?;
+                made.push(Made::new(&document.config.tenant, response));
+            }
+        }
+        args.change.show(&made)?;
+        let mut refused = Vec::new();
+        for (made, document) in made.iter().zip(&documents) {
+            if let Some((replica, violations)) = args.change.wait(&mut client, made).await? {
+                note(&format!("{}: refused by {replica}", made.tenant));
+                refused.extend(document.locate(violations));
+            }
+        }
+        if refused.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Invalid(refused))
+        }
+    })
+}
+
+pub(crate) fn rollback(args: RollbackArgs) -> Result<(), Failure> {
+    process::block_on(async {
+        let mut client = args.change.server.client()?;
+        let request = pb::RollbackTenantRequest {
+            name: format!("tenants/{}", args.tenant),
+            revision: args.to,
+            etag: String::new(),
+            validate_only: args.change.dry_run,
+            reason: args.change.reason.clone(),
+        };
+        let response = client.rollback_tenant(request).await;
+        let pb::RollbackTenantResponse {
+            revision,
+            etag,
+            changed,
+            changes,
+        } = response.map_err(|status| failure(&status))?.into_inner();
+        let response = pb::ApplyTenantResponse {
+            revision,
+            etag,
+            changed,
+            changes,
+        };
+        let made = Made::new(&args.tenant, response);
+        args.change.show(std::slice::from_ref(&made))?;
+        match args.change.wait(&mut client, &made).await? {
+            None => Ok(()),
+            Some((replica, violations)) => {
+                note(&format!("{}: refused by {replica}", made.tenant));
+                let said = violations.iter();
+                let said = said.map(|found| format!("{}: {}", found.path, found.reason));
+                Err(Failure::Invalid(said.collect()))
+            }
+        }
+    })
+}
+
+async fn send(
+    client: &mut Client,
+    document: &Document,
+    reason: &str,
+    validate_only: bool,
+) -> Result<pb::ApplyTenantResponse, Failure> {
+    let request = pb::ApplyTenantRequest {
+        name: format!("tenants/{}", document.config.tenant),
+        document: Some(Sent::Yaml(document.text.clone())),
+        etag: String::new(),
+        validate_only,
+        reason: reason.to_owned(),
+    };
+    match client.apply_tenant(request).await {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) if status.code() == Code::InvalidArgument => Err(Failure::Invalid(
+            document.locate(violations(&status).collect()),
+        )),
+        Err(status) => Err(failure(&status)),
+    }
+}
+
+impl Made {
+    fn new(tenant: &TenantId, response: pb::ApplyTenantResponse) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            response,
+        }
+    }
+
+    fn text(&self, dry_run: bool) -> String {
+        let (tenant, response) = (&self.tenant, &self.response);
+        let revision = response.revision;
+        let head = match (response.changed, dry_run) {
+            (false, _) => format!("{tenant}: unchanged, revision {revision}"),
+            (true, false) => format!("{tenant}: revision {revision}"),
+            (true, true) if revision == 0 => format!("{tenant}: would be new"),
+            (true, true) => format!("{tenant}: would change, from revision {revision}"),
+        };
+        changes::lines(&head, &response.changes)
+    }
+
+    fn record(&self) -> Value {
+        json!({
+            "tenant": self.tenant,
+            "revision": self.response.revision,
+            "changed": self.response.changed,
+            "changes": changes::records(&self.response.changes),
+        })
+    }
+}
+
+impl ChangeArgs {
+    fn show(&self, made: &[Made]) -> anyhow::Result<()> {
+        let records: Vec<_> = made.iter().map(Made::record).collect();
+        let text = || made.iter().map(|made| made.text(self.dry_run)).collect();
+        self.output.print_or(text, &records)
+    }
+
+    /// Waits until a change is in force; says who refused it, and why.
+    async fn wait(
+        &self,
+        client: &mut Client,
+        made: &Made,
+    ) -> Result<Option<(String, Vec<gateway_core::config::Violation>)>, Failure> {
+        if self.dry_run || self.no_wait {
+            return Ok(None);
+        }
+        let (tenant, revision) = (made.tenant.as_str(), made.response.revision);
+        let patience = self.timeout.as_duration();
+        match in_force::wait(client, tenant, revision, patience).await? {
+            Fate::InForce(count) => {
+                let planes = if count == 1 {
+                    "data plane"
+                } else {
+                    "data planes"
+                };
+                note(&format!(
+                    "{tenant}: revision {revision} is in force on {count} {planes}"
+                ));
+                Ok(None)
+            }
+            Fate::Refused {
+                replica,
+                violations,
+            } => Ok(Some((replica, violations))),
+            Fate::Superseded => Err(Failure::Failed(anyhow!(
+                "{tenant}: another change came before revision {revision} was in force everywhere"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The way to a control plane, with the administrator's token, and what its refusals mean.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use gateway_core::config::Violation;
+use gateway_core::{ExposeSecret as _, SecretString};
+use gateway_proto::admin::v1::admin_client::AdminClient;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::exit::Failure;
+
+/// The flags that every command of an administrator has. The token is none of them: others on the
+/// machine can read a command line.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Control plane")]
+pub(crate) struct ServerArgs {
+    /// Where the control plane is. The administrator's token is taken from MCP_GATEWAY_TOKEN.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_CONTROL_PLANE",
+        default_value = "http://127.0.0.1:8812",
+        value_name = "URL"
+    )]
+    control_plane: String,
+
+    /// The file that holds the administrator's token, if MCP_GATEWAY_TOKEN is not set.
+    #[arg(long, env = "MCP_GATEWAY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// A client that presents the token with every call.
+pub(super) type Client = AdminClient<InterceptedService<Channel, Bearer>>;
+
+/// Puts the token into a call.
+#[derive(Clone)]
+pub(super) struct Bearer(AsciiMetadataValue);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+impl ServerArgs {
+    /// Must be called within a runtime. Nothing is connected yet.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let channel = gateway_data_plane::channel(&self.control_plane)
+            .map_err(|error| Failure::invalid(format!("--control-plane: {error}")))?;
+        let token = self.token()?;
+        let value = format!("Bearer {}", token.expose_secret()).parse::<AsciiMetadataValue>();
+        let mut value =
+            value.map_err(|_| Failure::invalid("the administrator's token is no token"))?;
+        value.set_sensitive(true);
+        Ok(AdminClient::with_interceptor(channel, Bearer(value)))
+    }
+
+    fn token(&self) -> Result<SecretString, Failure> {
+        let given = std::env::var("MCP_GATEWAY_TOKEN").ok();
+        if let Some(token) = given.filter(|token| !token.is_empty()) {
+            return Ok(SecretString::from(token));
+        }
+        let Some(file) = &self.token_file else {
+            return Err(Failure::invalid(
+                "the administrator's token is missing: set MCP_GATEWAY_TOKEN, or name its file with --token-file; the control plane says at its start where it is",
+            ));
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("--token-file: {} cannot be read", file.display()))?;
+        Ok(SecretString::from(text.trim_end()))
+    }
+}
+
+/// What a refusal means to who called.
+pub(super) fn failure(status: &Status) -> Failure {
+    match status.code() {
+        Code::InvalidArgument => Failure::Invalid(
+            violations(status)
+                .map(|violation| format!("{}: {}", violation.path, violation.reason))
+                .collect(),
+        ),
+        Code::Unauthenticated => Failure::Failed(anyhow!(
+            "the control plane refuses the administrator's token ({}): look at MCP_GATEWAY_TOKEN",
+            status.message()
+        )),
+        // It did not come from the control plane.
+        Code::Unavailable if status.source().is_some() => {
+            let mut cause = status.source();
+            let mut last = String::new();
+            while let Some(error) = cause {
+                last = error.to_string();
+                cause = error.source();
+            }
+            Failure::Failed(anyhow!(
+                "the control plane cannot be reached ({last}): start it, or say where it is with --control-plane"
+            ))
+        }
+        _ => Failure::Failed(anyhow!("{}", status.message())),
+    }
+}
+
+/// What is wrong with a request, field by field.
+pub(super) fn violations(status: &Status) -> impl Iterator<Item = Violation> {
+    let details = status.get_error_details();
+    let mut found: Vec<_> = details
+        .bad_request()
+        .map(|request| request.field_violations.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .map(|one| Violation::new(one.field, one.description))
+        .collect();
+    if found.is_empty() {
+        found.push(Violation::new("request", status.message()));
+    }
+    found.into_iter()
+}
