@@ -213,8 +213,9 @@ impl StdioLink {
         match timeout(deadline.remaining(), self.lines.send(line)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => {
-                let status = match *self.closed.borrow() {
-                    Some(ClosedReason::Exited(status)) => status,
+                // The input is closed; how the child ended is known only once it is reaped.
+                let status = match timeout(deadline.remaining(), self.closed()).await {
+                    Ok(ClosedReason::Exited(status)) => status,
                     _ => None,
                 };
                 Err(ChannelEnd::Exited(status).refuse(&self.label))

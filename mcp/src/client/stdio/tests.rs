@@ -172,6 +172,21 @@ async fn a_command_that_closes_its_output_or_input_is_ended() {
 }
 
 #[tokio::test]
+async fn a_request_that_finds_the_input_closed_says_how_the_command_ended() {
+    let mut ends = ChildCommand::new("ends", "sh");
+    ends.args = vec!["-c".into(), "exec <&-; sleep 0.3; exit 3".into()];
+    let link = StdioLink::start(&ends, Callbacks::default()).unwrap();
+    // The input is found closed before the command is known to have ended.
+    until(|| {
+        drop(link.lines.try_send(encode_line(&call("m"))));
+        link.lines.is_closed()
+    })
+    .await;
+    let error = within(link.notify(&call("m"), soon())).await.unwrap_err();
+    assert!(error.to_string().contains("exit status: 3"), "{error}");
+}
+
+#[tokio::test]
 async fn closing_leaves_no_process_however_stubborn_it_is() {
     for ways in [
         &["parent"][..],
