@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use gateway_core::config::{TenantConfig, load_yaml};
+use gateway_core::config::{TenantConfig, edit, load_yaml};
 use serde::Serialize;
-use yaml_edit::{Document, Mapping, Sequence};
 
 use crate::config_file::ConfigFile;
 use crate::desktop::permits;
@@ -62,14 +60,13 @@ impl EditedFile {
         name: &str,
         value: &impl Serialize,
     ) -> Result<(), Failure> {
-        let block = serde_yaml::to_string(value).context("the entry cannot be written as YAML")?;
-        let edited = set(&self.text, section, name, &block);
+        let edited = edit::set_entry(&self.text, section, name, value);
         self.take(edited, &format!("{section}.{name}"))
     }
 
     /// Removes an entry.
     pub(crate) fn remove(&mut self, section: &str, name: &str) -> Result<(), Failure> {
-        let edited = remove(&self.text, section, name);
+        let edited = edit::remove_entry(&self.text, section, name);
         self.take(edited, &format!("{section}.{name}"))
     }
 
@@ -80,12 +77,7 @@ impl EditedFile {
         list: &str,
         item: &impl Serialize,
     ) -> Result<(), Failure> {
-        let block = serde_yaml::to_string(item).context("the entry cannot be written as YAML")?;
-        let edited = with_list(&self.text, plugin, list, |items| {
-            let item: Document = block.parse().ok()?;
-            items.push(item.as_mapping()?);
-            Some(())
-        });
+        let edited = edit::push_setting(&self.text, plugin, list, item);
         self.take(edited, &format!("plugins.{plugin}.settings.{list}"))
     }
 
@@ -96,9 +88,7 @@ impl EditedFile {
         list: &str,
         index: usize,
     ) -> Result<(), Failure> {
-        let edited = with_list(&self.text, plugin, list, |items| {
-            items.remove(index).map(drop)
-        });
+        let edited = edit::remove_setting(&self.text, plugin, list, index);
         self.take(edited, &format!("plugins.{plugin}.settings.{list}"))
     }
 
@@ -140,77 +130,3 @@ fn load(path: &Path, text: &str) -> Result<TenantConfig, Failure> {
         )
     })
 }
-
-fn set(text: &str, section: &str, name: &str, block: &str) -> Option<String> {
-    let Some((document, mapping)) = filled_section(text, section) else {
-        return append(text, section, name, block);
-    };
-    let value: Document = block.parse().ok()?;
-    mapping.set(name, value.as_mapping()?);
-    Some(document.to_string())
-}
-
-fn remove(text: &str, section: &str, name: &str) -> Option<String> {
-    let (document, mapping) = filled_section(text, section)?;
-    mapping.remove(name)?;
-    Some(document.to_string())
-}
-
-/// Edits a list of a plugin's settings.
-fn with_list(
-    text: &str,
-    plugin: &str,
-    list: &str,
-    edit: impl FnOnce(&Sequence) -> Option<()>,
-) -> Option<String> {
-    let document: Document = text.parse().ok()?;
-    let plugin = document
-        .as_mapping()?
-        .get_mapping("plugins")?
-        .get_mapping(plugin)?;
-    edit(&plugin.get_mapping("settings")?.get_sequence(list)?)?;
-    Some(document.to_string())
-}
-
-/// A section that has entries.
-fn filled_section(text: &str, section: &str) -> Option<(Document, Mapping)> {
-    let document: Document = text.parse().ok()?;
-    let mapping = document.as_mapping()?.get_mapping(section)?;
-    (!mapping.is_empty()).then_some((document, mapping))
-}
-
-/// Puts the first entry of a section below its heading, which is written where it is missing.
-fn append(text: &str, section: &str, name: &str, block: &str) -> Option<String> {
-    let mut entry = format!("  {name}:\n");
-    for line in block.lines() {
-        entry.push_str(&format!("    {line}\n"));
-    }
-    let mut edited = String::new();
-    let mut found = false;
-    for line in text.split_inclusive('\n') {
-        let Some(rest) = line
-            .strip_prefix(section)
-            .and_then(|rest| rest.strip_prefix(':'))
-        else {
-            edited.push_str(line);
-            continue;
-        };
-        let (value, comment) = rest.find('#').map_or((rest, ""), |at| rest.split_at(at));
-        if !matches!(value.trim(), "" | "{}" | "null" | "~") {
-            return None;
-        }
-        found = true;
-        let gap = if comment.is_empty() { "" } else { " " };
-        edited.push_str(&format!("{section}:{gap}{}\n{entry}", comment.trim_end()));
-    }
-    if !found {
-        if !edited.is_empty() && !edited.ends_with('\n') {
-            edited.push('\n');
-        }
-        edited.push_str(&format!("\n{section}:\n{entry}"));
-    }
-    Some(edited)
-}
-
-#[cfg(test)]
-mod tests;

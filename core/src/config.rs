@@ -3,6 +3,7 @@
 mod check;
 mod document;
 mod duration;
+pub mod edit;
 mod locate;
 mod plugins;
 mod profile;

@@ -1,16 +1,19 @@
 use super::*;
+use crate::config::{ServerConfig, load_yaml};
 
-const BLOCK: &str = "type: command\ncommand: uvx\nargs:\n- mcp-server-time\n";
+fn time() -> ServerConfig {
+    serde_yaml::from_str("{ type: command, command: uvx, args: [mcp-server-time] }").unwrap()
+}
 
 /// Adds a server and takes it out again, and shows both.
 fn added_and_removed(text: &str) -> String {
-    let added = set(text, "servers", "time", BLOCK).unwrap();
+    let added = set_entry(text, "servers", "time", &time()).unwrap();
     let config = load_yaml(&added).unwrap();
     assert!(
         config.servers.contains_key(&"time".parse().unwrap()),
         "{added}"
     );
-    let removed = remove(&added, "servers", "time").unwrap();
+    let removed = remove_entry(&added, "servers", "time").unwrap();
     let before = load_yaml(text).unwrap_or_default();
     assert_eq!(load_yaml(&removed).unwrap(), before, "{removed}");
     format!("{added}=== removed\n{removed}")
@@ -42,7 +45,7 @@ profiles:
 fn the_first_server_goes_below_the_heading() {
     for text in [
         "",
-        HEADING,
+        "# The gateway's configuration.\n# Edit it.\n",
         "tenant: acme",
         "servers: {} # none yet\ntenant: acme\n",
         "servers:\n",
@@ -65,6 +68,6 @@ fn another_indentation_is_accepted() {
 
 #[test]
 fn a_form_that_cannot_be_edited_is_left_alone() {
-    assert_eq!(set("servers: &all [\n]\n", "servers", "time", BLOCK), None);
-    assert_eq!(remove("servers: {}\n", "servers", "time"), None);
+    assert_eq!(set_entry("servers: &all [\n]\n", "servers", "time", &time()), None);
+    assert_eq!(remove_entry("servers: {}\n", "servers", "time"), None);
 }
