@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_proto::admin::v1::admin_server::AdminServer;
+use gateway_proto::admin::v1::resources_server::ResourcesServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
@@ -101,12 +102,18 @@ where
     let mut health = None;
     if let Audience::Network { control, tokens } = audience {
         let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
-        let admin = AdminServer::new(admin::Service::new(control, tokens));
-        routes = with_public.add_service(admin);
+        let service = admin::Service::new(control, tokens, ending.clone());
+        let service = Arc::new(service);
+        routes = with_public
+            .add_service(AdminServer::from_arc(Arc::clone(&service)))
+            .add_service(ResourcesServer::from_arc(service));
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;
         reporter.set_serving::<AdminServer<admin::Service>>().await;
+        reporter
+            .set_serving::<ResourcesServer<admin::Service>>()
+            .await;
         health = Some(reporter);
     }
     let serving = Server::builder()
@@ -119,7 +126,9 @@ where
         if let Some(health) = &mut health {
             // Who watches is told so by the end of the stream, for which a connection would wait.
             let push = ConfigPushServer::<push::Service>::NAME;
-            for service in ["", push, AdminServer::<admin::Service>::NAME] {
+            let admin = AdminServer::<admin::Service>::NAME;
+            let resources = ResourcesServer::<admin::Service>::NAME;
+            for service in ["", push, admin, resources] {
                 health.clear_service_status(service).await;
             }
         }

@@ -155,6 +155,23 @@ impl ControlPlane {
         self.store.revisions(tenant, before, limit).await
     }
 
+    /// Which revision of a tenant is current; `None`: it has none.
+    pub(crate) fn current_revision(&self, tenant: &TenantId) -> Option<Revision> {
+        self.hub.current(tenant)
+    }
+
+    /// A tenant's current revision and what was submitted for it; `None` if it has none.
+    pub(crate) async fn submitted(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Option<(Revision, String)>, StoreError> {
+        let Some(document) = self.store.document(tenant).await? else {
+            return Ok(None);
+        };
+        let stored = self.store.revision(tenant, document.revision).await?;
+        Ok(stored.map(|stored| (document.revision, stored.record.submitted)))
+    }
+
     /// Serves the replicas of this process on the connections of a pipe until `shutdown`. Nobody
     /// is asked for a token.
     ///

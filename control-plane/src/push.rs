@@ -48,6 +48,30 @@ pub(crate) struct Hub {
     streams: AtomicU64,
 }
 
+/// Whether anything has changed since it was looked at.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    index: watch::Receiver<Arc<Index>>,
+    replicas: watch::Receiver<BTreeMap<String, Replica>>,
+}
+
+impl Changes {
+    /// To be called before looking, so that no change is missed.
+    pub(crate) fn mark_seen(&mut self) {
+        self.index.mark_unchanged();
+        self.replicas.mark_unchanged();
+    }
+
+    /// Waits for the next change. Loses nothing when it is dropped before.
+    pub(crate) async fn next(&mut self) {
+        // The senders are the hub's, which is there for as long as its control plane is.
+        tokio::select! {
+            _ = self.index.changed() => {}
+            _ = self.replicas.changed() => {}
+        }
+    }
+}
+
 impl Hub {
     /// A hub at the store's current state.
     pub(crate) async fn open(store: &dyn Store) -> Result<Self, StoreError> {
@@ -88,9 +112,22 @@ impl Hub {
         index.position().revisions.keys().cloned().collect()
     }
 
+    /// Which revision of a tenant is current; `None`: it has none.
+    pub(crate) fn current(&self, tenant: &TenantId) -> Option<Revision> {
+        self.index.borrow().tenant(tenant)?.1
+    }
+
     /// Follows what is current.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Index>> {
         self.index.subscribe()
+    }
+
+    /// Tells of every change of what is current, and of every answer of a replica.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes {
+            index: self.index.subscribe(),
+            replicas: self.replicas.subscribe(),
+        }
     }
 
     /// Takes a replica in: its seat, which it has for as long as the seat is held, and what it is

@@ -5,21 +5,28 @@ use std::sync::Arc;
 use gateway_core::TenantId;
 use gateway_proto::admin::v1 as pb;
 use gateway_proto::admin::v1::admin_server::Admin;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::admission::Administrator;
 use crate::store::TenantRecord;
 use crate::token::Tokens;
-use crate::{Change, ControlPlane, Removal, RevisionRecord, Rollback};
+use crate::{Change, ControlPlane, Removal, Rollback};
 
 mod answer;
 mod document;
+mod fields;
 mod names;
+mod query;
 mod refusal;
+mod resources;
 mod trail;
+mod watch;
 
 use answer::{applied, replica, revision, revision_with_document, tenant, tenant_with_document};
 use names::{Page, etag, reason, required_tenant};
+use query::{Asked, Query};
 use trail::{Call, Done, Trail};
 
 /// How many a page has when nobody says, and at most. Revisions are read with their documents, and
@@ -40,12 +47,22 @@ const REPLICAS: Page = Page {
 pub(super) struct Service {
     control: ControlPlane,
     trail: Trail,
+    /// Ends the streams of those who watch.
+    stopping: CancellationToken,
 }
 
 impl Service {
-    pub(super) fn new(control: ControlPlane, tokens: Arc<Tokens>) -> Self {
+    pub(super) fn new(
+        control: ControlPlane,
+        tokens: Arc<Tokens>,
+        stopping: CancellationToken,
+    ) -> Self {
         let trail = Trail::new(Arc::clone(&control.store), tokens);
-        Self { control, trail }
+        Self {
+            control,
+            trail,
+            stopping,
+        }
     }
 
     async fn tenant(&self, name: &str) -> Result<pb::Tenant, Status> {
@@ -63,14 +80,38 @@ impl Service {
         request: pb::ListTenantsRequest,
     ) -> Result<pb::ListTenantsResponse, Status> {
         let limit = TENANTS.limit(request.page_size)?;
-        let after = names::after::<TenantId>(&request.page_token)?;
-        // One more than asked for says whether there is another page.
-        let found = self.control.store.tenants(after.as_ref(), limit + 1).await;
-        let (found, more) = names::cut(found.map_err(refusal::store)?, limit);
-        let next = |last: &TenantRecord| last.tenant.to_string();
+        let asked = Asked {
+            filter: &request.filter,
+            order_by: &request.order_by,
+            page_token: &request.page_token,
+        };
+        let store = &self.control.store;
+        let (tenants, next_page_token) = if asked.is_plain() {
+            let after = names::after::<TenantId>(&request.page_token)?;
+            // One more than asked for says whether there is another page.
+            let found = store.tenants(after.as_ref(), limit + 1).await;
+            let (found, more) = names::cut(found.map_err(refusal::store)?, limit);
+            let last = found.last().filter(|_| more);
+            let next = last.map(|last| last.tenant.to_string());
+            let tenants = found.into_iter().map(tenant).collect();
+            (tenants, next.unwrap_or_default())
+        } else {
+            let query = Query::read::<pb::Tenant>("tenants", asked)?;
+            let mut all = Vec::new();
+            loop {
+                let last = all.last().map(|last: &TenantRecord| last.tenant.clone());
+                let found = store.tenants(last.as_ref(), TENANTS.most).await;
+                let found = found.map_err(refusal::store)?;
+                if found.is_empty() {
+                    break;
+                }
+                all.extend(found);
+            }
+            query.page(all.into_iter().map(tenant).collect(), limit)?
+        };
         Ok(pb::ListTenantsResponse {
-            next_page_token: found.last().filter(|_| more).map(next).unwrap_or_default(),
-            tenants: found.into_iter().map(tenant).collect(),
+            tenants,
+            next_page_token,
         })
     }
 
@@ -163,21 +204,49 @@ impl Service {
     ) -> Result<pb::ListRevisionsResponse, Status> {
         let tenant = required_tenant("parent", &request.parent)?;
         let limit = REVISIONS.limit(request.page_size)?;
-        let before = names::after::<u64>(&request.page_token)?.map(gateway_core::Revision);
-        let found = self.control.revisions(&tenant, before, limit + 1).await;
+        let asked = Asked {
+            filter: &request.filter,
+            order_by: &request.order_by,
+            page_token: &request.page_token,
+        };
+        let (revisions, next_page_token) = if asked.is_plain() {
+            let before = names::after::<u64>(&request.page_token)?.map(gateway_core::Revision);
+            let found = self.some_revisions(&tenant, before, limit + 1).await?;
+            let (found, more) = names::cut(found, limit);
+            let last = found.last().filter(|_| more);
+            let next = last.map(|last| last.revision.to_string());
+            (found, next.unwrap_or_default())
+        } else {
+            let query = Query::read::<pb::Revision>(&request.parent, asked)?;
+            let mut all = self.some_revisions(&tenant, None, REVISIONS.most).await?;
+            while let Some(last) = all.last().filter(|last| last.revision > 1) {
+                let before = gateway_core::Revision(last.revision);
+                let found = self.some_revisions(&tenant, Some(before), REVISIONS.most);
+                all.extend(found.await?);
+            }
+            query.page(all, limit)?
+        };
+        Ok(pb::ListRevisionsResponse {
+            revisions,
+            next_page_token,
+        })
+    }
+
+    /// Some of a tenant's revisions, newest first. A tenant that never was has none, which is an
+    /// error.
+    async fn some_revisions(
+        &self,
+        tenant: &TenantId,
+        before: Option<gateway_core::Revision>,
+        limit: u32,
+    ) -> Result<Vec<pb::Revision>, Status> {
+        let found = self.control.revisions(tenant, before, limit).await;
         let found = found.map_err(refusal::store)?;
         if found.is_empty() && before.is_none() {
-            return Err(refusal::no_tenant(&tenant));
+            return Err(refusal::no_tenant(tenant));
         }
-        let (found, more) = names::cut(found, limit);
-        let next = |last: &RevisionRecord| last.revision.to_string();
-        Ok(pb::ListRevisionsResponse {
-            next_page_token: found.last().filter(|_| more).map(next).unwrap_or_default(),
-            revisions: found
-                .into_iter()
-                .map(|record| revision(&tenant, record))
-                .collect(),
-        })
+        let found = found.into_iter();
+        Ok(found.map(|record| revision(tenant, record)).collect())
     }
 
     fn replicas(
@@ -189,25 +258,51 @@ impl Service {
             name => Some(required_tenant("tenant", name)?),
         };
         let limit = REPLICAS.limit(request.page_size)?;
-        let after = &request.page_token;
-        let found = self.control.replicas().into_iter();
-        let found = found.filter(|status| after.is_empty() || status.replica > *after);
-        let (found, more) = names::cut(found.take(limit as usize + 1).collect(), limit);
+        let asked = Asked {
+            filter: &request.filter,
+            order_by: &request.order_by,
+            page_token: &request.page_token,
+        };
+        let query = Query::read::<pb::Replica>(&request.tenant, asked)?;
+        let found = self.control.replicas();
+        let found = found.iter().map(|status| replica(status, only.as_ref()));
+        let (replicas, next_page_token) = query.page(found.collect(), limit)?;
         Ok(pb::ListReplicasResponse {
-            next_page_token: match found.last() {
-                Some(last) if more => last.replica.clone(),
-                _ => String::new(),
-            },
-            replicas: found
-                .iter()
-                .map(|status| replica(status, only.as_ref()))
-                .collect(),
+            replicas,
+            next_page_token,
         })
+    }
+
+    /// Lets a caller in, does what it asks, and records both.
+    async fn run<T, F>(
+        &self,
+        metadata: &MetadataMap,
+        call: Call,
+        work: impl FnOnce(Administrator) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<Done<T>, Status>>,
+    {
+        let caller = self.trail.admit(&call, metadata).await?;
+        let outcome = Box::pin(work(caller.clone())).await;
+        self.trail.record(call, &caller, outcome).await
     }
 }
 
 #[tonic::async_trait]
 impl Admin for Service {
+    type WatchTenantStream = watch::Stream;
+
+    async fn watch_tenant(
+        &self,
+        request: Request<pb::WatchTenantRequest>,
+    ) -> Result<Response<watch::Stream>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let call = Call::new("WatchTenant", &request.name);
+        self.run(&metadata, call, |_| self.watch(request.name))
+            .await
+    }
+
     async fn get_tenant(
         &self,
         request: Request<pb::GetTenantRequest>,

@@ -78,12 +78,9 @@ impl Hub {
         tenant: &TenantId,
         revision: Revision,
     ) -> Result<Verdict, VerdictError> {
-        let mut index = self.index.subscribe();
-        let mut replicas = self.replicas.subscribe();
+        let mut changes = self.changes();
         loop {
-            // Marked as seen before they are looked at, so that no change is missed.
-            index.mark_unchanged();
-            replicas.mark_unchanged();
+            changes.mark_seen();
             let Some(answers) = self.answers(tenant, revision)? else {
                 return Ok(Verdict::Superseded);
             };
@@ -94,12 +91,7 @@ impl Hub {
                     Verdict::Refused(answers.violations)
                 });
             }
-            // Waiting for a change loses nothing when the other arm wins. The senders are this
-            // hub's own, so neither ends.
-            tokio::select! {
-                _ = index.changed() => {}
-                _ = replicas.changed() => {}
-            }
+            changes.next().await;
         }
     }
 

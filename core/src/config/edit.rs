@@ -29,12 +29,7 @@ pub fn remove_entry(text: &str, section: &str, name: &str) -> Option<String> {
 }
 
 /// Adds an item to a list of a plugin's settings, which is there already.
-pub fn push_setting(
-    text: &str,
-    plugin: &str,
-    list: &str,
-    item: &impl Serialize,
-) -> Option<String> {
+pub fn push_setting(text: &str, plugin: &str, list: &str, item: &impl Serialize) -> Option<String> {
     let block = serde_yaml::to_string(item).ok()?;
     with_list(text, plugin, list, |items| {
         let item: Document = block.parse().ok()?;

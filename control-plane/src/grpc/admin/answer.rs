@@ -28,19 +28,28 @@ pub(super) fn tenant(record: TenantRecord) -> pb::Tenant {
     }
 }
 
+/// A tenant by its current revision.
+pub(super) fn tenant_without_document(name: &TenantId, record: RevisionRecord) -> pb::Tenant {
+    tenant(TenantRecord {
+        tenant: name.clone(),
+        revision: record.revision,
+        created_at: record.created_at,
+        author: record.author,
+    })
+}
+
 pub(super) fn tenant_with_document(
     tenant: &TenantId,
     stored: StoredRevision,
 ) -> Result<pb::Tenant, Status> {
-    let StoredRevision { record, resolved } = stored;
+    let StoredRevision {
+        mut record,
+        resolved,
+    } = stored;
     Ok(pb::Tenant {
-        name: tenant_name(tenant),
-        etag: etag(record.revision),
-        revision: record.revision.0,
-        update_time: Some(timestamp(record.created_at)),
-        author: record.author,
-        submitted: record.submitted,
+        submitted: std::mem::take(&mut record.submitted),
         config: Some(config(&resolved)?),
+        ..tenant_without_document(tenant, record)
     })
 }
 

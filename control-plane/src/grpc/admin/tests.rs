@@ -19,6 +19,9 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{Options, ServeError, TokenHash};
 
+mod resources;
+mod watching;
+
 const TOKEN: &str = "admin-token-of-the-test";
 
 #[derive(Clone)]
@@ -195,7 +198,7 @@ async fn lists_come_in_pages() {
     let mut names = Vec::new();
     let mut request = pb::ListTenantsRequest {
         page_size: 2,
-        page_token: String::new(),
+        ..Default::default()
     };
     loop {
         let page = client
@@ -214,7 +217,7 @@ async fn lists_come_in_pages() {
     let request = pb::ListRevisionsRequest {
         parent: "tenants/acme".to_owned(),
         page_size: 2,
-        page_token: String::new(),
+        ..Default::default()
     };
     let page = client
         .list_revisions(request.clone())

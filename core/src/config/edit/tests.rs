@@ -68,6 +68,9 @@ fn another_indentation_is_accepted() {
 
 #[test]
 fn a_form_that_cannot_be_edited_is_left_alone() {
-    assert_eq!(set_entry("servers: &all [\n]\n", "servers", "time", &time()), None);
+    assert_eq!(
+        set_entry("servers: &all [\n]\n", "servers", "time", &time()),
+        None
+    );
     assert_eq!(remove_entry("servers: {}\n", "servers", "time"), None);
 }

@@ -1,0 +1,116 @@
+//! The resources service: a tenant's plugins, servers and profiles, one by one.
+
+use prost_types::FieldMask;
+use tonic::Status;
+
+use super::Service;
+use super::names::{Page, reason, required_tenant};
+use super::query::{self, Query};
+use super::trail::Done;
+use crate::grpc::admission::Administrator;
+
+mod change;
+mod part;
+mod service;
+
+use change::{Asked, Wish};
+use part::{Part, PartName};
+
+const PARTS: Page = Page {
+    usual: 50,
+    most: 1000,
+};
+
+/// What every change of a part carries.
+struct Around {
+    validate_only: bool,
+    reason: String,
+}
+
+impl Service {
+    async fn part<P: Part>(&self, name: &str) -> Result<Done<P>, Status> {
+        let name = PartName::read::<P>("name", name)?;
+        change::get(&self.control, &name).await.map(Done::read)
+    }
+
+    async fn parts<P: Part>(
+        &self,
+        parent: &str,
+        page_size: i32,
+        asked: query::Asked<'_>,
+    ) -> Result<(Vec<P>, String), Status> {
+        let tenant = required_tenant("parent", parent)?;
+        let query = Query::read::<P>(parent, asked)?;
+        let limit = PARTS.limit(page_size)?;
+        query.page(change::all(&self.control, &tenant).await?, limit)
+    }
+
+    async fn create<P: Part>(
+        &self,
+        parent: String,
+        id: String,
+        part: Option<P>,
+        around: Around,
+        caller: Administrator,
+    ) -> Result<Done<P>, Status> {
+        let name = PartName {
+            tenant: required_tenant("parent", &parent)?,
+            id,
+        };
+        let part = part.unwrap_or_default();
+        let (made, part) = self.make(name, Wish::Create(part), around, caller).await?;
+        Ok(Done::recorded_if(made, part.unwrap_or_default()))
+    }
+
+    async fn update<P: Part>(
+        &self,
+        part: Option<P>,
+        mask: Option<FieldMask>,
+        allow_missing: bool,
+        around: Around,
+        caller: Administrator,
+    ) -> Result<Done<P>, Status> {
+        let part = part.unwrap_or_default();
+        let name = PartName::read::<P>(&format!("{}.name", P::NOUN), part.name())?;
+        let wish = Wish::Update {
+            part,
+            mask,
+            allow_missing,
+        };
+        let (made, part) = self.make(name, wish, around, caller).await?;
+        Ok(Done::recorded_if(made, part.unwrap_or_default()))
+    }
+
+    async fn delete_part<P: Part>(
+        &self,
+        name: String,
+        etag: String,
+        around: Around,
+        caller: Administrator,
+    ) -> Result<Done<()>, Status> {
+        let name = PartName::read::<P>("name", &name)?;
+        let (made, _) = self
+            .make(name, Wish::<P>::Delete { etag }, around, caller)
+            .await?;
+        Ok(Done::recorded_if(made, ()))
+    }
+
+    /// Makes a change; says whether it was recorded with it.
+    async fn make<P: Part>(
+        &self,
+        name: PartName,
+        wish: Wish<P>,
+        around: Around,
+        caller: Administrator,
+    ) -> Result<(bool, Option<P>), Status> {
+        let asked = Asked {
+            name,
+            wish,
+            validate_only: around.validate_only,
+            author: caller.0,
+            reason: reason(around.reason)?,
+        };
+        let (applied, part) = Box::pin(change::make(&self.control, &asked)).await?;
+        Ok((applied.changed && !asked.validate_only, part))
+    }
+}
