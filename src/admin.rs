@@ -7,7 +7,7 @@ mod documents;
 mod in_force;
 mod tenants;
 
-pub(crate) use apply::{ApplyArgs, RollbackArgs, apply, rollback};
+pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,
 };

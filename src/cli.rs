@@ -65,6 +65,9 @@ enum Command {
     /// Shows the tenants of a control plane; with `-o yaml`, as documents that can be applied.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Get(crate::admin::GetArgs),
+    /// Shows what `apply` or `rollback` would change, and changes nothing.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    Diff(crate::admin::DiffArgs),
     /// Shows the revisions of a tenant: who changed what, when and why.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     History(crate::admin::HistoryArgs),
@@ -147,6 +150,8 @@ impl Command {
             Self::DataPlane(args) => crate::data_plane::run(*args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Apply(args) => crate::admin::apply(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Diff(args) => crate::admin::diff(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Get(args) => crate::admin::get(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

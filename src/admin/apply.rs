@@ -43,6 +43,36 @@ pub(crate) struct RollbackArgs {
     change: ChangeArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// What would be applied: a YAML file, a folder, or - for standard input, as with `apply`.
+    #[arg(
+        short,
+        long = "file",
+        required_unless_present = "tenant",
+        value_name = "FILE"
+    )]
+    file: Vec<PathBuf>,
+
+    /// A tenant, whose earlier revision is compared with what it has now.
+    #[arg(requires = "to", conflicts_with = "file")]
+    tenant: Option<TenantId>,
+
+    /// The revision that `rollback` would make current again.
+    #[arg(long, value_name = "REVISION", requires = "tenant")]
+    to: Option<u64>,
+
+    /// Ends with exit code 1 where there is a difference.
+    #[arg(long)]
+    exit_code: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 /// How a change is made.
 #[derive(Debug, Args)]
 struct ChangeArgs {
@@ -85,18 +115,7 @@ pub(crate) fn apply(args: ApplyArgs) -> Result<(), Failure> {
     process::block_on(async {
         let mut client = args.change.server.client()?;
         // Everything is checked before anything is changed.
-        let mut problems = Vec::new();
-        let mut made = Vec::with_capacity(documents.len());
-        for document in &documents {
-            match send(&mut client, document, &args.change.reason, true).await {
-                Ok(response) => made.push(Made::new(&document.config.tenant, response)),
-                Err(Failure::Invalid(found)) => problems.extend(found),
-                Err(other) => return Err(other),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Failure::Invalid(problems));
-        }
+        let mut made = check(&mut client, &documents).await?;
         if !args.change.dry_run {
             made.clear();
             for document in &documents {
@@ -104,7 +123,7 @@ pub(crate) fn apply(args: ApplyArgs) -> Result<(), Failure> {
                 made.push(Made::new(&document.config.tenant, response));
             }
         }
-        args.change.show(&made)?;
+        show(args.change.output, &made, args.change.dry_run)?;
         let mut refused = Vec::new();
         for (made, document) in made.iter().zip(&documents) {
             if let Some((replica, violations)) = args.change.wait(&mut client, made).await? {
@@ -126,25 +145,14 @@ pub(crate) fn rollback(args: RollbackArgs) -> Result<(), Failure> {
         let request = pb::RollbackTenantRequest {
             name: format!("tenants/{}", args.tenant),
             revision: args.to,
-            etag: String::new(),
             validate_only: args.change.dry_run,
             reason: args.change.reason.clone(),
+            ..Default::default()
         };
-        let response = client.rollback_tenant(request).await;
-        let pb::RollbackTenantResponse {
-            revision,
-            etag,
-            changed,
-            changes,
-        } = response.map_err(|status| failure(&status))?.into_inner();
-        let response = pb::ApplyTenantResponse {
-            revision,
-            etag,
-            changed,
-            changes,
-        };
+        let response = roll_back(&mut client, request).await?;
         let made = Made::new(&args.tenant, response);
-        args.change.show(std::slice::from_ref(&made))?;
+        let shown = std::slice::from_ref(&made);
+        show(args.change.output, shown, args.change.dry_run)?;
         match args.change.wait(&mut client, &made).await? {
             None => Ok(()),
             Some((replica, violations)) => {
@@ -157,6 +165,71 @@ pub(crate) fn rollback(args: RollbackArgs) -> Result<(), Failure> {
     })
 }
 
+/// Shows what `apply` or `rollback` would change, and changes nothing.
+pub(crate) fn diff(args: DiffArgs) -> Result<(), Failure> {
+    let documents = match args.file.as_slice() {
+        [] => Vec::new(),
+        files => documents::read(files)?,
+    };
+    process::block_on(async {
+        let mut client = args.server.client()?;
+        let made = match (&args.tenant, args.to) {
+            (Some(tenant), Some(revision)) => {
+                let request = pb::RollbackTenantRequest {
+                    name: format!("tenants/{tenant}"),
+                    revision,
+                    validate_only: true,
+                    ..Default::default()
+                };
+                vec![Made::new(tenant, roll_back(&mut client, request).await?)]
+            }
+            _ => check(&mut client, &documents).await?,
+        };
+        show(args.output, &made, true)?;
+        if args.exit_code && made.iter().any(|made| made.response.changed) {
+            return Err(Failure::Failed(anyhow!("there are differences")));
+        }
+        Ok(())
+    })
+}
+
+/// What documents would change; of what is wrong with them, all.
+async fn check(client: &mut Client, documents: &[Document]) -> Result<Vec<Made>, Failure> {
+    let mut problems = Vec::new();
+    let mut made = Vec::with_capacity(documents.len());
+    for document in documents {
+        match send(client, document, "", true).await {
+            Ok(response) => made.push(Made::new(&document.config.tenant, response)),
+            Err(Failure::Invalid(found)) => problems.extend(found),
+            Err(other) => return Err(other),
+        }
+    }
+    if problems.is_empty() {
+        Ok(made)
+    } else {
+        Err(Failure::Invalid(problems))
+    }
+}
+
+async fn roll_back(
+    client: &mut Client,
+    request: pb::RollbackTenantRequest,
+) -> Result<pb::ApplyTenantResponse, Failure> {
+    let response = client.rollback_tenant(request).await;
+    let pb::RollbackTenantResponse {
+        revision,
+        etag,
+        changed,
+        changes,
+    } = response.map_err(|status| failure(&status))?.into_inner();
+    Ok(pb::ApplyTenantResponse {
+        revision,
+        etag,
+        changed,
+        changes,
+    })
+}
+
 async fn send(
     client: &mut Client,
     document: &Document,
@@ -166,9 +239,9 @@ async fn send(
     let request = pb::ApplyTenantRequest {
         name: format!("tenants/{}", document.config.tenant),
         document: Some(Sent::Yaml(document.text.clone())),
-        etag: String::new(),
         validate_only,
         reason: reason.to_owned(),
+        ..Default::default()
     };
     match client.apply_tenant(request).await {
         Ok(response) => Ok(response.into_inner()),
@@ -209,13 +282,13 @@ impl Made {
     }
 }
 
-impl ChangeArgs {
-    fn show(&self, made: &[Made]) -> anyhow::Result<()> {
-        let records: Vec<_> = made.iter().map(Made::record).collect();
-        let text = || made.iter().map(|made| made.text(self.dry_run)).collect();
-        self.output.print_or(text, &records)
-    }
+fn show(output: OutputArgs, made: &[Made], dry_run: bool) -> anyhow::Result<()> {
+    let records: Vec<_> = made.iter().map(Made::record).collect();
+    let text = || made.iter().map(|made| made.text(dry_run)).collect();
+    output.print_or(text, &records)
+}
 
+impl ChangeArgs {
     /// Waits until a change is in force; says who refused it, and why.
     async fn wait(
         &self,

@@ -121,8 +121,8 @@ pub(crate) fn delete(args: DeleteArgs) -> Result<(), Failure> {
     process::block_on(async {
         let request = pb::DeleteTenantRequest {
             name: format!("tenants/{}", args.tenant),
-            etag: String::new(),
             reason: args.reason,
+            ..Default::default()
         };
         let deleted = args.server.client()?.delete_tenant(request).await;
         deleted.map_err(|status| failure(&status))?;
