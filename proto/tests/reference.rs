@@ -4,7 +4,7 @@
 //! writes them anew.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::error::Error;
 use std::path::Path;
 
 use prost_reflect::{
@@ -12,22 +12,24 @@ use prost_reflect::{
     MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
 
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
 #[test]
-fn the_reference_says_what_the_protos_say() {
-    let pool = DescriptorPool::decode(gateway_proto::FILE_DESCRIPTOR_SET).unwrap();
+fn the_reference_says_what_the_protos_say() -> Result<()> {
+    let pool = DescriptorPool::decode(gateway_proto::FILE_DESCRIPTOR_SET)?;
     let admin = [
         "gateway/admin/v1/admin.proto",
         "gateway/admin/v1/resources.proto",
     ];
     check(
         "admin-api.md",
-        &page(&pool, "The admin API", INTRODUCTION, &admin),
-    );
+        &page(&pool, "The admin API", INTRODUCTION, &admin)?,
+    )?;
     let config = ["gateway/config/v1/config.proto"];
     check(
         "configuration.md",
-        &page(&pool, "The configuration of a tenant", FORMS, &config),
-    );
+        &page(&pool, "The configuration of a tenant", FORMS, &config)?,
+    )
 }
 
 const INTRODUCTION: &str = "\
@@ -40,17 +42,18 @@ the [admin API](admin-api.md); and what data planes are sent. In YAML a length o
 an enum value without its prefix, in lower case and with hyphens, and a server's `spec` is spelt out in the server itself
 with `type:` for its kind.";
 
-fn check(name: &str, text: &str) {
+fn check(name: &str, text: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
     let path = path.join(name);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text)?;
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
         "docs/reference/{name} is not what the .proto files say: run UPDATE_REFERENCE=1 cargo test -p gateway-proto --test reference"
     );
+    Ok(())
 }
 
 /// Comments of a file, by the path of what they stand above.
@@ -80,13 +83,11 @@ impl Comments {
     }
 }
 
-fn page(pool: &DescriptorPool, title: &str, introduction: &str, files: &[&str]) -> String {
+fn page(pool: &DescriptorPool, title: &str, introduction: &str, files: &[&str]) -> Result<String> {
     let mut text =
         format!("# {title}\n\n<!-- Written by proto/tests/reference.rs. -->\n\n{introduction}\n");
-    let files: Vec<_> = files
-        .iter()
-        .map(|name| pool.get_file_by_name(name).unwrap())
-        .collect();
+    let files = files.iter().map(|name| pool.get_file_by_name(name));
+    let files: Vec<_> = files.collect::<Option<_>>().ok_or("no such file")?;
     for file in &files {
         let comments = Comments::of(file);
         for service in file.services() {
@@ -102,17 +103,15 @@ fn page(pool: &DescriptorPool, title: &str, introduction: &str, files: &[&str]) 
             write_enum(&mut text, &comments, &of);
         }
     }
-    text
+    Ok(text)
 }
 
 fn write_service(text: &mut String, comments: &Comments, service: &ServiceDescriptor) {
     let name = service.full_name();
-    write!(
-        text,
+    text.push_str(&format!(
         "\n## Service {name}\n\n{}\n",
         comments.get(service.path())
-    )
-    .unwrap();
+    ));
     for method in service.methods() {
         write_method(text, comments, &method);
     }
@@ -124,15 +123,13 @@ fn write_method(text: &mut String, comments: &Comments, method: &MethodDescripto
     } else {
         ""
     };
-    write!(
-        text,
+    text.push_str(&format!(
         "\n### {}\n\n{} → {stream}{}\n\n{}\n",
         method.name(),
         link(&method.input()),
         link(&method.output()),
         comments.get(method.path())
-    )
-    .unwrap();
+    ));
 }
 
 fn write_message(text: &mut String, comments: &Comments, message: &MessageDescriptor) {
@@ -140,7 +137,7 @@ fn write_message(text: &mut String, comments: &Comments, message: &MessageDescri
         return;
     }
     let comment = comments.get(message.path());
-    write!(text, "\n## {}\n\n{comment}\n", message.name()).unwrap();
+    text.push_str(&format!("\n## {}\n\n{comment}\n", message.name()));
     if message.fields().len() > 0 {
         text.push_str("\n| Field | Type | |\n|---|---|---|\n");
     }
@@ -148,13 +145,11 @@ fn write_message(text: &mut String, comments: &Comments, message: &MessageDescri
     fields.sort_by_key(|field| field.path().to_vec());
     for field in fields {
         let comment = comments.cell(field.path());
-        writeln!(
-            text,
-            "| `{}` | {} | {comment} |",
+        text.push_str(&format!(
+            "| `{}` | {} | {comment} |\n",
             field.name(),
             kind(&field)
-        )
-        .unwrap();
+        ));
     }
     for of in message.child_enums() {
         write_enum(text, comments, &of);
@@ -166,15 +161,13 @@ fn write_message(text: &mut String, comments: &Comments, message: &MessageDescri
 
 fn write_enum(text: &mut String, comments: &Comments, of: &EnumDescriptor) {
     let comment = comments.get(of.path());
-    write!(
-        text,
+    text.push_str(&format!(
         "\n## {}\n\n{comment}\n\n| Value | |\n|---|---|\n",
         of.name()
-    )
-    .unwrap();
+    ));
     for value in of.values() {
         let comment = comments.cell(value.path());
-        writeln!(text, "| `{}` | {comment} |", value.name()).unwrap();
+        text.push_str(&format!("| `{}` | {comment} |\n", value.name()));
     }
 }
 
