@@ -5,9 +5,12 @@ mod changes;
 mod client;
 mod documents;
 mod in_force;
+mod tenant_edit;
 mod tenants;
 
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
+pub(crate) use client::ServerArgs;
+pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,
 };

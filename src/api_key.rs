@@ -1,8 +1,9 @@
-//! `mcp-gateway api-key`: the keys by which `api-key` in gateway.yaml lets users in.
+//! `mcp-gateway api-key`: the keys by which `api-key` lets users in, of gateway.yaml or of a tenant
+//! of a control plane.
 
 use clap::{Args, Subcommand};
 use gateway_core::config::PluginConfig;
-use gateway_core::{ExposeSecret as _, UserId};
+use gateway_core::{ExposeSecret as _, TenantId, UserId};
 use gateway_plugins::new_key;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -10,7 +11,8 @@ use jiff::{Span, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config_edit::{ConfigArgs, EditedFile};
+use crate::admin::{ServerArgs, TenantEdit};
+use crate::config_edit::{ConfigArgs, Edited, EditedFile};
 use crate::exit::{Failure, note};
 use crate::output::{OutputArgs, say};
 
@@ -21,11 +23,11 @@ const ASKS_NOBODY: &str = "desktop-implicit";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
-    /// Makes a key and prints it, this once. gateway.yaml keeps its hash.
+    /// Makes a key and prints it, this once. The configuration keeps its hash.
     Create(CreateArgs),
     /// Shows the keys, without what makes them keys.
     List(ListArgs),
-    /// Takes a key out of gateway.yaml; a running gateway refuses it within a second.
+    /// Takes a key out of the configuration; a running gateway refuses it within a second.
     Revoke(RevokeArgs),
 }
 
@@ -51,13 +53,13 @@ pub(crate) struct CreateArgs {
     expires: Option<Timestamp>,
 
     #[command(flatten)]
-    config: ConfigArgs,
+    place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    place: PlaceArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -69,7 +71,53 @@ pub(crate) struct RevokeArgs {
     id: String,
 
     #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Whose keys.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    #[command(flatten)]
     config: ConfigArgs,
+
+    /// A tenant of a control plane, of which a change makes a revision. Left out: gateway.yaml.
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<TenantId>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// A configuration with keys.
+enum Place {
+    File(EditedFile),
+    Tenant(TenantEdit),
+}
+
+impl PlaceArgs {
+    fn open(self) -> Result<Place, Failure> {
+        Ok(match self.tenant {
+            None => Place::File(EditedFile::open(self.config.path())?),
+            Some(tenant) => Place::Tenant(TenantEdit::open(self.server, &tenant)?),
+        })
+    }
+}
+
+impl Place {
+    fn edited(&mut self) -> &mut Edited {
+        match self {
+            Self::File(file) => file,
+            Self::Tenant(tenant) => tenant.edited(),
+        }
+    }
+
+    /// Keeps the edits, for a reason that a tenant's history shows.
+    fn save(&mut self, reason: &str) -> Result<(), Failure> {
+        match self {
+            Self::File(file) => file.save(),
+            Self::Tenant(tenant) => tenant.save(reason),
+        }
+    }
 }
 
 /// A key as the settings of `api-key` have it.
@@ -90,7 +138,7 @@ pub(crate) fn run(command: ApiKeyCommand) -> Result<(), Failure> {
     match command {
         ApiKeyCommand::Create(args) => create(args),
         ApiKeyCommand::List(args) => list(args),
-        ApiKeyCommand::Revoke(args) => revoke(&args.id, args.config),
+        ApiKeyCommand::Revoke(args) => revoke(&args.id, args.place),
     }
 }
 
@@ -104,43 +152,42 @@ fn create(args: CreateArgs) -> Result<(), Failure> {
         groups: &args.group,
         expires_at: args.expires,
     };
-    let mut file = EditedFile::open(args.config.path())?;
-    if keys_of(&file)?
+    let mut place = args.place.open()?;
+    let edited = place.edited();
+    if keys_of(edited)?
         .iter()
         .any(|key| key["id"] == args.id.as_str())
     {
         return Err(Failure::invalid(format!(
             "{} has a key `{}` already: revoke it first, or choose another name",
-            file.path().display(),
+            edited.shown(),
             args.id
         )));
     }
-    let has_list = provider(&file).is_some_and(|p| p.settings.as_map().contains_key("keys"));
+    let has_list = provider(edited).is_some_and(|p| p.settings.as_map().contains_key("keys"));
     if has_list {
-        file.push_setting("auth_provider", "keys", &entry)?;
+        edited.push_setting("auth_provider", "keys", &entry)?;
     } else {
         let plugin = json!({
             "provider": "in-memory",
             "implementation": IMPLEMENTATION,
             "settings": { "keys": [entry] },
         });
-        file.set("plugins", "auth_provider", &plugin)?;
+        edited.set("plugins", "auth_provider", &plugin)?;
         note("From now on clients need a key, in the header X-API-Key or as a bearer token.");
     }
-    file.save()?;
+    let shown = edited.shown().to_owned();
+    place.save(&format!("api-key create {}", args.id))?;
     say(key.text.expose_secret())?;
     note(&format!(
-        "This is the key `{}` of {}. It is shown this once: {} keeps its hash only.",
-        args.id,
-        args.user,
-        file.path().display()
+        "This is the key `{}` of {}. It is shown this once: {shown} keeps its hash only.",
+        args.id, args.user,
     ));
     Ok(())
 }
 
 fn list(args: ListArgs) -> Result<(), Failure> {
-    let file = EditedFile::open(args.config.path())?;
-    let mut keys = keys_of(&file)?;
+    let mut keys = keys_of(args.place.open()?.edited())?;
     for key in &mut keys {
         let key = key.as_object_mut();
         key.and_then(|key| key.remove("hash"));
@@ -150,36 +197,37 @@ fn list(args: ListArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn revoke(id: &str, config: ConfigArgs) -> Result<(), Failure> {
-    let mut file = EditedFile::open(config.path())?;
-    let keys = keys_of(&file)?;
+fn revoke(id: &str, place: PlaceArgs) -> Result<(), Failure> {
+    let mut place = place.open()?;
+    let edited = place.edited();
+    let keys = keys_of(edited)?;
     let Some(index) = keys.iter().position(|key| key["id"] == id) else {
-        let shown = file.path().display();
+        let shown = edited.shown();
         return Err(Failure::invalid(format!("{shown} has no key `{id}`")));
     };
-    file.remove_setting("auth_provider", "keys", index)?;
-    file.save()?;
+    edited.remove_setting("auth_provider", "keys", index)?;
+    place.save(&format!("api-key revoke {id}"))?;
     say(&format!("the key `{id}` is revoked"))?;
     Ok(())
 }
 
 /// The provider, if it is the one that has keys.
-fn provider(file: &EditedFile) -> Option<&PluginConfig> {
-    let provider = file.config.plugins.auth_provider.as_ref()?;
+fn provider(edited: &Edited) -> Option<&PluginConfig> {
+    let provider = edited.config.plugins.auth_provider.as_ref()?;
     (provider.implementation.as_deref() == Some(IMPLEMENTATION)).then_some(provider)
 }
 
-/// The keys of the file. Where another provider lets users in, keys would not be looked at.
-fn keys_of(file: &EditedFile) -> Result<Vec<Value>, Failure> {
-    if let Some(provider) = provider(file) {
+/// The keys that are there. Where another provider lets users in, keys would not be looked at.
+fn keys_of(edited: &Edited) -> Result<Vec<Value>, Failure> {
+    if let Some(provider) = provider(edited) {
         let keys = provider.settings.as_map().get("keys");
         return Ok(keys.and_then(Value::as_array).cloned().unwrap_or_default());
     }
-    match &file.config.plugins.auth_provider {
+    match &edited.config.plugins.auth_provider {
         Some(other) if other.implementation.as_deref() != Some(ASKS_NOBODY) => {
             Err(Failure::invalid(format!(
                 "{}: plugins.auth_provider is `{}`, which has no keys",
-                file.path().display(),
+                edited.shown(),
                 other.implementation.as_deref().unwrap_or("mcp")
             )))
         }

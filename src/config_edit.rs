@@ -32,25 +32,31 @@ impl ConfigArgs {
     }
 }
 
-/// A configuration file that is about to be edited.
+/// A configuration that is about to be edited, with its text.
 #[derive(Debug)]
-pub(crate) struct EditedFile {
-    path: PathBuf,
+pub(crate) struct Edited {
+    /// Where it is from, as messages name it.
+    shown: String,
     text: String,
     pub(crate) config: TenantConfig,
 }
 
-impl EditedFile {
-    /// Reads the file; where there is none, the edit makes it.
-    pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
-        let path = std::fs::canonicalize(&path).unwrap_or(path);
-        let text = text_file::read(&path)?.unwrap_or_else(|| HEADING.to_owned());
-        let config = load(&path, &text)?;
-        Ok(Self { path, text, config })
+impl Edited {
+    pub(crate) fn new(shown: String, text: String) -> Result<Self, Failure> {
+        let config = load(&shown, &text)?;
+        Ok(Self {
+            shown,
+            text,
+            config,
+        })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Adds an entry to a section that stands at the top level, or replaces what is there.
@@ -92,10 +98,57 @@ impl EditedFile {
         self.take(edited, &format!("plugins.{plugin}.settings.{list}"))
     }
 
+    fn take(&mut self, edited: Option<String>, entry: &str) -> Result<(), Failure> {
+        let shown = &self.shown;
+        let edited = edited.ok_or_else(|| {
+            Failure::invalid(format!(
+                "{shown}: the form of its text is beyond this command: edit `{entry}` by hand"
+            ))
+        })?;
+        self.config = load(shown, &edited)?;
+        self.text = edited;
+        Ok(())
+    }
+}
+
+/// A configuration file that is about to be edited.
+#[derive(Debug)]
+pub(crate) struct EditedFile {
+    path: PathBuf,
+    edited: Edited,
+}
+
+impl std::ops::Deref for EditedFile {
+    type Target = Edited;
+
+    fn deref(&self) -> &Edited {
+        &self.edited
+    }
+}
+
+impl std::ops::DerefMut for EditedFile {
+    fn deref_mut(&mut self) -> &mut Edited {
+        &mut self.edited
+    }
+}
+
+impl EditedFile {
+    /// Reads the file; where there is none, the edit makes it.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        let text = text_file::read(&path)?.unwrap_or_else(|| HEADING.to_owned());
+        let edited = Edited::new(path.display().to_string(), text)?;
+        Ok(Self { path, edited })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the edits to the file, all at once, and warns of what a gateway would refuse: what
     /// it needs may only come.
     pub(crate) fn save(&self) -> Result<(), Failure> {
-        text_file::replace(&self.path, &self.text, &self.path)?;
+        text_file::replace(&self.path, &self.edited.text, &self.path)?;
         // Checking touches no files.
         let permits = permits(true, Path::new(""))?;
         let read = ConfigFile::new(self.path.clone()).read();
@@ -106,26 +159,14 @@ impl EditedFile {
         }
         Ok(())
     }
-
-    fn take(&mut self, edited: Option<String>, entry: &str) -> Result<(), Failure> {
-        let shown = self.path.display();
-        let edited = edited.ok_or_else(|| {
-            Failure::invalid(format!(
-                "{shown}: the form of this file is beyond this command: edit `{entry}` by hand"
-            ))
-        })?;
-        self.config = load(&self.path, &edited)?;
-        self.text = edited;
-        Ok(())
-    }
 }
 
-fn load(path: &Path, text: &str) -> Result<TenantConfig, Failure> {
+fn load(shown: &str, text: &str) -> Result<TenantConfig, Failure> {
     load_yaml(text).map_err(|error| {
         let problems = error.problems.iter();
         Failure::Invalid(
             problems
-                .map(|p| format!("{}:{p}", path.display()))
+                .map(|problem| format!("{shown}:{problem}"))
                 .collect(),
         )
     })

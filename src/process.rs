@@ -10,7 +10,7 @@ use crate::exit::Failure;
 use crate::signals::StopSignals;
 
 /// Runs `work` to its end.
-pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
