@@ -218,7 +218,9 @@ fn integer(text: &str) -> Option<i64> {
     let integer = match serde_json::from_str::<i64>(text) {
         Ok(integer) => integer,
         Err(_) => {
-            let number: f64 = serde_json::from_str(text).ok()?;
+            let _: f64 = serde_json::from_str(text).ok()?;
+            // To the nearest number that there is, which the JSON reader may miss by one.
+            let number: f64 = text.parse().ok()?;
             let is_whole = number.fract() == 0.0 && number.abs() <= GREATEST_INTEGER as f64;
             is_whole.then_some(number as i64)?
         }
