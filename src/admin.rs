@@ -3,6 +3,7 @@
 mod apply;
 mod changes;
 mod client;
+mod context;
 mod documents;
 mod in_force;
 mod tenant_edit;
@@ -10,6 +11,7 @@ mod tenants;
 
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use client::ServerArgs;
+pub(crate) use context::{ContextCommand, run as context};
 pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,

@@ -80,6 +80,10 @@ enum Command {
     /// Shows which data plane has which revision in force, and what it refused.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Status(crate::admin::StatusArgs),
+    /// Keeps control planes under names, and which of them is the current one.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Context(crate::admin::ContextCommand),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -162,6 +166,8 @@ impl Command {
             Self::Delete(args) => crate::admin::delete(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Status(args) => crate::admin::status(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Context(command) => crate::admin::context(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -1,7 +1,7 @@
 //! The way to a control plane, with the administrator's token, and what its refusals mean.
 
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
+use super::context::{self, Context};
 use crate::exit::Failure;
 
 /// The flags that every command of an administrator has. The token is none of them: others on the
@@ -22,19 +23,27 @@ use crate::exit::Failure;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Control plane")]
 pub(crate) struct ServerArgs {
-    /// Where the control plane is. The administrator's token is taken from MCP_GATEWAY_TOKEN.
+    /// Which of the control planes that `mcp-gateway context` keeps. Left out: the current one.
     #[arg(
         long,
-        env = "MCP_GATEWAY_CONTROL_PLANE",
-        default_value = "http://127.0.0.1:8812",
-        value_name = "URL"
+        env = "MCP_GATEWAY_CONTEXT",
+        conflicts_with = "control_plane",
+        value_name = "NAME"
     )]
-    control_plane: String,
+    context: Option<String>,
+
+    /// Where the control plane is. Left out: what the context says, else http://127.0.0.1:8812. The
+    /// administrator's token is taken from MCP_GATEWAY_TOKEN.
+    #[arg(long, env = "MCP_GATEWAY_CONTROL_PLANE", value_name = "URL")]
+    control_plane: Option<String>,
 
     /// The file that holds the administrator's token, if MCP_GATEWAY_TOKEN is not set.
     #[arg(long, env = "MCP_GATEWAY_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
+
+/// Where a control plane is that neither flags nor contexts name.
+const DEFAULT: &str = "http://127.0.0.1:8812";
 
 /// A client that presents the token with every call.
 pub(super) type Client = AdminClient<InterceptedService<Channel, Bearer>>;
@@ -54,9 +63,10 @@ impl Interceptor for Bearer {
 impl ServerArgs {
     /// Must be called within a runtime. Nothing is connected yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let channel = gateway_data_plane::channel(&self.control_plane)
+        let place = self.place()?;
+        let channel = gateway_data_plane::channel(&place.control_plane)
             .map_err(|error| Failure::invalid(format!("--control-plane: {error}")))?;
-        let token = self.token()?;
+        let token = token(place.token_file.as_deref())?;
         let value = format!("Bearer {}", token.expose_secret()).parse::<AsciiMetadataValue>();
         let mut value =
             value.map_err(|_| Failure::invalid("the administrator's token is no token"))?;
@@ -64,20 +74,37 @@ impl ServerArgs {
         Ok(AdminClient::with_interceptor(channel, Bearer(value)))
     }
 
-    fn token(&self) -> Result<SecretString, Failure> {
-        let given = std::env::var("MCP_GATEWAY_TOKEN").ok();
-        if let Some(token) = given.filter(|token| !token.is_empty()) {
-            return Ok(SecretString::from(token));
-        }
-        let Some(file) = &self.token_file else {
-            return Err(Failure::invalid(
-                "the administrator's token is missing: set MCP_GATEWAY_TOKEN, or name its file with --token-file; the control plane says at its start where it is",
-            ));
+    /// What the flags say, and the context where they say nothing.
+    fn place(&self) -> Result<Context, Failure> {
+        let kept = match &self.control_plane {
+            // The token of one control plane is not shown to another.
+            Some(_) => None,
+            None => context::chosen(self.context.as_deref())?,
         };
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("--token-file: {} cannot be read", file.display()))?;
-        Ok(SecretString::from(text.trim_end()))
+        let kept = kept.unwrap_or_else(|| Context {
+            control_plane: self.control_plane.clone().unwrap_or_else(|| DEFAULT.into()),
+            ..Default::default()
+        });
+        Ok(Context {
+            token_file: self.token_file.clone().or(kept.token_file),
+            ..kept
+        })
     }
+}
+
+fn token(file: Option<&Path>) -> Result<SecretString, Failure> {
+    let given = std::env::var("MCP_GATEWAY_TOKEN").ok();
+    if let Some(token) = given.filter(|token| !token.is_empty()) {
+        return Ok(SecretString::from(token));
+    }
+    let Some(file) = file else {
+        return Err(Failure::invalid(
+            "the administrator's token is missing: set MCP_GATEWAY_TOKEN, or name its file with --token-file; the control plane says at its start where it is",
+        ));
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("--token-file: {} cannot be read", file.display()))?;
+    Ok(SecretString::from(text.trim_end()))
 }
 
 /// What a refusal means to who called.

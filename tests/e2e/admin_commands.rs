@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::fixture::{HttpFixture, Options};
-use gateway_tests::planes::{ControlPlane, DataPlane};
+use gateway_tests::gateway::{self, Exit};
+use gateway_tests::planes::{ControlPlane, DataPlane, admin_token};
 use gateway_tests::raw::RawClient;
 use gateway_tests::servers::remote;
 use gateway_tests::session::initialize_message;
@@ -35,16 +36,20 @@ impl Terminal<'_> {
     async fn types(&mut self, line: &str) -> Result<()> {
         let arguments: Vec<_> = line.split(' ').collect();
         let exit = self.control.admin(&arguments).await?;
-        let code = exit.code.context("the command was killed")?;
-        self.shown.push_str(&format!("$ mcp-gateway {line}\n"));
-        for line in exit.stdout.iter().chain(&exit.stderr) {
-            self.shown.push_str(&format!("{line}\n"));
-        }
-        if code != 0 {
-            self.shown.push_str(&format!("[exit code {code}]\n"));
-        }
-        Ok(())
+        write_down(&mut self.shown, line, &exit)
     }
+}
+
+fn write_down(shown: &mut String, line: &str, exit: &Exit) -> Result<()> {
+    let code = exit.code.context("the command was killed")?;
+    shown.push_str(&format!("$ mcp-gateway {line}\n"));
+    for line in exit.stdout.iter().chain(&exit.stderr) {
+        shown.push_str(&format!("{line}\n"));
+    }
+    if code != 0 {
+        shown.push_str(&format!("[exit code {code}]\n"));
+    }
+    Ok(())
 }
 
 const TENANTS: &str = "\
@@ -163,6 +168,43 @@ async fn a_key_of_a_tenant_is_made_by_a_revision_and_lets_its_user_in() -> Resul
     let history = control.admin(&["history", "acme"]).await?.stdout.join("\n");
     ensure!(history.contains("api-key revoke laptop"), "{history}");
     data.process.stop().await?;
+    control.process.stop().await
+}
+
+#[tokio::test]
+async fn control_planes_are_kept_under_names() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let control = ControlPlane::start(BINARY, &workspace).await?;
+    let home = tempfile::tempdir()?;
+    let home = home.path().display().to_string();
+    std::fs::write(control.path("token"), admin_token())?;
+    let mut shown = String::new();
+    let url = control.url();
+    for line in [
+        "context list",
+        "context use here",
+        "get",
+        &format!("context set here --control-plane {url} --token-file token"),
+        "context set there --control-plane http://127.0.0.1:9",
+        "context list",
+        "get",
+        "get --context there",
+        "get --context nowhere",
+        "context use there",
+        "context delete here",
+        "context set a/b --control-plane x",
+        "context list -o json",
+    ] {
+        let arguments: Vec<_> = line.split(' ').collect();
+        let variables = [("XDG_CONFIG_HOME", home.as_str())];
+        let exit = gateway::run_with(BINARY, &workspace, &variables, &arguments).await?;
+        write_down(&mut shown, line, &exit)?;
+    }
+    let folder = workspace.path().display().to_string();
+    let shown = shown.replace(&folder, "[FOLDER]");
+    insta::with_settings!({ filters => FILTERS }, {
+        insta::assert_snapshot!(shown);
+    });
     control.process.stop().await
 }
 
