@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use gateway_control_plane::{ControlPlane, Options, Tokens};
+use gateway_control_plane::{ControlPlane, Database, Options, Tokens};
+use gateway_core::{ExposeSecret as _, SecretString};
 use gateway_plugins::{Registry, Role};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,20 +20,27 @@ use crate::exit::Failure;
 use crate::listen::{self, CONTROL_PORT};
 use crate::process;
 use crate::signals::StopSignals;
-use database::Database;
 
 /// The flags of `control-plane`. Tokens are none of them: others on the machine can read a command
 /// line.
 #[derive(Debug, Args)]
 pub(crate) struct ControlPlaneArgs {
-    /// Where the configuration is kept: sqlite://FILE, such as sqlite://gateway.db or
-    /// sqlite:///var/lib/mcp-gateway/gateway.db. The file is made if it is missing.
-    #[arg(long, env = "MCP_GATEWAY_DATABASE", value_name = "URL")]
-    database: Database,
+    /// Where the configuration is kept. sqlite://FILE, such as sqlite://gateway.db or
+    /// sqlite:///var/lib/mcp-gateway/gateway.db: the file is made if it is missing, and is for one
+    /// control plane. postgres://USER@HOST:PORT/DATABASE: the database must be there, and several
+    /// control planes may share it; the password is best in PGPASSWORD or in ~/.pgpass, and
+    /// ?sslmode=verify-full&sslrootcert=FILE demands TLS.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database: SecretString,
 
     /// Where the administrator's token and that of data planes are kept, in `admin-token` and
-    /// `join-token`: made once, unless MCP_GATEWAY_ADMIN_TOKEN and MCP_GATEWAY_JOIN_TOKEN give them.
-    /// Left out: mcp-gateway in the user's data folder.
+    /// `join-token`: made once, unless MCP_GATEWAY_ADMIN_TOKEN and MCP_GATEWAY_JOIN_TOKEN give them,
+    /// as they must with PostgreSQL. Left out: mcp-gateway in the user's data folder.
     #[arg(long, env = "MCP_GATEWAY_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
@@ -51,15 +59,20 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
     // Before anything runs that would have to be ended in good order.
     let signals = StopSignals::listen()?;
     let ControlPlaneArgs {
-        database: Database(database),
+        database,
         data_dir,
         listen,
     } = args;
+    let database = database::read(database.expose_secret())
+        .map_err(|reason| Failure::invalid(format!("--database: {reason}")))?;
     let address = listen.unwrap_or_else(|| listen::loopback(CONTROL_PORT));
     check_address(address)?;
     let listener = listen::bind(address, "--listen").await?;
     // Holds the data directory, where one is needed.
-    let (tokens, _data_dir) = first_tokens::read_or_make(data_dir)?;
+    let (tokens, _data_dir) = match &database {
+        Database::Sqlite(_) => first_tokens::read_or_make(data_dir)?,
+        Database::Postgres(_) => (first_tokens::read_shared()?, None),
+    };
     raise_descriptors();
     let registry = Registry::new(Role::DataPlane {
         loopback_only: true,

@@ -1,5 +1,6 @@
 //! The only writer: checks a change, pins its references, keeps it, and has it pushed.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,6 @@ use bytes::Bytes;
 use gateway_core::config::{PluginsConfig, TenantConfig, Violation, check};
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
-use tokio::task::JoinError;
 
 use crate::push::Hub;
 use crate::store::{
@@ -110,11 +110,11 @@ pub enum ApplyError {
     /// The change is kept, and the replicas could not be told. Applying again tells them.
     #[error("the change is kept but could not be pushed: apply it again")]
     Unpublished(#[source] StoreError),
-    /// The program is stopping, or failed. Whether the change was made is not known.
+    /// The program is stopping, or it or the store failed. Whether the change was made is not known.
     #[error("the change was interrupted: look at whether it was made, and apply it again if not")]
     Interrupted {
         /// What ended it.
-        source: JoinError,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -361,6 +361,9 @@ fn read(tenant: &TenantId, document: &Document) -> Option<TenantConfig> {
 fn refused(tenant: TenantId, error: WriteError) -> ApplyError {
     match error {
         WriteError::Conflict { current } => ApplyError::Conflict { tenant, current },
+        WriteError::Store(error @ StoreError::Uncertain { .. }) => ApplyError::Interrupted {
+            source: error.into(),
+        },
         WriteError::Store(source) => ApplyError::Store(source),
     }
 }

@@ -19,5 +19,5 @@ pub use apply::{
 pub use grpc::ServeError;
 pub use plane::{ControlPlane, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
-pub use store::{OpenError, RevisionRecord, StoreError};
+pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
 pub use token::{InvalidToken, NoRandomness, TokenHash, TokenUse, Tokens, new_token};

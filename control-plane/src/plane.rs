@@ -1,7 +1,6 @@
 //! The control plane as one object: what the binary and the tests hold.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use gateway_core::{Deadline, Revision, TenantId};
@@ -14,15 +13,15 @@ use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
 use crate::grpc::{self, Audience, Limits, ServeError};
-use crate::push::{Hub, ReplicaStatus, Verdict, VerdictError};
-use crate::store::{OpenError, RevisionRecord, SqliteStore, Store, StoreError};
+use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
+use crate::store::{self, Database, OpenError, RevisionRecord, Store, StoreError};
 use crate::token::Tokens;
 
 /// What a control plane is opened with.
 #[derive(Clone)]
 pub struct Options {
-    /// The SQLite database; made if it is not there. Its directory must be.
-    pub database: PathBuf,
+    /// Where configuration is kept.
+    pub database: Database,
     /// Says what is wrong with the `plugins:` part of a configuration.
     pub check_plugins: PluginCheck,
 }
@@ -43,6 +42,7 @@ pub struct ControlPlane {
     writer: Arc<Writer>,
     /// The writes under way. They end by themselves; `close` waits for them.
     writes: TaskTracker,
+    follower: Arc<Follower>,
 }
 
 impl ControlPlane {
@@ -55,20 +55,21 @@ impl ControlPlane {
             database,
             check_plugins,
         } = options;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database).await?);
-        let hub = Hub::open(store.as_ref())
-            .await
-            .map_err(|source| OpenError::Unreadable {
-                path: database,
-                source,
-            })?;
+        let store = store::open(&database).await?;
+        let hub = Hub::open(store.as_ref()).await;
+        let hub = hub.map_err(|source| OpenError::Unreadable {
+            place: database.to_string(),
+            source,
+        })?;
         let hub = Arc::new(hub);
+        let follower = Follower::start(&store, &hub);
         let writer = Writer::new(Arc::clone(&store), Arc::clone(&hub), check_plugins);
         Ok(Self {
             store,
             hub,
             writer: Arc::new(writer),
             writes: TaskTracker::new(),
+            follower: Arc::new(follower),
         })
     }
 
@@ -115,7 +116,9 @@ impl ControlPlane {
     ) -> Result<T, ApplyError> {
         match self.writes.spawn(write).await {
             Ok(outcome) => outcome,
-            Err(source) => Err(ApplyError::Interrupted { source }),
+            Err(error) => Err(ApplyError::Interrupted {
+                source: error.into(),
+            }),
         }
     }
 
@@ -211,6 +214,7 @@ impl ControlPlane {
     pub async fn close(&self) {
         self.writes.close();
         self.writes.wait().await;
+        self.follower.stop().await;
         self.store.close().await;
     }
 }

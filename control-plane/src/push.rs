@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 
 mod feed;
+mod follow;
 mod index;
 mod replicas;
 mod verdict;
 
 pub(crate) use feed::{Batch, Feed, Step};
+pub(crate) use follow::Follower;
 pub(crate) use index::Index;
 pub use index::Position;
 use replicas::Replica;
@@ -88,8 +90,7 @@ impl Hub {
     /// Reads what changed in the store and wakes every stream. Safe to be called at any time and
     /// by several at once: what is older than what is known is not taken.
     pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let known = self.index.borrow().position().sequence;
-        let heads = store.heads_since(known).await?;
+        let heads = store.heads_since(self.sequence()).await?;
         self.index.send_if_modified(|index| {
             let newer = index.with(heads);
             let changed = newer.is_some();
@@ -99,6 +100,11 @@ impl Hub {
             changed
         });
         Ok(())
+    }
+
+    /// Up to where the store is known.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.index.borrow().position().sequence
     }
 
     /// Which store the numbers count in.

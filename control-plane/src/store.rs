@@ -2,18 +2,22 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
 
+mod open;
+mod postgres;
+mod sql;
 mod sqlite;
 #[cfg(test)]
 mod suite;
 
-pub(crate) use sqlite::SqliteStore;
+pub(crate) use open::open;
+pub use open::{Database, InvalidAddress, OpenError, PostgresAddress};
+pub(crate) use postgres::Listener;
 
 /// A store of versioned documents. Each change is one transaction and gets the next number of the
 /// store's one sequence; who has seen everything up to a number asks for what came after it.
@@ -59,6 +63,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
 
     /// Notes a call that made no change in the audit trail, where changes are noted by themselves.
     async fn record(&self, call: CallRecord) -> Result<(), StoreError>;
+
+    /// Hears of changes that other processes make; `None` where this one alone may make any.
+    fn listener(&self) -> Option<Listener> {
+        None
+    }
 
     /// Ends every use of the store.
     async fn close(&self);
@@ -195,6 +204,16 @@ pub enum StoreError {
         /// The database's own error.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The connection was lost, or nothing was answered in time, when the change was to be kept.
+    #[error(
+        "the connection to the configuration store was lost while {doing}: whether it was done is not known"
+    )]
+    Uncertain {
+        /// What was being done.
+        doing: &'static str,
+        /// What happened.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The database holds what no version of this program writes.
     #[error("the configuration store holds an unreadable {what}: {value}")]
     Unreadable {
@@ -217,65 +236,4 @@ pub(crate) enum WriteError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file cannot be written or made.
-    #[error(
-        "the database {path} cannot be opened for writing: check that its directory exists and that this user may write there"
-    )]
-    NotWritable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// Another process holds it.
-    #[error("the database {path} is in use by another process: stop that one first")]
-    InUse {
-        /// The file.
-        path: PathBuf,
-        /// The database's own error.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// The file is damaged, or no database.
-    #[error(
-        "the database {path} is damaged or is no SQLite database ({finding}): move it away to start with an empty one, or restore it from a backup"
-    )]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        finding: String,
-    },
-    /// A later version of the program has changed its form.
-    #[error(
-        "the database {path} was made by a newer version of this program (schema {found}, known up to {known}): use that version, or restore a backup from before the upgrade"
-    )]
-    NewerSchema {
-        /// The file.
-        path: PathBuf,
-        /// The schema's version.
-        found: i64,
-        /// The last that this program knows.
-        known: i64,
-    },
-    /// The database failed otherwise.
-    #[error("the database {path} cannot be opened")]
-    Failed {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// The database opened, and what it holds could not be read.
-    #[error("the configuration in the database {path} cannot be read")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: StoreError,
-    },
 }

@@ -61,7 +61,25 @@ pub(super) fn read_or_make(named: Option<PathBuf>) -> Result<(Tokens, Option<Dat
     Ok((tokens, Some(data_dir)))
 }
 
+/// Takes both tokens from the environment: control planes that share a database let in the same
+/// administrators and data planes, and none of them has a file that the others could read.
+pub(super) fn read_shared() -> Result<Tokens, Failure> {
+    Ok(Tokens {
+        administrator: ADMINISTRATOR.required()?,
+        join: JOIN.required()?,
+    })
+}
+
 impl First {
+    fn required(&self) -> Result<TokenHash, Failure> {
+        self.given()?.ok_or_else(|| {
+            Failure::invalid(format!(
+                "{} is missing: with PostgreSQL the {} is the same for every control plane, and only given as a variable",
+                self.variable, self.called
+            ))
+        })
+    }
+
     fn given(&self) -> Result<Option<TokenHash>, Failure> {
         let Some(value) = std::env::var_os(self.variable) else {
             return Ok(None);

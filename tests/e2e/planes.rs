@@ -229,7 +229,15 @@ async fn what_would_leave_the_machine_in_plain_text_is_refused() -> Result<()> {
         ),
         (
             vec!["control-plane", "--database", "postgres://db/x"],
-            "not there yet",
+            "MCP_GATEWAY_ADMIN_TOKEN is missing",
+        ),
+        (
+            vec![
+                "control-plane",
+                "--database",
+                "postgres://a:zq-secret-pw@db:x/y",
+            ],
+            "--database: a PostgreSQL database is postgres://USER",
         ),
     ];
     for (arguments, reason) in cases {

@@ -21,6 +21,7 @@ pub mod hostile;
 pub mod log;
 pub mod matrix;
 pub mod planes;
+pub mod postgres;
 pub mod principals;
 pub mod processes;
 pub mod raw;

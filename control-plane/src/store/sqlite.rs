@@ -9,15 +9,29 @@ use gateway_core::{Revision, TenantId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::sql::failed;
 use super::{
     CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RevisionRecord, Store,
     StoreError, StoredRevision, TenantRecord, WriteError,
 };
 
-mod audit;
-mod queries;
-mod reading;
+mod lock;
 mod schema;
+
+// The same files as in `postgres.rs`, on connections of this database.
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/audit.rs"]
+mod audit;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/queries.rs"]
+mod queries;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/reading.rs"]
+mod reading;
+
+type Connection = sqlx::SqliteConnection;
+
+use lock::Lock;
 
 /// How long a statement waits for another process, such as a backup, to release the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,15 +44,16 @@ const CONNECTIONS: u32 = 4;
 pub(crate) struct SqliteStore {
     pool: SqlitePool,
     id: String,
+    /// Keeps other processes from the file.
+    lock: Lock,
 }
 
 impl SqliteStore {
     /// Opens the file, makes it if it is not there, and brings its schema up to date.
     pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
-        touch(path).await.map_err(|source| OpenError::NotWritable {
-            path: path.to_owned(),
-            source: source.into(),
-        })?;
+        let touched = touch(path).await;
+        touched.map_err(|error| schema::not_writable(path, error))?;
+        let lock = Lock::take(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -52,7 +67,7 @@ impl SqliteStore {
             .await
             .map_err(|error| schema::open_error(path, error))?;
         match schema::prepare(&pool, path).await {
-            Ok(id) => Ok(Self { pool, id }),
+            Ok(id) => Ok(Self { pool, id, lock }),
             Err(error) => {
                 pool.close().await;
                 Err(error)
@@ -164,31 +179,13 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.pool.close().await;
+        self.lock.release();
     }
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database {
-        doing,
-        source: source.into(),
-    }
-}
-
-/// SQLite counts with signed numbers. What does not fit is beyond every number that it has.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(what: &'static str, number: i64) -> Result<u64, StoreError> {
-    u64::try_from(number).map_err(|_| StoreError::Unreadable {
-        what,
-        value: number.to_string(),
-    })
-}
-
-fn parsed<T: std::str::FromStr>(what: &'static str, text: String) -> Result<T, StoreError> {
-    text.parse()
-        .map_err(|_| StoreError::Unreadable { what, value: text })
+/// SQLite keeps every text as it is.
+fn text(text: &str) -> &str {
+    text
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ macro_rules! store_suite {
             a_revision_is_found_by_its_number,
             a_write_that_is_abandoned_leaves_all_or_nothing,
             what_was_kept_comes_back_as_it_was,
+            a_nul_is_no_trouble,
         );
     };
     (@ $open:path: $($case:ident,)*) => {
@@ -281,7 +282,7 @@ pub(super) async fn a_write_that_is_abandoned_leaves_all_or_nothing(store: Arc<d
 }
 
 pub(super) async fn what_was_kept_comes_back_as_it_was(store: Arc<dyn Store>) {
-    let text = "it's \"quoted\"; -- 雪\r\n\t\0end";
+    let text = "it's \"quoted\"; -- 雪\r\n\tend";
     let mut new = change("acme", 0, text);
     new.author = text.to_owned();
     new.submitted = text.repeat(10_000);
@@ -298,4 +299,24 @@ pub(super) async fn what_was_kept_comes_back_as_it_was(store: Arc<dyn Store>) {
     let records = store.revisions(&tenant("acme"), None, 1).await.unwrap();
     assert_eq!(records, [record]);
     assert_eq!(current(&*store, "acme").await, Some((1, new.resolved)));
+}
+
+pub(super) async fn a_nul_is_no_trouble(store: Arc<dyn Store>) {
+    let text = "before\0after";
+    store.write(change("acme", 0, text)).await.unwrap();
+    let call = CallRecord {
+        created_at: Timestamp::UNIX_EPOCH,
+        author: text.to_owned(),
+        action: "GetTenant".to_owned(),
+        target: text.to_owned(),
+        reason: text.to_owned(),
+        outcome: "NotFound".to_owned(),
+        summary: text.to_owned(),
+    };
+    store.record(call).await.unwrap();
+    assert_eq!(current(&*store, "acme").await, Some((1, text.into())));
+    let records = store.revisions(&tenant("acme"), None, 1).await.unwrap();
+    // Databases that cannot keep it have its picture instead.
+    let submitted = records[0].submitted.replace('\u{2400}', "\0");
+    assert_eq!(submitted, format!("# {text}\n"));
 }

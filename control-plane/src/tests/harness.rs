@@ -43,7 +43,7 @@ impl Plane {
     pub(crate) async fn start_with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = Options {
-            database: dir.path().join("gateway.db"),
+            database: dir.path().join("gateway.db").into(),
             check_plugins: Arc::new(|plugins| {
                 let sink = plugins.audit_sink.first();
                 let unknown = sink.filter(|s| s.implementation.as_deref() == Some("unknown"));

@@ -50,7 +50,7 @@ impl Served {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let control = ControlPlane::open(Options {
-            database: dir.path().join("gateway.db"),
+            database: dir.path().join("gateway.db").into(),
             check_plugins: Arc::new(|_| Vec::new()),
         });
         let control = control.await.unwrap();

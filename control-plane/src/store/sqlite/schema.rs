@@ -1,11 +1,12 @@
 //! Brings a database file to the form that this program reads, or says why it cannot.
 
+use std::io;
 use std::path::Path;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{SqlSafeStr as _, SqlitePool};
+use sqlx::SqlitePool;
 
 use super::OpenError;
+use crate::store::sql::Steps;
 
 /// Every step of the schema, oldest first. A released step is never edited.
 const STEPS: [(i64, &str, &str); 2] = [
@@ -30,40 +31,28 @@ pub(super) async fn prepare(pool: &SqlitePool, path: &Path) -> Result<String, Op
         .map_err(open_error)?;
     if finding != "ok" {
         return Err(OpenError::Corrupt {
-            path: path.to_owned(),
+            place: place(path),
             finding,
         });
     }
-    let migrated = migrator().run(pool).await;
-    migrated.map_err(|error| migrate_error(path, error))?;
+    let steps = Steps(&STEPS);
+    let migrated = steps.migrator().run(pool).await;
+    migrated.map_err(|error| steps.open_error(place(path), error, open_error))?;
     sqlx::query_scalar("SELECT id FROM store")
         .fetch_one(pool)
         .await
         .map_err(open_error)
 }
 
-fn migrator() -> Migrator {
-    let steps = STEPS.into_iter().map(|(version, name, sql)| {
-        let sql = sql.into_sql_str();
-        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
-    });
-    Migrator::with_migrations(steps.collect())
+/// The file, as a message names it.
+pub(super) fn place(path: &Path) -> String {
+    path.display().to_string()
 }
 
-fn migrate_error(path: &Path, error: MigrateError) -> OpenError {
-    match error {
-        MigrateError::VersionMissing(found) => OpenError::NewerSchema {
-            path: path.to_owned(),
-            found,
-            known: STEPS.last().map_or(0, |(version, ..)| *version),
-        },
-        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
-            open_error(path, source)
-        }
-        other => OpenError::Failed {
-            path: path.to_owned(),
-            source: other.into(),
-        },
+pub(super) fn not_writable(path: &Path, error: io::Error) -> OpenError {
+    OpenError::NotWritable {
+        place: place(path),
+        source: error.into(),
     }
 }
 
@@ -75,7 +64,7 @@ pub(super) fn open_error(path: &Path, error: sqlx::Error) -> OpenError {
     const CANNOT_OPEN: i32 = 14;
     const NOT_A_DATABASE: i32 = 26;
 
-    let path = path.to_owned();
+    let place = place(path);
     let database_error = error.as_database_error();
     let code = database_error
         .and_then(|error| error.code())
@@ -83,19 +72,19 @@ pub(super) fn open_error(path: &Path, error: sqlx::Error) -> OpenError {
     // The low byte of an extended code is the primary one.
     match code.map(|code| code & 0xff) {
         Some(BUSY) => OpenError::InUse {
-            path,
+            place,
             source: error.into(),
         },
         Some(READ_ONLY | CANNOT_OPEN) => OpenError::NotWritable {
-            path,
+            place,
             source: error.into(),
         },
         Some(CORRUPT | NOT_A_DATABASE) => OpenError::Corrupt {
-            path,
+            place,
             finding: database_error.map_or_else(String::new, |error| error.message().to_owned()),
         },
         _ => OpenError::Failed {
-            path,
+            place,
             source: error.into(),
         },
     }

@@ -187,6 +187,27 @@ async fn revisions_and_the_audit_trail_cannot_be_rewritten() {
     }
 }
 
+#[tokio::test]
+async fn a_database_belongs_to_one_process() {
+    let (dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let error = SqliteStore::open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("in use by another process"), "{said}");
+    #[cfg(unix)]
+    {
+        let link = dir.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let error = SqliteStore::open(&link).await.unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
+    }
+    // What was refused has done no harm.
+    store.write(change(None)).await.unwrap();
+    store.close().await;
+    SqliteStore::open(&path).await.unwrap();
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_file_is_its_owners_alone() {

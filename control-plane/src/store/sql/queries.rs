@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
-use sqlx::sqlite::SqliteConnection;
 
 use super::audit::AuditRow;
-use super::{failed, parsed, signed, unsigned};
+use super::{Connection, text};
+use crate::store::sql::{failed, parsed, signed, unsigned};
 use crate::store::{Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError};
 
 pub(super) async fn heads_since(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     sequence: u64,
 ) -> Result<Heads, StoreError> {
     let doing = "reading what changed";
@@ -20,7 +20,7 @@ pub(super) async fn heads_since(
     let rows: Vec<(String, i64, i64, bool, Vec<u8>)> = sqlx::query_as(
         "SELECT tenant, documents.sequence, revision, removed, resolved
          FROM documents JOIN revisions USING (tenant, revision)
-         WHERE documents.sequence > ? ORDER BY documents.sequence",
+         WHERE documents.sequence > $1 ORDER BY documents.sequence",
     )
     .bind(signed(sequence))
     .fetch_all(connection)
@@ -43,12 +43,12 @@ pub(super) async fn heads_since(
 }
 
 pub(super) async fn document(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
 ) -> Result<Option<Document>, StoreError> {
     let row: Option<(i64, Vec<u8>)> = sqlx::query_as(
         "SELECT revision, resolved FROM documents JOIN revisions USING (tenant, revision)
-         WHERE tenant = ? AND NOT removed",
+         WHERE tenant = $1 AND NOT removed",
     )
     .bind(tenant.as_str())
     .fetch_optional(connection)
@@ -64,37 +64,37 @@ pub(super) async fn document(
 }
 
 pub(super) async fn write(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Connection,
     new: NewRevision,
 ) -> Result<Revision, WriteError> {
     let doing = "keeping a revision";
+    let sequence = next_sequence(transaction).await?;
     let last = last_revision(transaction, &new.tenant).await?;
     last.expect_current(new.expected)?;
     let revision = Revision(last.revision.0 + 1);
-    let sequence = next_sequence(transaction).await?;
 
     sqlx::query(
         "INSERT INTO revisions (tenant, revision, sequence, created_at, author, reason, summary,
                                 submitted, resolved)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(new.tenant.as_str())
     .bind(signed(revision.0))
     .bind(sequence)
     .bind(new.created_at.to_string())
-    .bind(&new.author)
-    .bind(&new.reason)
-    .bind(&new.summary)
-    .bind(&new.submitted)
+    .bind(text(&new.author))
+    .bind(text(&new.reason))
+    .bind(text(&new.summary))
+    .bind(text(&new.submitted))
     .bind(new.resolved.as_ref())
     .execute(&mut *transaction)
     .await
     .map_err(failed(doing))?;
 
     sqlx::query(
-        "INSERT INTO documents (tenant, revision, sequence, removed) VALUES (?, ?, ?, 0)
+        "INSERT INTO documents (tenant, revision, sequence, removed) VALUES ($1, $2, $3, FALSE)
          ON CONFLICT (tenant) DO UPDATE
-         SET revision = excluded.revision, sequence = excluded.sequence, removed = 0",
+         SET revision = excluded.revision, sequence = excluded.sequence, removed = FALSE",
     )
     .bind(new.tenant.as_str())
     .bind(signed(revision.0))
@@ -118,14 +118,14 @@ pub(super) async fn write(
 }
 
 pub(super) async fn remove(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Connection,
     removal: NewRemoval,
 ) -> Result<(), WriteError> {
+    let sequence = next_sequence(transaction).await?;
     let last = last_revision(transaction, &removal.tenant).await?;
     last.expect_current(Some(removal.expected))?;
-    let sequence = next_sequence(transaction).await?;
 
-    sqlx::query("UPDATE documents SET removed = 1, sequence = ? WHERE tenant = ?")
+    sqlx::query("UPDATE documents SET removed = TRUE, sequence = $1 WHERE tenant = $2")
         .bind(sequence)
         .bind(removal.tenant.as_str())
         .execute(&mut *transaction)
@@ -164,11 +164,11 @@ impl LastRevision {
 }
 
 async fn last_revision(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
 ) -> Result<LastRevision, StoreError> {
     let row: Option<(i64, bool)> =
-        sqlx::query_as("SELECT revision, removed FROM documents WHERE tenant = ?")
+        sqlx::query_as("SELECT revision, removed FROM documents WHERE tenant = $1")
             .bind(tenant.as_str())
             .fetch_optional(connection)
             .await
@@ -180,7 +180,9 @@ async fn last_revision(
     })
 }
 
-async fn next_sequence(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+/// Comes first in a transaction that changes something: the row is locked from then on, so that what
+/// is read next stays as it is, and sequences become visible in their order.
+async fn next_sequence(connection: &mut Connection) -> Result<i64, StoreError> {
     sqlx::query_scalar("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
         .fetch_one(connection)
         .await

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
-use sqlx::sqlite::SqliteConnection;
 
-use super::{failed, parsed, signed, unsigned};
+use super::Connection;
+use crate::store::sql::{failed, parsed, signed, unsigned};
 use crate::store::{RevisionRecord, StoreError, StoredRevision, TenantRecord};
 
 /// The columns of a record, in their order.
@@ -14,18 +14,18 @@ type Row = (i64, String, String, String, String, String);
 type RowWithDocument = (i64, String, String, String, String, String, Vec<u8>);
 
 pub(super) async fn revisions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     before: Option<Revision>,
     limit: u32,
 ) -> Result<Vec<RevisionRecord>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT revision, created_at, author, reason, summary, submitted FROM revisions
-         WHERE tenant = ? AND revision < ? ORDER BY revision DESC LIMIT ?",
+         WHERE tenant = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3",
     )
     .bind(tenant.as_str())
     .bind(before.map_or(i64::MAX, |revision| signed(revision.0)))
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(connection)
     .await
     .map_err(failed("listing revisions"))?;
@@ -33,13 +33,13 @@ pub(super) async fn revisions(
 }
 
 pub(super) async fn revision(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: &TenantId,
     revision: Revision,
 ) -> Result<Option<StoredRevision>, StoreError> {
     let row: Option<RowWithDocument> = sqlx::query_as(
         "SELECT revision, created_at, author, reason, summary, submitted, resolved FROM revisions
-         WHERE tenant = ? AND revision = ?",
+         WHERE tenant = $1 AND revision = $2",
     )
     .bind(tenant.as_str())
     .bind(signed(revision.0))
@@ -57,17 +57,17 @@ pub(super) async fn revision(
 }
 
 pub(super) async fn tenants(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     after: Option<&TenantId>,
     limit: u32,
 ) -> Result<Vec<TenantRecord>, StoreError> {
     let rows: Vec<(String, i64, String, String)> = sqlx::query_as(
         "SELECT tenant, revision, created_at, author
          FROM documents JOIN revisions USING (tenant, revision)
-         WHERE tenant > ? AND NOT removed ORDER BY tenant LIMIT ?",
+         WHERE tenant > $1 AND NOT removed ORDER BY tenant LIMIT $2",
     )
     .bind(after.map_or("", TenantId::as_str))
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(connection)
     .await
     .map_err(failed("listing tenants"))?;

@@ -2,9 +2,9 @@
 
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteConnection;
 
-use super::{failed, signed};
+use super::{Connection, text};
+use crate::store::sql::{failed, signed};
 use crate::store::{CallRecord, StoreError};
 
 const DOING: &str = "writing the audit trail";
@@ -22,20 +22,20 @@ pub(super) struct AuditRow<'a> {
 }
 
 impl AuditRow<'_> {
-    pub(super) async fn insert(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn insert(&self, connection: &mut Connection) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO audit (sequence, created_at, author, action, target, revision, reason,
                                 outcome, summary)
-             VALUES (?, ?, ?, ?, ?, ?, ?, 'Ok', ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'Ok', $8)",
         )
         .bind(self.sequence)
         .bind(self.created_at.to_string())
-        .bind(self.author)
+        .bind(text(self.author))
         .bind(self.action)
         .bind(self.tenant.as_str())
         .bind(signed(self.revision.0))
-        .bind(self.reason)
-        .bind(self.summary)
+        .bind(text(self.reason))
+        .bind(text(self.summary))
         .execute(connection)
         .await
         .map_err(failed(DOING))?;
@@ -44,7 +44,7 @@ impl AuditRow<'_> {
 }
 
 pub(super) async fn record(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     call: CallRecord,
 ) -> Result<(), StoreError> {
     let CallRecord {
@@ -58,15 +58,15 @@ pub(super) async fn record(
     } = call;
     sqlx::query(
         "INSERT INTO audit (created_at, author, action, target, reason, outcome, summary)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(created_at.to_string())
-    .bind(author)
-    .bind(action)
-    .bind(target)
-    .bind(reason)
-    .bind(outcome)
-    .bind(summary)
+    .bind(text(&author))
+    .bind(text(&action))
+    .bind(text(&target))
+    .bind(text(&reason))
+    .bind(text(&outcome))
+    .bind(text(&summary))
     .execute(connection)
     .await
     .map_err(failed(DOING))?;

@@ -1,0 +1,194 @@
+//! The store in a PostgreSQL database, which several control planes may share.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::{Revision, TenantId};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgPool};
+
+use super::sql::failed;
+use super::{
+    CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
+    RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
+};
+
+mod lease;
+mod listen;
+mod schema;
+
+// The same files as in `sqlite.rs`, on connections of this database.
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/audit.rs"]
+mod audit;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/queries.rs"]
+mod queries;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/reading.rs"]
+mod reading;
+
+type Connection = sqlx::PgConnection;
+
+use lease::{Lease, late, limited, uncertain};
+pub(crate) use listen::Listener;
+
+/// Writers take turns, and readers are quick; one connection is the listener's.
+const CONNECTIONS: u32 = 8;
+
+/// How long a connection may take to come about, or to become free.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long closing may take where PostgreSQL does not answer any more.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+const READING_HEADS: &str = "reading what changed";
+const KEEPING: &str = "keeping a revision";
+const REMOVING: &str = "removing a tenant";
+
+/// What is read for a list of changes is of one moment.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Each statement sees what was committed before it, so also what the writer before has left.
+const BEGIN_WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Configuration in a PostgreSQL database.
+#[derive(Debug)]
+pub(crate) struct PostgresStore {
+    pool: PgPool,
+    id: String,
+}
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date. The database must be there.
+    pub(crate) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
+        let id = schema::prepare(address).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .connect_lazy_with(schema::limited(address.options()));
+        Ok(Self { pool, id })
+    }
+
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        Ok(Lease::new(connection))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn heads_since(&self, sequence: u64) -> Result<Heads, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(read_heads(&mut lease, sequence)).await;
+        lease.end(read, late(READING_HEADS))
+    }
+
+    async fn document(&self, tenant: &TenantId) -> Result<Option<Document>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(queries::document(&mut lease, tenant)).await;
+        lease.end(read, late("reading a document"))
+    }
+
+    async fn write(&self, revision: NewRevision) -> Result<Revision, WriteError> {
+        let mut lease = self.lease().await?;
+        let written = limited(write(&mut lease, revision)).await;
+        lease.end(written, uncertain(KEEPING))
+    }
+
+    async fn remove(&self, removal: NewRemoval) -> Result<(), WriteError> {
+        let mut lease = self.lease().await?;
+        let removed = limited(remove(&mut lease, removal)).await;
+        lease.end(removed, uncertain(REMOVING))
+    }
+
+    async fn revisions(
+        &self,
+        tenant: &TenantId,
+        before: Option<Revision>,
+        limit: u32,
+    ) -> Result<Vec<RevisionRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(reading::revisions(&mut lease, tenant, before, limit)).await;
+        lease.end(read, late("listing revisions"))
+    }
+
+    async fn revision(
+        &self,
+        tenant: &TenantId,
+        revision: Revision,
+    ) -> Result<Option<StoredRevision>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(reading::revision(&mut lease, tenant, revision)).await;
+        lease.end(read, late("reading a revision"))
+    }
+
+    async fn tenants(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(reading::tenants(&mut lease, after, limit)).await;
+        lease.end(read, late("listing tenants"))
+    }
+
+    async fn record(&self, call: CallRecord) -> Result<(), StoreError> {
+        let mut lease = self.lease().await?;
+        let recorded = limited(audit::record(&mut lease, call)).await;
+        lease.end(recorded, late("writing the audit trail"))
+    }
+
+    fn listener(&self) -> Option<Listener> {
+        Some(Listener::new(self.pool.clone()))
+    }
+
+    async fn close(&self) {
+        // Connections that are in use are waited for.
+        let closed = tokio::time::timeout(CLOSE_LIMIT, self.pool.close()).await;
+        if closed.is_err() {
+            tracing::warn!("the connections to PostgreSQL did not close in time");
+        }
+    }
+}
+
+async fn read_heads(connection: &mut Connection, sequence: u64) -> Result<Heads, StoreError> {
+    let begin = connection.begin_with(BEGIN_READING).await;
+    let mut transaction = begin.map_err(failed(READING_HEADS))?;
+    let heads = queries::heads_since(&mut transaction, sequence).await?;
+    transaction.commit().await.map_err(failed(READING_HEADS))?;
+    Ok(heads)
+}
+
+async fn write(connection: &mut Connection, new: NewRevision) -> Result<Revision, WriteError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(KEEPING))?;
+    let written = queries::write(&mut transaction, new).await?;
+    transaction.commit().await.map_err(uncertain(KEEPING))?;
+    Ok(written)
+}
+
+async fn remove(connection: &mut Connection, removal: NewRemoval) -> Result<(), WriteError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(REMOVING))?;
+    queries::remove(&mut transaction, removal).await?;
+    transaction.commit().await.map_err(uncertain(REMOVING))?;
+    Ok(())
+}
+
+/// PostgreSQL's texts have no NUL. It is in no YAML, and in what a caller says its picture does.
+fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{2400}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
