@@ -11,7 +11,8 @@ use jiff::Timestamp;
 
 use crate::push::Hub;
 use crate::store::{
-    Document, NewRemoval, NewRevision, Store, StoreError, StoredRevision, WriteAction, WriteError,
+    Answered, Document, NewRemoval, NewRevision, RequestRecord, Store, StoreError, StoredRevision,
+    WriteAction, WriteError,
 };
 
 mod difference;
@@ -96,6 +97,9 @@ pub enum ApplyError {
         /// The revision that is current now.
         current: Option<Revision>,
     },
+    /// The request that it came by has been answered already. Nothing was changed.
+    #[error("the request was answered already: send it again to see how")]
+    Repeated,
     /// There is nothing to go back to.
     #[error("tenant {tenant} has no revision {revision}")]
     NotFound {
@@ -153,7 +157,11 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn apply(&self, change: Change) -> Result<Applied, ApplyError> {
+    pub(crate) async fn apply(
+        &self,
+        change: Change,
+        request: Option<RequestRecord>,
+    ) -> Result<Applied, ApplyError> {
         let Change {
             config,
             submitted,
@@ -172,12 +180,17 @@ impl Writer {
             author,
             reason,
             again: None,
+            request,
         };
         self.keep(wanted, expected, validate_only).await
     }
 
     /// Makes an earlier document current again, as it was submitted and as it was resolved then.
-    pub(crate) async fn roll_back(&self, rollback: Rollback) -> Result<Applied, ApplyError> {
+    pub(crate) async fn roll_back(
+        &self,
+        rollback: Rollback,
+        request: Option<RequestRecord>,
+    ) -> Result<Applied, ApplyError> {
         let Rollback {
             tenant,
             to,
@@ -206,6 +219,7 @@ impl Writer {
             author,
             reason,
             again: Some(to),
+            request,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -232,6 +246,15 @@ impl Writer {
             if !validate_only {
                 // Heals a push that failed when this revision was made.
                 self.publish().await?;
+                if let Some(request) = &wanted.request {
+                    let answered = Answered {
+                        revision: revision.unwrap_or_default(),
+                        based_on: revision,
+                        changed: false,
+                    };
+                    let remembered = self.store.remember(request, &answered).await;
+                    remembered.map_err(|error| refused(tenant, error))?;
+                }
             }
             return Ok(Applied {
                 revision: revision.unwrap_or_default(),
@@ -257,6 +280,7 @@ impl Writer {
             action,
             submitted: wanted.submitted,
             resolved: wanted.resolved,
+            request: wanted.request,
             tenant: tenant.clone(),
         };
         let written = self.store.write(new).await;
@@ -270,7 +294,11 @@ impl Writer {
         })
     }
 
-    pub(crate) async fn remove(&self, removal: Removal) -> Result<bool, ApplyError> {
+    pub(crate) async fn remove(
+        &self,
+        removal: Removal,
+        request: Option<RequestRecord>,
+    ) -> Result<bool, ApplyError> {
         let Removal {
             tenant,
             author,
@@ -289,6 +317,7 @@ impl Writer {
             created_at: Timestamp::now(),
             author,
             reason,
+            request,
         };
         let removed = self.store.remove(new).await;
         removed.map_err(|error| refused(tenant.clone(), error))?;
@@ -314,6 +343,41 @@ impl Writer {
         }
     }
 
+    /// What an earlier request led to, as it was answered then.
+    pub(crate) async fn applied_before(
+        &self,
+        tenant: &TenantId,
+        answered: &Answered,
+    ) -> Result<Applied, StoreError> {
+        let mut differences = Vec::new();
+        if answered.changed {
+            let before = self.config_of(tenant, answered.based_on).await?;
+            let after = self.config_of(tenant, Some(answered.revision)).await?;
+            differences = difference::between(&before, &after);
+        }
+        Ok(Applied {
+            revision: answered.revision,
+            changed: answered.changed,
+            differences,
+        })
+    }
+
+    async fn config_of(
+        &self,
+        tenant: &TenantId,
+        revision: Option<Revision>,
+    ) -> Result<TenantConfig, StoreError> {
+        let Some(revision) = revision else {
+            return Ok(TenantConfig::default());
+        };
+        let stored = self.store.revision(tenant, revision).await?;
+        let config = stored.and_then(|stored| {
+            let resolved = stored.resolved;
+            read(tenant, &Document { revision, resolved })
+        });
+        Ok(config.unwrap_or_default())
+    }
+
     async fn publish(&self) -> Result<(), ApplyError> {
         let refreshed = self.hub.refresh(self.store.as_ref()).await;
         refreshed.map_err(ApplyError::Unpublished)
@@ -329,6 +393,8 @@ struct Wanted {
     reason: String,
     /// The revision that had it before, if that is where it comes from.
     again: Option<Revision>,
+    /// The request that it came by, if that may come again.
+    request: Option<RequestRecord>,
 }
 
 /// Refuses a change whose author has seen another revision than the current one.
@@ -361,6 +427,7 @@ fn read(tenant: &TenantId, document: &Document) -> Option<TenantConfig> {
 fn refused(tenant: TenantId, error: WriteError) -> ApplyError {
     match error {
         WriteError::Conflict { current } => ApplyError::Conflict { tenant, current },
+        WriteError::Repeated => ApplyError::Repeated,
         WriteError::Store(error @ StoreError::Uncertain { .. }) => ApplyError::Interrupted {
             source: error.into(),
         },

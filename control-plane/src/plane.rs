@@ -14,7 +14,9 @@ use tonic::transport::server::{Connected, TcpIncoming};
 use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
 use crate::grpc::{self, Audience, Limits, ServeError};
 use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
-use crate::store::{self, Database, OpenError, RevisionRecord, Store, StoreError};
+use crate::store::{
+    self, Answered, Database, OpenError, RequestRecord, RevisionRecord, Store, StoreError,
+};
 use crate::token::Tokens;
 
 /// What a control plane is opened with.
@@ -82,8 +84,18 @@ impl ControlPlane {
     /// Nothing was changed, except after [`ApplyError::Interrupted`] and
     /// [`ApplyError::Unpublished`], where it is right to apply again.
     pub async fn apply(&self, change: Change) -> Result<Applied, ApplyError> {
+        self.apply_once(change, None).await
+    }
+
+    /// The same by a request that may come again, which is kept with what it led to.
+    pub(crate) async fn apply_once(
+        &self,
+        change: Change,
+        request: Option<RequestRecord>,
+    ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.apply(change).await }).await
+        self.write(async move { writer.apply(change, request).await })
+            .await
     }
 
     /// Makes an earlier revision's document the tenant's next revision and pushes it. A caller that
@@ -92,8 +104,17 @@ impl ControlPlane {
     /// # Errors
     /// As for [`ControlPlane::apply`].
     pub async fn roll_back(&self, rollback: Rollback) -> Result<Applied, ApplyError> {
+        self.roll_back_once(rollback, None).await
+    }
+
+    /// The same by a request that may come again.
+    pub(crate) async fn roll_back_once(
+        &self,
+        rollback: Rollback,
+        request: Option<RequestRecord>,
+    ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.roll_back(rollback).await })
+        self.write(async move { writer.roll_back(rollback, request).await })
             .await
     }
 
@@ -103,9 +124,27 @@ impl ControlPlane {
     /// # Errors
     /// As for [`ControlPlane::apply`].
     pub async fn remove(&self, removal: Removal) -> Result<bool, ApplyError> {
+        self.remove_once(removal, None).await
+    }
+
+    /// The same by a request that may come again.
+    pub(crate) async fn remove_once(
+        &self,
+        removal: Removal,
+        request: Option<RequestRecord>,
+    ) -> Result<bool, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.remove(removal).await })
+        self.write(async move { writer.remove(removal, request).await })
             .await
+    }
+
+    /// What an earlier request led to, as it was answered then.
+    pub(crate) async fn applied_before(
+        &self,
+        tenant: &TenantId,
+        answered: &Answered,
+    ) -> Result<Applied, StoreError> {
+        self.writer.applied_before(tenant, answered).await
     }
 
     /// In a task of its own: were it dropped with the caller between commit and push, a change

@@ -61,6 +61,20 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<TenantRecord>, StoreError>;
 
+    /// What a request led to that has this one's author and id, and whether it was the same one;
+    /// `None`: there was none, or it is too long ago.
+    async fn answered(
+        &self,
+        request: &RequestRecord,
+    ) -> Result<Option<(bool, Answered)>, StoreError>;
+
+    /// Keeps what a request led to that changed nothing. Of a change it is kept with the change.
+    async fn remember(
+        &self,
+        request: &RequestRecord,
+        answered: &Answered,
+    ) -> Result<(), WriteError>;
+
     /// Notes a call that made no change in the audit trail, where changes are noted by themselves.
     async fn record(&self, call: CallRecord) -> Result<(), StoreError>;
 
@@ -114,6 +128,36 @@ pub(crate) struct NewRevision {
     pub(crate) action: WriteAction,
     pub(crate) submitted: String,
     pub(crate) resolved: Bytes,
+    /// The request that it came by, if that may come again.
+    pub(crate) request: Option<RequestRecord>,
+}
+
+/// A request that its caller may send again, to be answered as the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestRecord {
+    /// Whose it is. The ids of one caller are nothing to another.
+    pub(crate) author: String,
+    /// Which it is, as its caller calls it.
+    pub(crate) id: String,
+    /// A hash of all that it says.
+    pub(crate) fingerprint: Vec<u8>,
+    pub(crate) created_at: Timestamp,
+}
+
+impl RequestRecord {
+    /// How long what a request led to is kept.
+    pub(crate) const KEPT_SECONDS: i64 = 24 * 60 * 60;
+}
+
+/// What a request led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// What was current afterwards.
+    pub(crate) revision: Revision,
+    /// What was current before; `None`: nothing.
+    pub(crate) based_on: Option<Revision>,
+    /// Whether it made a change.
+    pub(crate) changed: bool,
 }
 
 /// By what a revision came about.
@@ -142,6 +186,8 @@ pub(crate) struct NewRemoval {
     pub(crate) created_at: Timestamp,
     pub(crate) author: String,
     pub(crate) reason: String,
+    /// The request that it came by, if that may come again.
+    pub(crate) request: Option<RequestRecord>,
 }
 
 /// Who made a revision, when, why, and what it changed.
@@ -233,6 +279,9 @@ pub(crate) enum WriteError {
         /// What is current.
         current: Option<Revision>,
     },
+    /// A request of this author and id has been answered already.
+    #[error("the request was answered already")]
+    Repeated,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

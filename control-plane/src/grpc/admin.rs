@@ -10,9 +10,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::admission::Administrator;
-use crate::store::TenantRecord;
+use crate::store::{RequestRecord, TenantRecord};
 use crate::token::Tokens;
-use crate::{Change, ControlPlane, Removal, Rollback};
+use crate::{Applied, ApplyError, Change, ControlPlane, Removal, Rollback};
 
 mod answer;
 mod document;
@@ -20,6 +20,7 @@ mod fields;
 mod names;
 mod query;
 mod refusal;
+mod replay;
 mod resources;
 mod trail;
 mod watch;
@@ -27,6 +28,7 @@ mod watch;
 use answer::{applied, replica, revision, revision_with_document, tenant, tenant_with_document};
 use names::{Page, etag, reason, required_tenant};
 use query::{Asked, Query};
+use replay::Asking;
 use trail::{Call, Done, Trail};
 
 /// How many a page has when nobody says, and at most. Revisions are read with their documents, and
@@ -120,6 +122,7 @@ impl Service {
         request: pb::ApplyTenantRequest,
         caller: Administrator,
     ) -> Result<Done<pb::ApplyTenantResponse>, Status> {
+        let asking = Asking::of("ApplyTenant", &request, &request.request_id);
         let (config, submitted) = document::read(request.document)?;
         if !request.name.is_empty() && required_tenant("name", &request.name)? != config.tenant {
             return Err(refusal::field(
@@ -135,8 +138,14 @@ impl Service {
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
         };
-        let made = self.control.apply(change).await.map_err(refusal::apply)?;
-        let is_recorded = made.changed && !request.validate_only;
+        let again = match request.validate_only {
+            true => None,
+            false => asking.record(&change.author)?,
+        };
+        let tenant = change.config.tenant.clone();
+        let apply = |request| self.control.apply_once(change, request);
+        let (made, is_new) = self.once(&tenant, again, apply).await?;
+        let is_recorded = is_new && made.changed && !request.validate_only;
         Ok(Done::recorded_if(is_recorded, applied(made)))
     }
 
@@ -145,16 +154,25 @@ impl Service {
         request: pb::DeleteTenantRequest,
         caller: Administrator,
     ) -> Result<Done<()>, Status> {
+        let asking = Asking::of("DeleteTenant", &request, &request.request_id);
         let tenant = required_tenant("name", &request.name)?;
+        let again = asking.record(&caller.0)?;
+        let store = self.control.store.as_ref();
+        if replay::answered(store, again.as_ref()).await?.is_some() {
+            return Ok(Done::read(()));
+        }
         let removal = Removal {
             tenant: tenant.clone(),
             author: caller.0,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
         };
-        match self.control.remove(removal).await.map_err(refusal::apply)? {
-            true => Ok(Done::recorded_if(true, ())),
-            false => Err(refusal::no_tenant(&tenant)),
+        match self.control.remove_once(removal, again).await {
+            Ok(true) => Ok(Done::recorded_if(true, ())),
+            Ok(false) => Err(refusal::no_tenant(&tenant)),
+            // The same request came in between.
+            Err(ApplyError::Repeated) => Ok(Done::read(())),
+            Err(error) => Err(refusal::apply(error)),
         }
     }
 
@@ -163,6 +181,7 @@ impl Service {
         request: pb::RollbackTenantRequest,
         caller: Administrator,
     ) -> Result<Done<pb::RollbackTenantResponse>, Status> {
+        let asking = Asking::of("RollbackTenant", &request, &request.request_id);
         let to = names::revision_number(request.revision)?;
         let rollback = Rollback {
             tenant: required_tenant("name", &request.name)?,
@@ -172,9 +191,14 @@ impl Service {
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
         };
-        let made = self.control.roll_back(rollback).await;
-        let made = made.map_err(refusal::apply)?;
-        let is_recorded = made.changed && !request.validate_only;
+        let again = match request.validate_only {
+            true => None,
+            false => asking.record(&rollback.author)?,
+        };
+        let tenant = rollback.tenant.clone();
+        let roll_back = |request| self.control.roll_back_once(rollback, request);
+        let (made, is_new) = self.once(&tenant, again, roll_back).await?;
+        let is_recorded = is_new && made.changed && !request.validate_only;
         let pb::ApplyTenantResponse {
             revision,
             etag,
@@ -273,6 +297,34 @@ impl Service {
         })
     }
 
+    /// Makes a change, unless the same request has made it before: then it is told how. Says whether
+    /// it was made now.
+    async fn once<F>(
+        &self,
+        tenant: &TenantId,
+        request: Option<RequestRecord>,
+        work: impl FnOnce(Option<RequestRecord>) -> F,
+    ) -> Result<(Applied, bool), Status>
+    where
+        F: Future<Output = Result<Applied, ApplyError>>,
+    {
+        let store = self.control.store.as_ref();
+        let mut answered = replay::answered(store, request.as_ref()).await?;
+        if answered.is_none() {
+            match Box::pin(work(request.clone())).await {
+                Ok(applied) => return Ok((applied, true)),
+                // The same request came in between.
+                Err(ApplyError::Repeated) => {
+                    answered = replay::answered(store, request.as_ref()).await?;
+                }
+                Err(error) => return Err(refusal::apply(error)),
+            }
+        }
+        let answered = answered.ok_or_else(|| refusal::apply(ApplyError::Repeated))?;
+        let applied = self.control.applied_before(tenant, &answered).await;
+        Ok((applied.map_err(refusal::store)?, false))
+    }
+
     /// Lets a caller in, does what it asks, and records both.
     async fn run<T, F>(
         &self,
@@ -332,7 +384,7 @@ impl Admin for Service {
         let (metadata, _, request) = request.into_parts();
         let call = Call::new("ApplyTenant", &document::target(&request)).because(&request.reason);
         let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.apply(request, caller.clone()).await;
+        let outcome = Box::pin(self.apply(request, caller.clone())).await;
         self.trail.record(call, &caller, outcome).await
     }
 

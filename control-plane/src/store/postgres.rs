@@ -10,8 +10,8 @@ use sqlx::{Connection as _, PgPool};
 
 use super::sql::failed;
 use super::{
-    CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
-    RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
+    Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
+    RequestRecord, RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
 
 mod lease;
@@ -28,6 +28,9 @@ mod queries;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/reading.rs"]
 mod reading;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/requests.rs"]
+mod requests;
 
 type Connection = sqlx::PgConnection;
 
@@ -142,6 +145,25 @@ impl Store for PostgresStore {
         let mut lease = self.lease().await?;
         let recorded = limited(audit::record(&mut lease, call)).await;
         lease.end(recorded, late("writing the audit trail"))
+    }
+
+    async fn answered(
+        &self,
+        request: &RequestRecord,
+    ) -> Result<Option<(bool, Answered)>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(requests::find(&mut lease, request)).await;
+        lease.end(read, late("looking for a request"))
+    }
+
+    async fn remember(
+        &self,
+        request: &RequestRecord,
+        answered: &Answered,
+    ) -> Result<(), WriteError> {
+        let mut lease = self.lease().await?;
+        let kept = limited(requests::insert(&mut lease, request, answered)).await;
+        lease.end(kept, late("keeping what a request led to"))
     }
 
     fn listener(&self) -> Option<Listener> {

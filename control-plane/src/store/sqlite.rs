@@ -11,8 +11,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 use super::sql::failed;
 use super::{
-    CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RevisionRecord, Store,
-    StoreError, StoredRevision, TenantRecord, WriteError,
+    Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RequestRecord,
+    RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
 
 mod lock;
@@ -28,6 +28,9 @@ mod queries;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/reading.rs"]
 mod reading;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/requests.rs"]
+mod requests;
 
 type Connection = sqlx::SqliteConnection;
 
@@ -175,6 +178,23 @@ impl Store for SqliteStore {
     async fn record(&self, call: CallRecord) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
         audit::record(&mut connection, call).await
+    }
+
+    async fn answered(
+        &self,
+        request: &RequestRecord,
+    ) -> Result<Option<(bool, Answered)>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        requests::find(&mut connection, request).await
+    }
+
+    async fn remember(
+        &self,
+        request: &RequestRecord,
+        answered: &Answered,
+    ) -> Result<(), WriteError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        requests::insert(&mut connection, request, answered).await
     }
 
     async fn close(&self) {

@@ -8,6 +8,10 @@ use std::task::Poll;
 
 use super::*;
 
+mod requests;
+
+pub(super) use requests::*;
+
 /// Makes a test of every behaviour. `$open` is an async function to a guard, which keeps the
 /// store's files, and the `Arc<dyn Store>`.
 macro_rules! store_suite {
@@ -27,6 +31,8 @@ macro_rules! store_suite {
             a_write_that_is_abandoned_leaves_all_or_nothing,
             what_was_kept_comes_back_as_it_was,
             a_nul_is_no_trouble,
+            a_request_is_kept_with_what_it_led_to,
+            a_request_that_came_before_changes_nothing,
         );
     };
     (@ $open:path: $($case:ident,)*) => {
@@ -57,6 +63,7 @@ fn change(name: &str, expected: u64, content: &str) -> NewRevision {
         action: WriteAction::Apply,
         submitted: format!("# {content}\n"),
         resolved: Bytes::copy_from_slice(content.as_bytes()),
+        request: None,
     }
 }
 
@@ -67,6 +74,7 @@ fn removal(name: &str, expected: u64) -> NewRemoval {
         created_at: Timestamp::UNIX_EPOCH,
         author: "ada".to_owned(),
         reason: "left".to_owned(),
+        request: None,
     }
 }
 
@@ -78,7 +86,7 @@ async fn current(store: &dyn Store, name: &str) -> Option<(u64, Bytes)> {
 fn conflict(outcome: Result<impl fmt::Debug, WriteError>) -> Option<Revision> {
     match outcome.unwrap_err() {
         WriteError::Conflict { current } => current,
-        WriteError::Store(error) => panic!("{error:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

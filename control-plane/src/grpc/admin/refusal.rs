@@ -45,7 +45,7 @@ pub(super) fn store(error: StoreError) -> Status {
 pub(super) fn apply(error: ApplyError) -> Status {
     match error {
         ApplyError::Invalid(violations) => fields(violations),
-        ApplyError::Conflict { .. } => Status::aborted(error.to_string()),
+        ApplyError::Conflict { .. } | ApplyError::Repeated => Status::aborted(error.to_string()),
         ApplyError::NotFound { tenant, revision } => no_revision(&tenant, revision),
         ApplyError::Store(_) | ApplyError::Unpublished(_) | ApplyError::Interrupted { .. } => {
             log(&error);

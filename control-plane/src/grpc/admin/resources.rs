@@ -6,6 +6,7 @@ use tonic::Status;
 use super::Service;
 use super::names::{Page, reason, required_tenant};
 use super::query::{self, Query};
+use super::replay::Asking;
 use super::trail::Done;
 use crate::grpc::admission::Administrator;
 
@@ -25,6 +26,7 @@ const PARTS: Page = Page {
 struct Around {
     validate_only: bool,
     reason: String,
+    asking: Asking,
 }
 
 impl Service {
@@ -103,14 +105,22 @@ impl Service {
         around: Around,
         caller: Administrator,
     ) -> Result<(bool, Option<P>), Status> {
+        let Around {
+            validate_only,
+            reason: why,
+            asking,
+        } = around;
         let asked = Asked {
             name,
             wish,
-            validate_only: around.validate_only,
+            validate_only,
+            request: match validate_only {
+                true => None,
+                false => asking.record(&caller.0)?,
+            },
             author: caller.0,
-            reason: reason(around.reason)?,
+            reason: reason(why)?,
         };
-        let (applied, part) = Box::pin(change::make(&self.control, &asked)).await?;
-        Ok((applied.changed && !asked.validate_only, part))
+        Box::pin(change::make(&self.control, &asked)).await
     }
 }

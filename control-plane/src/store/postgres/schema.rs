@@ -10,11 +10,18 @@ use crate::store::sql::Steps;
 use crate::store::{OpenError, PostgresAddress};
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: Steps = Steps(&[(
-    1,
-    "documents",
-    include_str!("../../../migrations/postgres/0001_documents.sql"),
-)]);
+const STEPS: Steps = Steps(&[
+    (
+        1,
+        "documents",
+        include_str!("../../../migrations/postgres/0001_documents.sql"),
+    ),
+    (
+        2,
+        "requests",
+        include_str!("../../../migrations/postgres/0002_requests.sql"),
+    ),
+]);
 
 /// In these every text can be kept. `SQL_ASCII` keeps all bytes as they are.
 const ENCODINGS: [&str; 2] = ["UTF8", "SQL_ASCII"];

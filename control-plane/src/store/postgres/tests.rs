@@ -45,6 +45,7 @@ fn change(tenant: &str, expected: u64) -> NewRevision {
         action: WriteAction::Apply,
         submitted: String::new(),
         resolved: bytes::Bytes::from_static(b"x"),
+        request: None,
     }
 }
 
@@ -190,7 +191,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     let OpenError::NewerSchema { found, known, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!((found, known), (7, 1));
+    assert_eq!((found, known), (7, 2));
 }
 
 #[tokio::test]

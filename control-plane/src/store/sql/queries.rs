@@ -4,9 +4,11 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
 use super::audit::AuditRow;
-use super::{Connection, text};
+use super::{Connection, requests, text};
 use crate::store::sql::{failed, parsed, signed, unsigned};
-use crate::store::{Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError};
+use crate::store::{
+    Answered, Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError,
+};
 
 pub(super) async fn heads_since(
     connection: &mut Connection,
@@ -103,6 +105,15 @@ pub(super) async fn write(
     .await
     .map_err(failed(doing))?;
 
+    if let Some(request) = &new.request {
+        let answered = Answered {
+            revision,
+            based_on: new.expected,
+            changed: true,
+        };
+        requests::insert(transaction, request, &answered).await?;
+    }
+
     let row = AuditRow {
         sequence,
         created_at: new.created_at,
@@ -131,6 +142,15 @@ pub(super) async fn remove(
         .execute(&mut *transaction)
         .await
         .map_err(failed("removing a tenant"))?;
+
+    if let Some(request) = &removal.request {
+        let answered = Answered {
+            revision: last.revision,
+            based_on: Some(last.revision),
+            changed: true,
+        };
+        requests::insert(transaction, request, &answered).await?;
+    }
 
     let row = AuditRow {
         sequence,

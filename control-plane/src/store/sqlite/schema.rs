@@ -9,7 +9,7 @@ use super::OpenError;
 use crate::store::sql::Steps;
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (
         1,
         "documents",
@@ -19,6 +19,11 @@ const STEPS: [(i64, &str, &str); 2] = [
         2,
         "calls",
         include_str!("../../../migrations/sqlite/0002_calls.sql"),
+    ),
+    (
+        3,
+        "requests",
+        include_str!("../../../migrations/sqlite/0003_requests.sql"),
     ),
 ];
 

@@ -31,6 +31,7 @@ fn change(expected: Option<Revision>) -> NewRevision {
         action: WriteAction::Apply,
         submitted: String::new(),
         resolved: bytes::Bytes::from_static(b"x"),
+        request: None,
     }
 }
 
@@ -104,6 +105,7 @@ async fn every_change_has_its_row_in_the_audit_trail() {
         created_at: jiff::Timestamp::UNIX_EPOCH,
         author: "ada".to_owned(),
         reason: "left".to_owned(),
+        request: None,
     };
     store.remove(removal).await.unwrap();
     let rows: Vec<(i64, String, i64)> =
@@ -278,7 +280,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
             error,
             OpenError::NewerSchema {
                 found: 7,
-                known: 2,
+                known: 3,
                 ..
             }
         ),

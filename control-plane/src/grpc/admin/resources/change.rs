@@ -9,7 +9,9 @@ use tonic::Status;
 use super::part::{Part, PartName, etag};
 use crate::grpc::admin::fields::mask;
 use crate::grpc::admin::refusal::{self, field};
-use crate::{Applied, ApplyError, Change, ControlPlane};
+use crate::grpc::admin::replay;
+use crate::store::RequestRecord;
+use crate::{ApplyError, Change, ControlPlane};
 
 /// How often a change is tried anew that others of the same tenant come before.
 const ATTEMPTS: usize = 20;
@@ -36,6 +38,8 @@ pub(super) struct Asked<P> {
     pub(super) validate_only: bool,
     pub(super) author: String,
     pub(super) reason: String,
+    /// The request that it came by, if that may come again.
+    pub(super) request: Option<RequestRecord>,
 }
 
 /// What a tenant has now.
@@ -46,13 +50,18 @@ struct Current {
     config: config::TenantConfig,
 }
 
-/// Makes the change; says what became of the tenant, and what the part is now.
+/// Makes the change, unless the same request has made it before. Says whether a revision was made,
+/// and what the part is.
 pub(super) async fn make<P: Part>(
     control: &ControlPlane,
     asked: &Asked<P>,
-) -> Result<(Applied, Option<P>), Status> {
+) -> Result<(bool, Option<P>), Status> {
     let name = &asked.name;
     for _ in 0..ATTEMPTS {
+        let store = control.store.as_ref();
+        if let Some(answered) = replay::answered(store, asked.request.as_ref()).await? {
+            return Ok((false, made_before(control, asked, answered.revision).await?));
+        }
         let current = current(control, name).await?;
         let found = find::<P>(&current.config, &name.id);
         let wanted = asked.wish.decide(name, found)?;
@@ -67,13 +76,13 @@ pub(super) async fn make<P: Part>(
             expected: Some(current.revision),
             validate_only: asked.validate_only,
         };
-        match control.apply(change).await {
+        match control.apply_once(change, asked.request.clone()).await {
             Ok(applied) => {
                 let part = part.map(|config| name.of::<P>(applied.revision, config));
-                return Ok((applied, part));
+                return Ok((applied.changed && !asked.validate_only, part));
             }
             // Of another part, or of this one: to be decided anew by what is there now.
-            Err(ApplyError::Conflict { .. }) => {}
+            Err(ApplyError::Conflict { .. } | ApplyError::Repeated) => {}
             Err(error) => return Err(refusal::apply(error)),
         }
     }
@@ -81,6 +90,24 @@ pub(super) async fn make<P: Part>(
         "tenant {} is changed too often at the moment: try again",
         name.tenant
     )))
+}
+
+/// The part as an earlier request left it.
+async fn made_before<P: Part>(
+    control: &ControlPlane,
+    asked: &Asked<P>,
+    revision: Revision,
+) -> Result<Option<P>, Status> {
+    let Asked { name, wish, .. } = asked;
+    if matches!(wish, Wish::Delete { .. }) {
+        return Ok(None);
+    }
+    let stored = control.store.revision(&name.tenant, revision).await;
+    let stored = stored.map_err(refusal::store)?;
+    let stored = stored.ok_or_else(|| refusal::no_revision(&name.tenant, revision))?;
+    let then = read(name, revision, stored.record.submitted)?;
+    let found = find::<P>(&then.config, &name.id);
+    Ok(found.map(|config| name.of::<P>(revision, config)))
 }
 
 /// A part as it is now.
@@ -172,6 +199,11 @@ async fn current(control: &ControlPlane, name: &PartName) -> Result<Current, Sta
         .await
         .map_err(refusal::store)?
         .ok_or_else(|| refusal::no_tenant(tenant))?;
+    read(name, revision, submitted)
+}
+
+fn read(name: &PartName, revision: Revision, submitted: String) -> Result<Current, Status> {
+    let tenant = &name.tenant;
     let config = load_yaml(&submitted).map_err(|error| {
         tracing::error!(tenant.id = %tenant, %revision, %error, "what was submitted cannot be read");
         Status::failed_precondition(format!(

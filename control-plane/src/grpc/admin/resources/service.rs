@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::Around;
 use crate::grpc::admin::Service;
 use crate::grpc::admin::query::Asked;
+use crate::grpc::admin::replay::Asking;
 use crate::grpc::admin::trail::{Call, Done};
 
 #[tonic::async_trait]
@@ -48,6 +49,7 @@ impl Resources for Service {
         request: Request<pb::CreateServerRequest>,
     ) -> Result<Response<pb::Server>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("CreateServer", &request, &request.request_id);
         let pb::CreateServerRequest {
             parent,
             server_id,
@@ -61,6 +63,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let create = |caller| self.create(parent, server_id, server, around, caller);
         self.run(&metadata, call, create).await
@@ -71,6 +74,7 @@ impl Resources for Service {
         request: Request<pb::UpdateServerRequest>,
     ) -> Result<Response<pb::Server>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("UpdateServer", &request, &request.request_id);
         let pb::UpdateServerRequest {
             server,
             update_mask,
@@ -84,6 +88,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let update = |caller| self.update(server, update_mask, allow_missing, around, caller);
         self.run(&metadata, call, update).await
@@ -94,6 +99,7 @@ impl Resources for Service {
         request: Request<pb::DeleteServerRequest>,
     ) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("DeleteServer", &request, &request.request_id);
         let pb::DeleteServerRequest {
             name,
             etag,
@@ -105,6 +111,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let delete = |caller| self.delete_part::<pb::Server>(name, etag, around, caller);
         self.run(&metadata, call, delete).await
@@ -147,6 +154,7 @@ impl Resources for Service {
         request: Request<pb::CreateProfileRequest>,
     ) -> Result<Response<pb::Profile>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("CreateProfile", &request, &request.request_id);
         let pb::CreateProfileRequest {
             parent,
             profile_id,
@@ -160,6 +168,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let create = |caller| self.create(parent, profile_id, profile, around, caller);
         self.run(&metadata, call, create).await
@@ -170,6 +179,7 @@ impl Resources for Service {
         request: Request<pb::UpdateProfileRequest>,
     ) -> Result<Response<pb::Profile>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("UpdateProfile", &request, &request.request_id);
         let pb::UpdateProfileRequest {
             profile,
             update_mask,
@@ -183,6 +193,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let update = |caller| self.update(profile, update_mask, allow_missing, around, caller);
         self.run(&metadata, call, update).await
@@ -193,6 +204,7 @@ impl Resources for Service {
         request: Request<pb::DeleteProfileRequest>,
     ) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("DeleteProfile", &request, &request.request_id);
         let pb::DeleteProfileRequest {
             name,
             etag,
@@ -204,6 +216,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let delete = |caller| self.delete_part::<pb::Profile>(name, etag, around, caller);
         self.run(&metadata, call, delete).await
@@ -246,6 +259,7 @@ impl Resources for Service {
         request: Request<pb::CreatePluginRequest>,
     ) -> Result<Response<pb::Plugin>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("CreatePlugin", &request, &request.request_id);
         let pb::CreatePluginRequest {
             parent,
             plugin_id,
@@ -259,6 +273,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let create = |caller| self.create(parent, plugin_id, plugin, around, caller);
         self.run(&metadata, call, create).await
@@ -269,6 +284,7 @@ impl Resources for Service {
         request: Request<pb::UpdatePluginRequest>,
     ) -> Result<Response<pb::Plugin>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("UpdatePlugin", &request, &request.request_id);
         let pb::UpdatePluginRequest {
             plugin,
             update_mask,
@@ -282,6 +298,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let update = |caller| self.update(plugin, update_mask, allow_missing, around, caller);
         self.run(&metadata, call, update).await
@@ -292,6 +309,7 @@ impl Resources for Service {
         request: Request<pb::DeletePluginRequest>,
     ) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
+        let asking = Asking::of("DeletePlugin", &request, &request.request_id);
         let pb::DeletePluginRequest {
             name,
             etag,
@@ -303,6 +321,7 @@ impl Resources for Service {
         let around = Around {
             validate_only,
             reason,
+            asking,
         };
         let delete = |caller| self.delete_part::<pb::Plugin>(name, etag, around, caller);
         self.run(&metadata, call, delete).await
