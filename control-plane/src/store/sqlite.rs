@@ -177,6 +177,11 @@ impl Store for SqliteStore {
         audit::record(&mut connection, call).await
     }
 
+    #[cfg(test)]
+    async fn trail(&self) -> Vec<super::TrailRow> {
+        audit::changes(&mut *self.pool.acquire().await.unwrap()).await
+    }
+
     async fn close(&self) {
         self.pool.close().await;
         self.lock.release();
