@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gateway_proto::admin::v1 as pb;
-use gateway_proto::admin::v1::admin_client::AdminClient;
-use gateway_proto::admin::v1::apply_tenant_request::Document;
 use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token};
 use gateway_tests::postgres::{Durability, Postgres};
@@ -14,9 +12,11 @@ use gateway_tests::{Era, Workspace, gateway, wait};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant};
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
+
+mod admin_client;
+
+use admin_client::Admin;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
@@ -55,63 +55,29 @@ impl Site {
     }
 }
 
-/// An administrator at one control plane.
-#[derive(Clone)]
-struct Admin {
-    client: AdminClient<Channel>,
-    bearer: AsciiMetadataValue,
+async fn tenant(admin: &mut Admin) -> Result<pb::Tenant, Status> {
+    let name = "tenants/acme".to_owned();
+    let request = admin.request(pb::GetTenantRequest { name });
+    Ok(admin.client.get_tenant(request).await?.into_inner())
 }
 
-impl Admin {
-    async fn at(plane: &ControlPlane) -> Result<Self> {
-        Ok(Self {
-            client: AdminClient::connect(plane.url()).await?,
-            bearer: format!("Bearer {}", admin_token()).parse()?,
-        })
-    }
+/// The revision that a connected data plane has in force.
+async fn in_force(admin: &mut Admin) -> Result<Option<u64>> {
+    let request = admin.request(pb::ListReplicasRequest {
+        tenant: "tenants/acme".to_owned(),
+        ..Default::default()
+    });
+    let listed = admin.client.list_replicas(request).await?.into_inner();
+    let tenant = listed.replicas.first().and_then(|one| one.tenants.first());
+    Ok(tenant.map(|tenant| tenant.in_force_revision))
+}
 
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let metadata = request.metadata_mut();
-        metadata.insert("authorization", self.bearer.clone());
-        request
-    }
-
-    async fn tenant(&mut self) -> Result<pb::Tenant, Status> {
-        let name = "tenants/acme".to_owned();
-        let request = self.request(pb::GetTenantRequest { name });
-        Ok(self.client.get_tenant(request).await?.into_inner())
-    }
-
-    /// Applies a document on top of the revision that `etag` is of, and gives the revision that it is.
-    async fn apply(&mut self, document: &Value, etag: String) -> Result<u64, Status> {
-        let request = self.request(pb::ApplyTenantRequest {
-            document: Some(Document::Yaml(document.to_string())),
-            etag,
-            ..Default::default()
-        });
-        let applied = self.client.apply_tenant(request).await?.into_inner();
-        Ok(applied.revision)
-    }
-
-    /// The revision that a connected data plane has in force.
-    async fn in_force(&mut self) -> Result<Option<u64>> {
-        let request = self.request(pb::ListReplicasRequest {
-            tenant: "tenants/acme".to_owned(),
-            ..Default::default()
-        });
-        let listed = self.client.list_replicas(request).await?.into_inner();
-        let tenant = listed.replicas.first().and_then(|one| one.tenants.first());
-        Ok(tenant.map(|tenant| tenant.in_force_revision))
-    }
-
-    async fn wait_until_in_force(&self, revision: u64) -> Result<()> {
-        wait::until("the revision to be in force", || {
-            let mut admin = self.clone();
-            async move { admin.in_force().await.ok().flatten() == Some(revision) }
-        })
-        .await
-    }
+async fn wait_until_in_force(admin: &Admin, revision: u64) -> Result<()> {
+    wait::until("the revision to be in force", || {
+        let mut admin = admin.clone();
+        async move { in_force(&mut admin).await.ok().flatten() == Some(revision) }
+    })
+    .await
 }
 
 /// Counts a writer's changes in the document, each on top of what it has read, and gives the revisions that they are.
@@ -119,7 +85,7 @@ async fn count_up(mut admin: Admin, writer: u64) -> Result<Vec<u64>> {
     let mut revisions = Vec::new();
     for change in 1..=CHANGES {
         loop {
-            let read = admin.tenant().await?;
+            let read = tenant(&mut admin).await?;
             let mut document: Value = serde_json::from_str(&read.submitted)?;
             let url = format!("http://192.0.2.1/{change}");
             document["servers"][format!("w{writer}")] = json!(url);
@@ -162,7 +128,7 @@ async fn writers_at_two_control_planes_lose_nothing() -> Result<()> {
 
     // Each writer's last change is there, and both control planes say the same.
     for admin in &mut admins {
-        let read = admin.tenant().await?;
+        let read = tenant(admin).await?;
         assert_eq!(read.revision, last);
         let document: Value = serde_json::from_str(&read.submitted)?;
         let servers = document["servers"].as_object().context("no servers")?;
@@ -189,7 +155,7 @@ async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Resu
         document["profiles"] = json!({ format!("p{revision}"): { "servers": ["one"] } });
         let applied = there.apply(&document, String::new()).await?;
         assert_eq!(applied, revision);
-        here.wait_until_in_force(revision).await?;
+        wait_until_in_force(&here, revision).await?;
     }
     // Who looks only from time to time needs this time for each but the first.
     let took = began.elapsed();
@@ -204,7 +170,7 @@ async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Resu
             .wait_for_log(&["data planes go on with what they have"])
             .await?;
     }
-    let refused = there.tenant().await.err().context("it has a store")?;
+    let refused = tenant(&mut there).await.err().context("it has a store")?;
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     ada.call("echo", json!({})).await?.result()?;
     assert!(data.is_ready().await?);
@@ -221,13 +187,13 @@ async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Resu
         async move { there.apply(&document, String::new()).await.ok() }
     });
     assert_eq!(revision.await?, 7);
-    here.wait_until_in_force(7).await?;
+    wait_until_in_force(&here, 7).await?;
     // Told again as well, not only found.
     let began = Instant::now();
     for revision in 8..=11 {
         document["profiles"] = json!({ format!("p{revision}"): { "servers": ["one"] } });
         there.apply(&document, String::new()).await?;
-        here.wait_until_in_force(revision).await?;
+        wait_until_in_force(&here, revision).await?;
     }
     let took = began.elapsed();
     assert!(took < POLL * 3, "nobody was told of changes: {took:?}");

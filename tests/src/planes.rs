@@ -106,6 +106,11 @@ impl Plane {
         })
     }
 
+    /// `None` once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// A line of the log that contains all the parts.
     pub async fn wait_for_log(&self, parts: &[&str]) -> anyhow::Result<String> {
         self.stderr.wait(parts).await
