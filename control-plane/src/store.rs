@@ -8,6 +8,8 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
 
+#[cfg(test)]
+mod killed;
 mod open;
 mod postgres;
 mod sql;
@@ -82,6 +84,10 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     fn listener(&self) -> Option<Listener> {
         None
     }
+
+    /// The changes in the audit trail, in their order.
+    #[cfg(test)]
+    async fn trail(&self) -> Vec<TrailRow>;
 
     /// Ends every use of the store.
     async fn close(&self);
@@ -237,6 +243,16 @@ pub(crate) struct CallRecord {
     /// `Ok`, or the code of the refusal.
     pub(crate) outcome: String,
     pub(crate) summary: String,
+}
+
+/// A change in the audit trail.
+#[cfg(test)]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TrailRow {
+    pub(crate) sequence: u64,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) revision: u64,
 }
 
 /// The store did not do what it was asked.

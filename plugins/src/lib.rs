@@ -10,8 +10,6 @@ mod metrics;
 mod registry;
 mod secrets;
 mod settings;
-#[cfg(test)]
-mod victim;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
 pub use metrics::{Metrics, Reading};

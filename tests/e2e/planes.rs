@@ -6,32 +6,14 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::gateway;
-use gateway_tests::planes::{ControlPlane, DataPlane, admin_token};
+use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token};
 use gateway_tests::raw::RawClient;
-use gateway_tests::secrets::{ADA_HASH, ADA_KEY};
-use gateway_tests::servers::remote;
 use gateway_tests::session::initialize_message;
-use gateway_tests::{Era, Session, Workspace};
+use gateway_tests::{Era, Workspace};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
-
-/// A tenant that lets `ada` in, and lets her call `echo` alone.
-fn acme(server: &HttpFixture) -> Value {
-    let keys = json!([{ "id": "ada", "user_id": "ada@example.com", "hash": ADA_HASH }]);
-    let rules = json!([{ "effect": "allow", "users": ["ada@example.com"], "names": ["echo"] }]);
-    json!({
-        "tenant": "acme",
-        "plugins": {
-            "auth_provider": { "provider": "in-memory", "implementation": "api-key",
-                               "settings": { "keys": keys } },
-            "policy_evaluator": { "provider": "in-memory", "implementation": "rules",
-                                  "settings": { "rules": rules } },
-        },
-        "servers": { "one": remote(&server.url()) },
-    })
-}
 
 /// A control plane that knows no tenant.
 async fn control_plane() -> Result<ControlPlane> {
@@ -45,13 +27,6 @@ async fn apply(control: &ControlPlane, document: &Value) -> Result<String> {
     Ok(exit.stdout.join("\n"))
 }
 
-async fn ada(data: &DataPlane, era: Era) -> Result<Session> {
-    let url = data.url("/t/acme/mcp");
-    let session = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
-    session.wait_for_tool("echo").await?;
-    Ok(session)
-}
-
 #[tokio::test]
 async fn a_data_plane_serves_what_the_control_plane_has_and_goes_on_without_it() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
@@ -63,7 +38,7 @@ async fn a_data_plane_serves_what_the_control_plane_has_and_goes_on_without_it()
     assert!(said.starts_with(begin), "{said}");
 
     for era in Era::BOTH {
-        let ada = ada(&data, era).await?;
+        let ada = data.ada(era).await?;
         ada.call("echo", json!({})).await?.result()?;
         let denied = ada.call("whoami", json!({})).await?;
         assert!(denied.result().is_err(), "{}", denied.text());
@@ -78,7 +53,7 @@ async fn a_data_plane_serves_what_the_control_plane_has_and_goes_on_without_it()
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
     }
 
-    let session = ada(&data, Era::Legacy).await?;
+    let session = data.ada(Era::Legacy).await?;
     let killed = control.kill().await?;
     data.process
         .wait_for_log(&["the control plane is away"])
@@ -123,7 +98,7 @@ async fn a_refused_configuration_leaves_the_last_good_one_in_force() -> Result<(
     let data = DataPlane::start(BINARY, &control).await?;
     data.wait_until_ready().await?;
     apply(&control, &acme(&server)).await?;
-    let ada = ada(&data, Era::Legacy).await?;
+    let ada = data.ada(Era::Legacy).await?;
 
     // What the control plane itself sees to be wrong is never kept.
     let unsound = "tenant: acme\nprofiles:\n  dev: { servers: [missing] }\n";

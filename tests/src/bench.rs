@@ -5,7 +5,7 @@ mod footprint;
 mod front;
 mod instructions;
 mod load;
-mod memory;
+pub mod memory;
 mod nginx;
 mod peer;
 mod reply;

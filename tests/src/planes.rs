@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::fixture::HttpFixture;
 use crate::gateway::{self, Exit};
 use crate::log::Log;
 use crate::raw::RawClient;
-use crate::secrets::{self, secret};
+use crate::secrets::{self, ADA_HASH, ADA_KEY, secret};
+use crate::servers::remote;
+use crate::session::{Era, Session};
 use crate::wait::{self, PATIENCE};
 use crate::workspace::Workspace;
 
@@ -33,6 +37,7 @@ pub struct Plane {
 pub struct ControlPlane {
     pub process: Plane,
     address: SocketAddr,
+    database: String,
     binary: String,
     workspace: Arc<Workspace>,
 }
@@ -43,6 +48,22 @@ pub struct DataPlane {
     pub process: Plane,
     mcp: SocketAddr,
     operations: SocketAddr,
+}
+
+/// A tenant that lets `ada` in, and lets her call `echo` alone.
+pub fn acme(server: &HttpFixture) -> Value {
+    let keys = json!([{ "id": "ada", "user_id": "ada@example.com", "hash": ADA_HASH }]);
+    let rules = json!([{ "effect": "allow", "users": ["ada@example.com"], "names": ["echo"] }]);
+    json!({
+        "tenant": "acme",
+        "plugins": {
+            "auth_provider": { "provider": "in-memory", "implementation": "api-key",
+                               "settings": { "keys": keys } },
+            "policy_evaluator": { "provider": "in-memory", "implementation": "rules",
+                                  "settings": { "rules": rules } },
+        },
+        "servers": { "one": remote(&server.url()) },
+    })
 }
 
 /// The token of the administrator, and that of data planes.
@@ -83,6 +104,11 @@ impl Plane {
             stderr: Log::collect(stderr),
             _workspace: Arc::clone(workspace),
         })
+    }
+
+    /// `None` once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// A line of the log that contains all the parts.
@@ -139,24 +165,30 @@ impl Drop for Plane {
 }
 
 impl ControlPlane {
-    /// Starts one on a workspace, whose database may be there already.
+    /// Starts one on a workspace, whose SQLite database may be there already.
     pub async fn start(binary: &str, workspace: &Arc<Workspace>) -> anyhow::Result<Self> {
-        Self::start_at(binary, workspace, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        std::fs::create_dir_all(workspace.data())?;
+        Self::start_on(binary, workspace, "sqlite://data/gateway.db").await
     }
 
-    pub async fn start_at(
+    /// The same on another database.
+    pub async fn start_on(
         binary: &str,
         workspace: &Arc<Workspace>,
+        database: &str,
+    ) -> anyhow::Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(binary, workspace, database, address).await
+    }
+
+    async fn start_at(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        database: &str,
         address: SocketAddr,
     ) -> anyhow::Result<Self> {
         let listen = address.to_string();
-        std::fs::create_dir_all(workspace.data())?;
-        let arguments = [
-            "--database",
-            "sqlite://data/gateway.db",
-            "--listen",
-            &listen,
-        ];
+        let arguments = ["--database", database, "--listen", &listen];
         let (admin, join) = (admin_token(), join_token());
         let tokens = [
             ("MCP_GATEWAY_ADMIN_TOKEN", admin.as_str()),
@@ -167,6 +199,7 @@ impl ControlPlane {
         Ok(Self {
             process,
             address,
+            database: database.to_owned(),
             binary: binary.to_owned(),
             workspace: Arc::clone(workspace),
         })
@@ -207,12 +240,14 @@ impl ControlPlane {
         let Self {
             process,
             address,
+            database,
             binary,
             workspace,
         } = self;
         process.kill().await?;
         Ok(Killed {
             address,
+            database,
             binary,
             workspace,
         })
@@ -223,13 +258,20 @@ impl ControlPlane {
 #[derive(Debug)]
 pub struct Killed {
     address: SocketAddr,
+    database: String,
     binary: String,
     workspace: Arc<Workspace>,
 }
 
 impl Killed {
     pub async fn start(self) -> anyhow::Result<ControlPlane> {
-        ControlPlane::start_at(&self.binary, &self.workspace, self.address).await
+        let Self {
+            address,
+            database,
+            binary,
+            workspace,
+        } = self;
+        ControlPlane::start_at(&binary, &workspace, &database, address).await
     }
 }
 
@@ -263,6 +305,14 @@ impl DataPlane {
     /// Where MCP clients are answered; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.mcp)
+    }
+
+    /// A session of `ada` with the tenant `acme`.
+    pub async fn ada(&self, era: Era) -> anyhow::Result<Session> {
+        let url = self.url("/t/acme/mcp");
+        let session = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
+        session.wait_for_tool("echo").await?;
+        Ok(session)
     }
 
     pub async fn is_ready(&self) -> anyhow::Result<bool> {

@@ -170,6 +170,11 @@ impl Store for PostgresStore {
         Some(Listener::new(self.pool.clone()))
     }
 
+    #[cfg(test)]
+    async fn trail(&self) -> Vec<super::TrailRow> {
+        audit::changes(&mut *self.pool.acquire().await.unwrap()).await
+    }
+
     async fn close(&self) {
         // Connections that are in use are waited for.
         let closed = tokio::time::timeout(CLOSE_LIMIT, self.pool.close()).await;
@@ -213,4 +218,4 @@ fn text(text: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

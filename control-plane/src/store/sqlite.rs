@@ -197,6 +197,11 @@ impl Store for SqliteStore {
         requests::insert(&mut connection, request, answered).await
     }
 
+    #[cfg(test)]
+    async fn trail(&self) -> Vec<super::TrailRow> {
+        audit::changes(&mut *self.pool.acquire().await.unwrap()).await
+    }
+
     async fn close(&self) {
         self.pool.close().await;
         self.lock.release();

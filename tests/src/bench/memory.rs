@@ -7,15 +7,15 @@ use serde::Serialize;
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Memory {
+pub struct Memory {
     /// All pages in memory.
-    pub(super) resident: u64,
+    pub resident: u64,
     /// The same, with pages that several processes use counted in parts.
-    pub(super) proportional: u64,
+    pub proportional: u64,
 }
 
 impl Memory {
-    pub(super) fn of(process: u32) -> anyhow::Result<Self> {
+    pub fn of(process: u32) -> anyhow::Result<Self> {
         let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
             .with_context(|| format!("reading the memory of process {process}"))?;
         parse(&text).with_context(|| format!("reading smaps_rollup {text:?}"))

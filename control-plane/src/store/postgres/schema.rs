@@ -1,5 +1,6 @@
 //! Brings a PostgreSQL database to the form that this program reads, or says why it cannot.
 
+use std::error::Error;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -110,22 +111,32 @@ fn open_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
     match (&error, code.as_deref().unwrap_or_default()) {
         (sqlx::Error::Io(_), _) => OpenError::Unreachable {
             place,
-            source: error.into(),
+            source: cause(error),
         },
         // invalid_catalog_name
         (_, "3D000") => OpenError::Missing {
             place,
-            source: error.into(),
+            source: cause(error),
         },
         // invalid_authorization_specification, invalid_password, insufficient_privilege
         (_, "28000" | "28P01" | "42501") => OpenError::Denied {
             place,
             user: address.options().get_username().to_owned(),
-            source: error.into(),
+            source: cause(error),
         },
         _ => OpenError::Failed {
             place,
-            source: error.into(),
+            source: cause(error),
         },
+    }
+}
+
+/// What happened, without the words around it: they have it in them, too.
+fn cause(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+    match error {
+        sqlx::Error::Database(error) => error.message().into(),
+        sqlx::Error::Io(error) => error.into(),
+        sqlx::Error::Tls(error) => error,
+        other => other.into(),
     }
 }

@@ -72,3 +72,25 @@ pub(super) async fn record(
     .map_err(failed(DOING))?;
     Ok(())
 }
+
+/// The changes in their order.
+#[cfg(test)]
+pub(super) async fn changes(connection: &mut Connection) -> Vec<crate::store::TrailRow> {
+    let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
+        "SELECT sequence, action, target, revision FROM audit
+         WHERE sequence IS NOT NULL AND outcome = 'Ok' ORDER BY sequence",
+    )
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let rows = rows.into_iter();
+    rows.map(
+        |(sequence, action, target, revision)| crate::store::TrailRow {
+            sequence: sequence.try_into().unwrap(),
+            action,
+            target,
+            revision: revision.try_into().unwrap(),
+        },
+    )
+    .collect()
+}

@@ -1,18 +1,18 @@
 //! What is left in the files when the process that writes them is killed: each event that it said was logged, once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 use gateway_core::plugin::{AuditEvent, AuditSink as _};
 use gateway_core::{CallContext, Deadline, RequestId, TenantId};
+use gateway_tests::victim::{Victim, Work};
 use serde_json::{Value, json};
 
 use super::tests::limits;
 use super::*;
 use crate::in_memory::{JsonLines, Outputs};
 use crate::suite::audit_event;
-use crate::victim::{Victim, Work};
 
 /// How often the writer of one file is killed. There is a file for each durability.
 const KILLS: u64 = 160;
@@ -45,7 +45,7 @@ async fn logs_events_until_it_is_killed() {
         0 => AuditDurability::Process,
         _ => AuditDurability::Disk,
     };
-    let path = work.folder.join("audit.jsonl");
+    let path = Path::new(&work.place).join("audit.jsonl");
     let writer = Outputs::default().file(&path, settings(durability));
     let sink = JsonLines::new(writer.unwrap());
     let deadline = Deadline::after(Duration::from_secs(60));
@@ -55,7 +55,7 @@ async fn logs_events_until_it_is_killed() {
         let events: Vec<_> = (next..=next + next % 4).map(event).collect();
         next += events.len() as u64;
         sink.log_events(&context, &events).await.unwrap();
-        Work::is_done(next - 1);
+        Work::is_done(next - 1).unwrap();
     }
 }
 
@@ -118,8 +118,8 @@ fn kill_writers(durability: AuditDurability) {
     };
     let mut next = 0;
     for kill in 0..KILLS {
-        let victim = Victim::start(test, folder.path(), worker, next);
-        let done = victim.kill(kill % 3 == 0);
+        let victim = Victim::start(test, folder.path().display(), worker, next).unwrap();
+        let done = victim.kill(kill % 3 == 0).unwrap();
         found.look();
         let all = found.all();
         let expected: Vec<u64> = (0..all.len() as u64).collect();

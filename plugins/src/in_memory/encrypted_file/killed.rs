@@ -1,11 +1,13 @@
 //! What is left in the file when processes that change it are killed: all that they said was done.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::thread;
+
+use gateway_tests::victim::{Victim, Work};
 
 use super::tests::{context, get, key, put, storage};
 use super::*;
-use crate::victim::{Victim, Work};
 
 /// So many processes work on one file at once, and are killed one by one, so many times.
 const WORKERS: u64 = 5;
@@ -25,13 +27,13 @@ fn change(worker: u64, number: u64) -> (String, Option<u64>) {
 #[tokio::test]
 async fn changes_credentials_until_it_is_killed() {
     let Some(work) = Work::given() else { return };
-    let storage = storage(&work.folder);
+    let storage = storage(Path::new(&work.place));
     for number in work.first.. {
         match change(work.worker, number) {
             (slot, Some(value)) => put(&storage, &slot, &value.to_string()).await,
             (slot, None) => storage.delete(&context(), &key(&slot)).await.unwrap(),
         }
-        Work::is_done(number);
+        Work::is_done(number).unwrap();
     }
 }
 
@@ -79,8 +81,9 @@ async fn processes_that_are_killed_leave_every_change_that_they_said_was_made() 
         let mut expected: Vec<Expected> = (0..WORKERS).map(|_| Expected::default()).collect();
         for round in 0..ROUNDS_OF_A_FILE {
             let killed = expected.iter().zip(0..).map(|(expected, worker)| {
-                let victim = Victim::start(test, folder.path(), worker, expected.next);
-                thread::spawn(move || victim.kill((file + round + worker) % 3 == 0))
+                let place = folder.path().display();
+                let victim = Victim::start(test, place, worker, expected.next).unwrap();
+                thread::spawn(move || victim.kill((file + round + worker) % 3 == 0).unwrap())
             });
             let killed: Vec<_> = killed.collect();
             let done: Vec<_> = killed.into_iter().map(|one| one.join().unwrap()).collect();

@@ -1,0 +1,249 @@
+//! Two control planes on one PostgreSQL: no change is lost or made twice, each hears of the other's, and neither minds when
+//! the database is away.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use gateway_proto::admin::v1 as pb;
+use gateway_tests::fixture::{HttpFixture, Options};
+use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token};
+use gateway_tests::postgres::{Durability, Postgres};
+use gateway_tests::{Era, Workspace, gateway, wait};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant};
+use tonic::{Code, Status};
+
+mod admin_client;
+
+use admin_client::Admin;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
+
+/// So many read the tenant, change it and write it at once, so often each.
+const WRITERS: u64 = 32;
+const CHANGES: u64 = 3;
+
+/// How often the store is read by who was not told of a change.
+const POLL: Duration = Duration::from_secs(5);
+
+struct Site {
+    postgres: Postgres,
+    planes: [ControlPlane; 2],
+}
+
+impl Site {
+    async fn start() -> Result<Self> {
+        let postgres = Postgres::start(Durability::None)?;
+        let url = postgres.url(&postgres.database()?);
+        let workspace = Arc::new(Workspace::new("")?);
+        // Both find a database in which nothing is yet.
+        let (one, two) = tokio::try_join!(
+            ControlPlane::start_on(BINARY, &workspace, &url),
+            ControlPlane::start_on(BINARY, &workspace, &url),
+        )?;
+        Ok(Self {
+            postgres,
+            planes: [one, two],
+        })
+    }
+
+    async fn stop(self) -> Result<()> {
+        let [one, two] = self.planes;
+        one.process.stop().await?;
+        two.process.stop().await
+    }
+}
+
+async fn tenant(admin: &mut Admin) -> Result<pb::Tenant, Status> {
+    let name = "tenants/acme".to_owned();
+    let request = admin.request(pb::GetTenantRequest { name });
+    Ok(admin.client.get_tenant(request).await?.into_inner())
+}
+
+/// The revision that a connected data plane has in force.
+async fn in_force(admin: &mut Admin) -> Result<Option<u64>> {
+    let request = admin.request(pb::ListReplicasRequest {
+        tenant: "tenants/acme".to_owned(),
+        ..Default::default()
+    });
+    let listed = admin.client.list_replicas(request).await?.into_inner();
+    let tenant = listed.replicas.first().and_then(|one| one.tenants.first());
+    Ok(tenant.map(|tenant| tenant.in_force_revision))
+}
+
+async fn wait_until_in_force(admin: &Admin, revision: u64) -> Result<()> {
+    wait::until("the revision to be in force", || {
+        let mut admin = admin.clone();
+        async move { in_force(&mut admin).await.ok().flatten() == Some(revision) }
+    })
+    .await
+}
+
+/// Counts a writer's changes in the document, each on top of what it has read, and gives the revisions that they are.
+async fn count_up(mut admin: Admin, writer: u64) -> Result<Vec<u64>> {
+    let mut revisions = Vec::new();
+    for change in 1..=CHANGES {
+        loop {
+            let read = tenant(&mut admin).await?;
+            let mut document: Value = serde_json::from_str(&read.submitted)?;
+            let url = format!("http://192.0.2.1/{change}");
+            document["servers"][format!("w{writer}")] = json!(url);
+            match admin.apply(&document, read.etag).await {
+                Ok(revision) => {
+                    ensure!(revision == read.revision + 1, "{revision} is a fork");
+                    revisions.push(revision);
+                    break;
+                }
+                Err(status) if status.code() == Code::Aborted => {
+                    let said = status.message();
+                    ensure!(said.contains("another change"), "{said}");
+                }
+                Err(status) => bail!("writer {writer}: {status}"),
+            }
+        }
+    }
+    Ok(revisions)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_two_control_planes_lose_nothing() -> Result<()> {
+    let site = Site::start().await?;
+    let [one, two] = &site.planes;
+    let mut admins = [Admin::at(one).await?, Admin::at(two).await?];
+    let first = json!({ "tenant": "acme", "servers": {} });
+    assert_eq!(admins[0].apply(&first, String::new()).await?, 1);
+
+    let mut writers = JoinSet::new();
+    for (writer, admin) in (0..WRITERS).zip(admins.iter().cycle()) {
+        writers.spawn(count_up(admin.clone(), writer));
+    }
+    let mut revisions = vec![1];
+    while let Some(made) = writers.join_next().await {
+        revisions.extend(made??);
+    }
+    revisions.sort_unstable();
+    let last = 1 + WRITERS * CHANGES;
+    assert_eq!(revisions, (1..=last).collect::<Vec<_>>());
+
+    // Each writer's last change is there, and both control planes say the same.
+    for admin in &mut admins {
+        let read = tenant(admin).await?;
+        assert_eq!(read.revision, last);
+        let document: Value = serde_json::from_str(&read.submitted)?;
+        let servers = document["servers"].as_object().context("no servers")?;
+        assert_eq!(servers.len() as u64, WRITERS);
+        let url = format!("http://192.0.2.1/{CHANGES}");
+        assert!(servers.values().all(|server| *server == json!(url)));
+    }
+    drop(admins);
+    site.stop().await
+}
+
+#[tokio::test]
+async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Result<()> {
+    let server = HttpFixture::start(Options::default()).await?;
+    let mut site = Site::start().await?;
+    let [one, two] = &site.planes;
+    let (here, mut there) = (Admin::at(one).await?, Admin::at(two).await?);
+    let data = DataPlane::start(BINARY, one).await?;
+    data.wait_until_ready().await?;
+
+    let mut document = acme(&server);
+    let began = Instant::now();
+    for revision in 1..=6 {
+        document["profiles"] = json!({ format!("p{revision}"): { "servers": ["one"] } });
+        let applied = there.apply(&document, String::new()).await?;
+        assert_eq!(applied, revision);
+        wait_until_in_force(&here, revision).await?;
+    }
+    // Who looks only from time to time needs this time for each but the first.
+    let took = began.elapsed();
+    assert!(took < POLL * 4, "nobody was told of changes: {took:?}");
+    let ada = data.ada(Era::Legacy).await?;
+    ada.call("echo", json!({})).await?.result()?;
+
+    site.postgres.pause()?;
+    for plane in &site.planes {
+        plane
+            .process
+            .wait_for_log(&["data planes go on with what they have"])
+            .await?;
+    }
+    let refused = tenant(&mut there).await.err().context("it has a store")?;
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    ada.call("echo", json!({})).await?.result()?;
+    assert!(data.is_ready().await?);
+    // One that joins meanwhile gets what the control plane knows.
+    let late = DataPlane::start(BINARY, &site.planes[1]).await?;
+    late.wait_until_ready().await?;
+    late.ada(Era::Modern).await?;
+    late.process.stop().await?;
+
+    site.postgres.resume()?;
+    document["profiles"] = json!({});
+    let revision = wait::until_some("changes to be accepted again", || {
+        let (mut there, document) = (there.clone(), document.clone());
+        async move { there.apply(&document, String::new()).await.ok() }
+    });
+    assert_eq!(revision.await?, 7);
+    wait_until_in_force(&here, 7).await?;
+    // Told again as well, not only found.
+    let began = Instant::now();
+    for revision in 8..=11 {
+        document["profiles"] = json!({ format!("p{revision}"): { "servers": ["one"] } });
+        there.apply(&document, String::new()).await?;
+        wait_until_in_force(&here, revision).await?;
+    }
+    let took = began.elapsed();
+    assert!(took < POLL * 3, "nobody was told of changes: {took:?}");
+    ada.call("echo", json!({})).await?.result()?;
+    data.process.stop().await?;
+    drop((here, there));
+    site.stop().await
+}
+
+#[tokio::test]
+async fn control_planes_share_their_tokens() -> Result<()> {
+    let workspace = Workspace::new("")?;
+    let url = "postgres://ada:zq-secret-pw@127.0.0.1:1/gateway";
+    let arguments = ["control-plane", "--database", url];
+    let token = admin_token();
+    let admin = ("MCP_GATEWAY_ADMIN_TOKEN", token.as_str());
+    let join = ("MCP_GATEWAY_JOIN_TOKEN", token.as_str());
+    for (variables, code, reason) in [
+        (&[join][..], 2, "MCP_GATEWAY_ADMIN_TOKEN is missing"),
+        (&[admin], 2, "MCP_GATEWAY_JOIN_TOKEN is missing"),
+        (
+            &[admin, join],
+            1,
+            "the database gateway at 127.0.0.1:1 cannot be reached",
+        ),
+    ] {
+        let variables = [variables, &[("MCP_GATEWAY_LISTEN", "127.0.0.1:0")]].concat();
+        let exit = gateway::run_with(BINARY, &workspace, &variables, &arguments).await?;
+        let said = exit.stderr.join("\n");
+        assert_eq!(exit.code, Some(code), "{said}");
+        assert!(said.contains(reason), "{said}");
+        assert!(!said.contains("zq-secret"), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_is_for_one_control_plane() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let first = ControlPlane::start(BINARY, &workspace).await?;
+    let token = admin_token();
+    let variables = [
+        ("MCP_GATEWAY_ADMIN_TOKEN", token.as_str()),
+        ("MCP_GATEWAY_JOIN_TOKEN", &token),
+        ("MCP_GATEWAY_LISTEN", "127.0.0.1:0"),
+    ];
+    let arguments = ["control-plane", "--database", "sqlite://data/gateway.db"];
+    let exit = gateway::run_with(BINARY, &workspace, &variables, &arguments).await?;
+    let said = exit.stderr.join("\n");
+    assert_eq!(exit.code, Some(1), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+    first.process.stop().await
+}
