@@ -20,4 +20,6 @@ pub use grpc::ServeError;
 pub use plane::{ControlPlane, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use store::{OpenError, RevisionRecord, StoreError};
-pub use token::{InvalidToken, NoRandomness, TokenHash, TokenUse, Tokens, new_token};
+pub use token::{
+    InvalidRole, InvalidToken, NoRandomness, Role, TokenHash, TokenUse, Tokens, new_token,
+};

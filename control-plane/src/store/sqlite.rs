@@ -18,6 +18,7 @@ mod audit;
 mod queries;
 mod reading;
 mod schema;
+mod tokens;
 
 /// How long a statement waits for another process, such as a backup, to release the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

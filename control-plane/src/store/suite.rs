@@ -8,6 +8,10 @@ use std::task::Poll;
 
 use super::*;
 
+mod tokens;
+
+pub(super) use tokens::*;
+
 /// Makes a test of every behaviour. `$open` is an async function to a guard, which keeps the
 /// store's files, and the `Arc<dyn Store>`.
 macro_rules! store_suite {
@@ -26,6 +30,12 @@ macro_rules! store_suite {
             a_revision_is_found_by_its_number,
             a_write_that_is_abandoned_leaves_all_or_nothing,
             what_was_kept_comes_back_as_it_was,
+            a_token_is_found_by_name_and_by_hash,
+            a_name_is_given_once_for_each_tenant,
+            only_one_of_two_tokens_of_a_name_is_made,
+            a_revoked_token_stays_as_it_was_revoked,
+            tokens_are_listed_by_name_in_pages,
+            tokens_do_not_count_as_changes_of_tenants,
         );
     };
     (@ $open:path: $($case:ident,)*) => {

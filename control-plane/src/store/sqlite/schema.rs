@@ -8,7 +8,7 @@ use sqlx::{SqlSafeStr as _, SqlitePool};
 use super::OpenError;
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (
         1,
         "documents",
@@ -18,6 +18,11 @@ const STEPS: [(i64, &str, &str); 2] = [
         2,
         "calls",
         include_str!("../../../migrations/sqlite/0002_calls.sql"),
+    ),
+    (
+        3,
+        "tokens",
+        include_str!("../../../migrations/sqlite/0003_tokens.sql"),
     ),
 ];
 
