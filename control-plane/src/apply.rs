@@ -38,6 +38,8 @@ pub struct Change {
     pub expected: Option<Revision>,
     /// Checks and compares, and changes nothing.
     pub validate_only: bool,
+    /// Refuses to make the tenant where there is none.
+    pub must_exist: bool,
 }
 
 /// A revision whose document somebody wants in force again.
@@ -55,6 +57,8 @@ pub struct Rollback {
     pub expected: Option<Revision>,
     /// Checks and compares, and changes nothing.
     pub validate_only: bool,
+    /// Refuses to make the tenant where there is none.
+    pub must_exist: bool,
 }
 
 /// A tenant that somebody wants out of service.
@@ -95,6 +99,12 @@ pub enum ApplyError {
         tenant: TenantId,
         /// The revision that is current now.
         current: Option<Revision>,
+    },
+    /// There is no such tenant, and the change may not make it.
+    #[error("there is no tenant `{tenant}`")]
+    NoTenant {
+        /// Which.
+        tenant: TenantId,
     },
     /// There is nothing to go back to.
     #[error("tenant {tenant} has no revision {revision}")]
@@ -161,6 +171,7 @@ impl Writer {
             reason,
             expected,
             validate_only,
+            must_exist,
         } = change;
         self.check(&config)?;
         let resolved =
@@ -172,6 +183,7 @@ impl Writer {
             author,
             reason,
             again: None,
+            must_exist,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -185,6 +197,7 @@ impl Writer {
             reason,
             expected,
             validate_only,
+            must_exist,
         } = rollback;
         let stored = self.store.revision(&tenant, to).await;
         let not_found = || ApplyError::NotFound {
@@ -206,6 +219,7 @@ impl Writer {
             author,
             reason,
             again: Some(to),
+            must_exist,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -221,6 +235,9 @@ impl Writer {
         let current = self.store.document(&tenant).await;
         let current = current.map_err(ApplyError::Store)?;
         let revision = current.as_ref().map(|document| document.revision);
+        if revision.is_none() && wanted.must_exist {
+            return Err(ApplyError::NoTenant { tenant });
+        }
         expect(&tenant, expected, revision)?;
         let before = current
             .as_ref()
@@ -329,6 +346,7 @@ struct Wanted {
     reason: String,
     /// The revision that had it before, if that is where it comes from.
     again: Option<Revision>,
+    must_exist: bool,
 }
 
 /// Refuses a change whose author has seen another revision than the current one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_proto::admin::v1::admin_server::AdminServer;
+use gateway_proto::admin::v1::tokens_server::TokensServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
@@ -17,14 +18,18 @@ use tonic::transport::server::Connected;
 
 use crate::ControlPlane;
 use crate::push::Hub;
-use crate::token::Tokens;
 
 mod admin;
 mod admission;
+mod incoming;
 mod public;
 mod push;
 
 use admission::Admission;
+pub(crate) use admission::Authority;
+pub use admission::{CertificateRole, InvalidCertificateRole};
+pub use incoming::ServerTls;
+pub(crate) use incoming::accept;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to
 /// answer. A replica that vanished is no longer waited for after the sum.
@@ -54,10 +59,10 @@ impl Default for Limits {
 pub(crate) enum Audience {
     /// This process itself, which only has replicas.
     OwnProcess,
-    /// Replicas and administrators who present a token.
+    /// Replicas and administrators who present a token or a certificate.
     Network {
         control: ControlPlane,
-        tokens: Arc<Tokens>,
+        authority: Arc<Authority>,
     },
 }
 
@@ -91,7 +96,7 @@ where
         hub: Arc::clone(hub),
         admission: match &audience {
             Audience::OwnProcess => Admission::OwnProcess,
-            Audience::Network { tokens, .. } => Admission::Tokens(Arc::clone(tokens)),
+            Audience::Network { authority, .. } => Admission::Network(Arc::clone(authority)),
         },
         streams: streams.clone(),
         shutdown: ending.clone(),
@@ -99,14 +104,19 @@ where
     };
     let mut routes = Routes::new(ConfigPushServer::new(service));
     let mut health = None;
-    if let Audience::Network { control, tokens } = audience {
+    if let Audience::Network { control, authority } = audience {
         let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
-        let admin = AdminServer::new(admin::Service::new(control, tokens));
-        routes = with_public.add_service(admin);
+        let (admin, tokens) = admin::services(control, authority);
+        routes = with_public
+            .add_service(AdminServer::new(admin))
+            .add_service(TokensServer::new(tokens));
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;
         reporter.set_serving::<AdminServer<admin::Service>>().await;
+        reporter
+            .set_serving::<TokensServer<admin::TokenService>>()
+            .await;
         health = Some(reporter);
     }
     let serving = Server::builder()
@@ -119,7 +129,9 @@ where
         if let Some(health) = &mut health {
             // Who watches is told so by the end of the stream, for which a connection would wait.
             let push = ConfigPushServer::<push::Service>::NAME;
-            for service in ["", push, AdminServer::<admin::Service>::NAME] {
+            let admin = AdminServer::<admin::Service>::NAME;
+            let tokens = TokensServer::<admin::TokenService>::NAME;
+            for service in ["", push, admin, tokens] {
                 health.clear_service_status(service).await;
             }
         }

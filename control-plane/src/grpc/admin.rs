@@ -1,25 +1,26 @@
-//! The admin service: lets administrators in, does what they ask, and has every call recorded.
+//! The admin service: lets administrators and tenants in, does what they ask and may, and has every call recorded.
 
 use std::sync::Arc;
 
-use gateway_core::TenantId;
+use gateway_core::{Revision, TenantId};
 use gateway_proto::admin::v1 as pb;
 use gateway_proto::admin::v1::admin_server::Admin;
 use tonic::{Request, Response, Status};
 
-use super::admission::Administrator;
+use super::admission::{Authority, Caller, Power, Presented};
 use crate::store::TenantRecord;
-use crate::token::Tokens;
 use crate::{Change, ControlPlane, Removal, RevisionRecord, Rollback};
 
 mod answer;
 mod document;
 mod names;
 mod refusal;
+mod tokens;
 mod trail;
 
 use answer::{applied, replica, revision, revision_with_document, tenant, tenant_with_document};
 use names::{Page, etag, reason, required_tenant};
+pub(super) use tokens::Service as TokenService;
 use trail::{Call, Done, Trail};
 
 /// How many a page has when nobody says, and at most. Revisions are read with their documents, and
@@ -39,17 +40,24 @@ const REPLICAS: Page = Page {
 
 pub(super) struct Service {
     control: ControlPlane,
-    trail: Trail,
+    trail: Arc<Trail>,
+}
+
+/// What administrators call, with one record of all that they do.
+pub(super) fn services(
+    control: ControlPlane,
+    authority: Arc<Authority>,
+) -> (Service, TokenService) {
+    let store = Arc::clone(&control.store);
+    let trail = Arc::new(Trail::new(Arc::clone(&store), authority));
+    let tokens = TokenService::new(store, Arc::clone(&trail));
+    (Service { control, trail }, tokens)
 }
 
 impl Service {
-    pub(super) fn new(control: ControlPlane, tokens: Arc<Tokens>) -> Self {
-        let trail = Trail::new(Arc::clone(&control.store), tokens);
-        Self { control, trail }
-    }
-
-    async fn tenant(&self, name: &str) -> Result<pb::Tenant, Status> {
+    async fn tenant(&self, name: &str, caller: &Caller) -> Result<pb::Tenant, Status> {
         let name = required_tenant("name", name)?;
+        caller.may(Power::Read, Some(&name), || refusal::no_tenant(&name))?;
         let store = &self.control.store;
         let current = store.document(&name).await.map_err(refusal::store)?;
         let current = current.ok_or_else(|| refusal::no_tenant(&name))?;
@@ -61,9 +69,13 @@ impl Service {
     async fn tenants(
         &self,
         request: pb::ListTenantsRequest,
+        caller: &Caller,
     ) -> Result<pb::ListTenantsResponse, Status> {
         let limit = TENANTS.limit(request.page_size)?;
         let after = names::after::<TenantId>(&request.page_token)?;
+        if let Some(own) = caller.only_tenant() {
+            return self.only(own, after.as_ref()).await;
+        }
         // One more than asked for says whether there is another page.
         let found = self.control.store.tenants(after.as_ref(), limit + 1).await;
         let (found, more) = names::cut(found.map_err(refusal::store)?, limit);
@@ -74,10 +86,35 @@ impl Service {
         })
     }
 
+    /// The page of a caller who sees one tenant.
+    async fn only(
+        &self,
+        own: &TenantId,
+        after: Option<&TenantId>,
+    ) -> Result<pb::ListTenantsResponse, Status> {
+        let found = match self.control.store.document(own).await {
+            Ok(Some(current)) if after.is_none_or(|after| after < own) => {
+                self.control.store.revision(own, current.revision).await
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let found = found.map_err(refusal::store)?.map(|stored| TenantRecord {
+            tenant: own.clone(),
+            revision: stored.record.revision,
+            created_at: stored.record.created_at,
+            author: stored.record.author,
+        });
+        Ok(pb::ListTenantsResponse {
+            tenants: found.into_iter().map(tenant).collect(),
+            next_page_token: String::new(),
+        })
+    }
+
     async fn apply(
         &self,
         request: pb::ApplyTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<pb::ApplyTenantResponse>, Status> {
         let (config, submitted) = document::read(request.document)?;
         if !request.name.is_empty() && required_tenant("name", &request.name)? != config.tenant {
@@ -86,10 +123,13 @@ impl Service {
                 format!("is not the tenant of the document, `{}`", config.tenant),
             ));
         }
+        let tenant = &config.tenant;
+        caller.may(Power::Change, Some(tenant), || refusal::no_tenant(tenant))?;
         let change = Change {
             config,
             submitted,
-            author: caller.0,
+            must_exist: !caller.may_make_tenants(),
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
@@ -102,12 +142,13 @@ impl Service {
     async fn delete(
         &self,
         request: pb::DeleteTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<()>, Status> {
         let tenant = required_tenant("name", &request.name)?;
+        caller.may(Power::Govern, Some(&tenant), || refusal::no_tenant(&tenant))?;
         let removal = Removal {
             tenant: tenant.clone(),
-            author: caller.0,
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
         };
@@ -120,13 +161,17 @@ impl Service {
     async fn roll_back(
         &self,
         request: pb::RollbackTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<pb::RollbackTenantResponse>, Status> {
         let to = names::revision_number(request.revision)?;
+        let tenant = required_tenant("name", &request.name)?;
+        let missing = || refusal::no_revision(&tenant, to);
+        caller.may(Power::Change, Some(&tenant), missing)?;
         let rollback = Rollback {
-            tenant: required_tenant("name", &request.name)?,
+            tenant,
             to,
-            author: caller.0,
+            must_exist: !caller.may_make_tenants(),
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
@@ -149,21 +194,25 @@ impl Service {
         Ok(Done::recorded_if(is_recorded, response))
     }
 
-    async fn revision(&self, name: &str) -> Result<pb::Revision, Status> {
+    async fn revision(&self, name: &str, caller: &Caller) -> Result<pb::Revision, Status> {
         let (tenant, number) = names::revision("name", name)?;
+        let missing = || refusal::no_revision(&tenant, number);
+        caller.may(Power::Read, Some(&tenant), missing)?;
         let stored = self.control.store.revision(&tenant, number).await;
         let stored = stored.map_err(refusal::store)?;
-        let stored = stored.ok_or_else(|| refusal::no_revision(&tenant, number))?;
+        let stored = stored.ok_or_else(missing)?;
         revision_with_document(&tenant, stored)
     }
 
     async fn revisions(
         &self,
         request: pb::ListRevisionsRequest,
+        caller: &Caller,
     ) -> Result<pb::ListRevisionsResponse, Status> {
         let tenant = required_tenant("parent", &request.parent)?;
         let limit = REVISIONS.limit(request.page_size)?;
-        let before = names::after::<u64>(&request.page_token)?.map(gateway_core::Revision);
+        let before = names::after::<u64>(&request.page_token)?.map(Revision);
+        caller.may(Power::Read, Some(&tenant), || refusal::no_tenant(&tenant))?;
         let found = self.control.revisions(&tenant, before, limit + 1).await;
         let found = found.map_err(refusal::store)?;
         if found.is_empty() && before.is_none() {
@@ -183,11 +232,15 @@ impl Service {
     fn replicas(
         &self,
         request: &pb::ListReplicasRequest,
+        caller: &Caller,
     ) -> Result<pb::ListReplicasResponse, Status> {
         let only = match request.tenant.as_str() {
-            "" => None,
+            "" => caller.only_tenant().cloned(),
             name => Some(required_tenant("tenant", name)?),
         };
+        if let Some(tenant) = &only {
+            caller.may(Power::Read, Some(tenant), || refusal::no_tenant(tenant))?;
+        }
         let limit = REPLICAS.limit(request.page_size)?;
         let after = &request.page_token;
         let found = self.control.replicas().into_iter();
@@ -212,10 +265,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::GetTenantRequest>,
     ) -> Result<Response<pb::Tenant>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetTenant", &request.name);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.tenant(&request.name).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.tenant(&request.name, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -223,10 +276,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListTenantsRequest>,
     ) -> Result<Response<pb::ListTenantsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListTenants", "tenants");
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.tenants(request).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.tenants(request, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -234,9 +287,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::ApplyTenantRequest>,
     ) -> Result<Response<pb::ApplyTenantResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ApplyTenant", &document::target(&request)).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.apply(request, caller.clone()).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -245,9 +298,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::DeleteTenantRequest>,
     ) -> Result<Response<()>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("DeleteTenant", &request.name).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.delete(request, caller.clone()).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -256,9 +309,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::RollbackTenantRequest>,
     ) -> Result<Response<pb::RollbackTenantResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("RollbackTenant", &request.name).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.roll_back(request, caller.clone()).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -267,10 +320,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::GetRevisionRequest>,
     ) -> Result<Response<pb::Revision>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetRevision", &request.name);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.revision(&request.name).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.revision(&request.name, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -278,10 +331,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListRevisionsRequest>,
     ) -> Result<Response<pb::ListRevisionsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListRevisions", &request.parent);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.revisions(request).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.revisions(request, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -289,10 +342,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListReplicasRequest>,
     ) -> Result<Response<pb::ListReplicasResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListReplicas", "replicas");
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.replicas(&request).map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.replicas(&request, &caller).map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use gateway_core::{TenantId, TokenName};
+use gateway_core::{InvalidName, TenantId, TokenName};
 
 use super::TokenUse;
 
@@ -105,6 +105,20 @@ impl TokenId {
             Some(tenant) => format!("tenants/{tenant}/tokens/{}", self.name),
             None => format!("tokens/{}", self.name),
         }
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = InvalidName;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (tenant, name) = match text.split_once('/') {
+            Some((tenant, name)) => (Some(tenant.parse()?), name),
+            None => (None, text),
+        };
+        let name = name.parse()?;
+        Ok(Self { tenant, name })
     }
 }
 

@@ -17,7 +17,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::{Options, ServeError, TokenHash};
+use crate::token::Tokens;
+use crate::{Network, Options, ServeError, TokenHash};
 
 const TOKEN: &str = "admin-token-of-the-test";
 
@@ -58,10 +59,11 @@ impl Served {
             administrator: hash(TOKEN),
             join: hash("join-token-of-the-test"),
         });
+        let network = Network::plain(tokens);
         let stop = CancellationToken::new();
         let (server, stopping) = (control.clone(), stop.clone());
         let serving =
-            tokio::spawn(async move { server.serve_network(listener, tokens, stopping).await });
+            tokio::spawn(async move { server.serve_network(listener, network, stopping).await });
         Self {
             control,
             address,
