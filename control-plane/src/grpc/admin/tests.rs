@@ -20,6 +20,9 @@ use super::*;
 use crate::token::Tokens;
 use crate::{Network, Options, ServeError, TokenHash};
 
+mod roles;
+mod tokens;
+
 const TOKEN: &str = "admin-token-of-the-test";
 
 #[derive(Clone)]
@@ -74,9 +77,12 @@ impl Served {
     }
 
     fn client(&self, token: &str) -> Client {
+        AdminClient::with_interceptor(self.channel(), bearer(token))
+    }
+
+    fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(self.address.clone()).unwrap();
-        let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
-        AdminClient::with_interceptor(endpoint.connect_lazy(), bearer)
+        endpoint.connect_lazy()
     }
 
     /// Who called what, and what became of it.
@@ -94,6 +100,10 @@ impl Served {
         self.serving.await.unwrap().unwrap();
         self.control.close().await;
     }
+}
+
+fn bearer(token: &str) -> Bearer {
+    Bearer(format!("Bearer {token}").parse().unwrap())
 }
 
 fn yaml(tenant: &str, command: &str) -> pb::ApplyTenantRequest {
