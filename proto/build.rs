@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "gateway/admin/v1/admin.proto",
     "gateway/admin/v1/resources.proto",
+    "gateway/admin/v1/token.proto",
     "gateway/config/v1/config.proto",
     "gateway/push/v1/push.proto",
 ];

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use gateway_control_plane::{ControlPlane, Database, Options, Tokens};
+use gateway_control_plane::{CertificateRole, ControlPlane, Database, Network, Options};
 use gateway_core::{ExposeSecret as _, SecretString};
 use gateway_plugins::{Registry, Role};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -20,6 +21,7 @@ use crate::exit::Failure;
 use crate::listen::{self, CONTROL_PORT};
 use crate::process;
 use crate::signals::StopSignals;
+use crate::tls::{self, GRPC, Kept, ServerTlsArgs};
 
 /// The flags of `control-plane`. Tokens are none of them: others on the machine can read a command
 /// line.
@@ -45,9 +47,44 @@ pub(crate) struct ControlPlaneArgs {
     data_dir: Option<PathBuf>,
 
     /// Where data planes and administrators connect by gRPC, 127.0.0.1:8812 when left out; a
-    /// loopback address.
+    /// loopback address, unless there is TLS.
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    tls: ServerTlsArgs,
+
+    #[command(flatten)]
+    clients: ClientsArgs,
+}
+
+/// Who is known by a certificate.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+struct ClientsArgs {
+    /// The certificates of whoever signs those of clients, as PEM. Clients may then present one,
+    /// and have the role that --mtls-role gives it; a token beside it decides. Read again when the
+    /// file changes.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_TLS_CLIENT_CA",
+        requires = "tls_cert",
+        value_name = "FILE"
+    )]
+    tls_client_ca: Option<PathBuf>,
+
+    /// What the holder of a certificate may do: cn:NAME=ROLE by the common name of its subject,
+    /// dns:NAME=ROLE or uri:URI=ROLE by an alternative name, compared exactly; ROLE is
+    /// administrator, tenant-administrator:TENANT, tenant-viewer:TENANT or join. May be given
+    /// several times; the first that fits counts.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_MTLS_ROLE",
+        requires = "tls_client_ca",
+        value_delimiter = ',',
+        value_name = "SUBJECT=ROLE"
+    )]
+    mtls_role: Vec<CertificateRole>,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -62,11 +99,14 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         database,
         data_dir,
         listen,
+        tls,
+        clients,
     } = args;
     let database = database::read(database.expose_secret())
         .map_err(|reason| Failure::invalid(format!("--database: {reason}")))?;
     let address = listen.unwrap_or_else(|| listen::loopback(CONTROL_PORT));
-    check_address(address)?;
+    let tls = tls.read(GRPC, clients.tls_client_ca.as_deref())?;
+    listen::check_plain(address, tls.is_some())?;
     let listener = listen::bind(address, "--listen").await?;
     // Holds the data directory, where one is needed.
     let (tokens, _data_dir) = match &database {
@@ -82,8 +122,13 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         check_plugins: Arc::new(move |plugins| registry.check(plugins)),
     });
     let control = control.await.map_err(anyhow::Error::from)?;
+    let network = Network {
+        tokens: Arc::new(tokens),
+        tls: tls.as_ref().map(Kept::current),
+        certificate_roles: clients.mtls_role,
+    };
     let stop = CancellationToken::new();
-    let serving = serve(&control, listener, tokens, stop.clone());
+    let serving = serve(&control, listener, network, tls, stop.clone());
     let ended = process::until_signal(signals, &stop, serving).await;
     control.close().await;
     info!("stopped");
@@ -93,41 +138,18 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
 async fn serve(
     control: &ControlPlane,
     listener: TcpListener,
-    tokens: Tokens,
+    network: Network,
+    tls: Option<Kept<ServerConfig>>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    info!("control plane on http://{}", listen::address(&listener)?);
-    let serving = control.serve_network(listener, Arc::new(tokens), stop);
-    serving
-        .await
-        .map_err(|error| anyhow::Error::from(error).into())
-}
-
-/// Tokens and configuration would pass a network as everybody there can read them.
-fn check_address(address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    Err(Failure::invalid(format!(
-        "--listen {address}: without TLS, which this version does not have yet, the control plane listens on loopback addresses only, such as 127.0.0.1:{}",
-        address.port()
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_text_is_for_this_machine_only() {
-        for address in ["127.0.0.1:0", "127.8.8.8:8812", "[::1]:8812"] {
-            assert!(check_address(address.parse().unwrap()).is_ok(), "{address}");
-        }
-        for address in ["0.0.0.0:8812", "192.0.2.7:8812", "[::]:8812"] {
-            let Err(Failure::Invalid(said)) = check_address(address.parse().unwrap()) else {
-                panic!("{address} is open to others");
-            };
-            assert!(said[0].contains("without TLS"), "{said:?}");
-        }
-    }
+    let scheme = listen::scheme(tls.is_some());
+    info!(
+        "control plane on {scheme}://{}",
+        listen::address(&listener)?
+    );
+    let served = tokio::select! {
+        served = control.serve_network(listener, network, stop) => served,
+        () = tls::follow(tls) => Ok(()),
+    };
+    served.map_err(|error| anyhow::Error::from(error).into())
 }

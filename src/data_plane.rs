@@ -11,6 +11,7 @@ use clap::Args;
 use gateway_data_plane::{Access, Commands, DataPlane, Limits, Options, Permits, SessionKeys};
 use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -21,6 +22,7 @@ use crate::limits::LimitsArgs;
 use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, loopback};
 use crate::process;
 use crate::signals::StopSignals;
+use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
 use join::JoinArgs;
 
 /// How long requests under way may take to finish at the end.
@@ -32,7 +34,8 @@ pub(crate) struct DataPlaneArgs {
     #[command(flatten)]
     join: JoinArgs,
 
-    /// Where MCP clients connect, 127.0.0.1:8811 when left out.
+    /// Where MCP clients connect, 127.0.0.1:8811 when left out; a loopback address, unless there is
+    /// TLS.
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
@@ -55,6 +58,9 @@ pub(crate) struct DataPlaneArgs {
     /// ends with the process, and with it the sessions of its clients.
     #[arg(long, env = "MCP_GATEWAY_SESSION_KEY_FILE", value_name = "FILE")]
     session_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: ServerTlsArgs,
 
     #[command(flatten)]
     permitted: PermittedArgs,
@@ -107,18 +113,21 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         ops_listen,
         allowed_host,
         session_key_file,
+        tls,
         permitted,
         limits,
     } = args;
     let listen = listen.unwrap_or_else(|| loopback(MCP_PORT));
     let ops_listen = ops_listen.unwrap_or_else(|| loopback(OPERATIONS_PORT));
     listen::check_operations(ops_listen)?;
-    let channel = join.channel()?;
+    let tls = tls.read(HTTP, None)?;
+    listen::check_plain(listen, tls.is_some())?;
+    let (channel, client_tls) = join.channel()?;
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
     let options = Options {
         replica,
-        join_token: Some(join_token),
+        join_token,
         permits: permitted.permits(listen.ip().is_loopback(), limits)?,
         session_keys: match session_key_file {
             Some(file) => SessionKeys::load_or_create(&file),
@@ -134,7 +143,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let data =
         DataPlane::start(options, channel).map_err(|error| Failure::invalid(error.to_string()))?;
     let stop = CancellationToken::new();
-    let serving = serve(&data, mcp, operations, &stop);
+    let serving = serve(&data, mcp, tls, operations, client_tls, &stop);
     let ended = process::until_signal(signals, &stop, serving).await;
     info!("stopped");
     ended
@@ -143,12 +152,23 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
 async fn serve(
     data: &DataPlane,
     mcp: TcpListener,
+    tls: Option<Kept<ServerConfig>>,
     operations: TcpListener,
+    client_tls: Option<Kept<ClientConfig>>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
+    let scheme = listen::scheme(tls.is_some());
     info!("operations on http://{}", listen::address(&operations)?);
-    info!("listening on http://{}/mcp", listen::address(&mcp)?);
-    let work = async { tokio::join!(data.serve(mcp), data.serve_operations(operations)) };
+    info!("listening on {scheme}://{}/mcp", listen::address(&mcp)?);
+    let current = tls.as_ref().map(Kept::current);
+    let work = async {
+        tokio::join!(
+            data.serve(mcp, current),
+            data.serve_operations(operations),
+            tls::follow(tls),
+            tls::follow(client_tls),
+        )
+    };
     tokio::select! {
         _ = work => {}
         () = stop.cancelled() => {}

@@ -25,6 +25,7 @@ use crate::limits::LimitsArgs;
 use crate::process;
 use crate::sample;
 use crate::signals::StopSignals;
+use crate::tls::ServerTlsArgs;
 #[cfg(unix)]
 pub(crate) use briefly::briefly;
 use control::Control;
@@ -39,8 +40,8 @@ pub(crate) struct DesktopArgs {
     #[arg(long, env = "MCP_GATEWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Where MCP clients connect, 127.0.0.1:8811 when left out; a loopback address, unless the
-    /// configuration has an `auth_provider` that asks for credentials.
+    /// Where MCP clients connect, 127.0.0.1:8811 when left out; a loopback address, unless there is
+    /// TLS and the configuration has an `auth_provider` that asks for credentials.
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
@@ -77,6 +78,9 @@ pub(crate) struct DesktopArgs {
         value_name = "PATH"
     )]
     endpoint: String,
+
+    #[command(flatten)]
+    tls: ServerTlsArgs,
 
     #[command(flatten)]
     limits: LimitsArgs,
@@ -128,6 +132,7 @@ impl Desktop {
                 mcp: args.listen,
                 operations: args.ops_listen,
                 may_do_without: args.stdio,
+                tls: args.tls,
             },
             data_dir: args.data_dir.map_or_else(data_dir::default_path, Ok)?,
             allowed_host: args.allowed_host,

@@ -51,6 +51,8 @@ mod signals;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod stdio;
 mod text_file;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+mod tls;
 #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
 mod tools;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]

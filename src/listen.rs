@@ -7,7 +7,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-#[cfg(feature = "data-plane")]
 use crate::exit::Failure;
 
 /// The usual ports.
@@ -35,6 +34,23 @@ pub(crate) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpL
 /// Where a listener listens, as the log says it.
 pub(crate) fn address(listener: &TcpListener) -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("the listener has no address")
+}
+
+/// By what a listener is reached, as the log says it.
+pub(crate) fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
+}
+
+/// Refuses an address that others than this machine reach, where what is said there would pass a
+/// network as everybody can read it.
+pub(crate) fn check_plain(address: SocketAddr, is_tls: bool) -> Result<(), Failure> {
+    if is_tls || address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!(
+        "--listen {address}: without TLS (--tls-cert FILE --tls-key FILE) only loopback addresses are listened on, such as 127.0.0.1:{}",
+        address.port()
+    )))
 }
 
 /// Refuses an address for the operations endpoints that others than this machine reach.
@@ -65,6 +81,24 @@ pub(crate) fn own_host(listen: SocketAddr) -> Option<String> {
 #[cfg(all(test, feature = "data-plane"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_text_is_for_this_machine_only() {
+        for address in ["127.0.0.1:0", "127.8.8.8:8812", "[::1]:8812"] {
+            assert!(
+                check_plain(address.parse().unwrap(), false).is_ok(),
+                "{address}"
+            );
+        }
+        for address in ["0.0.0.0:8812", "192.0.2.7:8812", "[::]:8812"] {
+            let address = address.parse().unwrap();
+            let Err(Failure::Invalid(said)) = check_plain(address, false) else {
+                panic!("{address} is open to others");
+            };
+            assert!(said[0].contains("without TLS"), "{said:?}");
+            assert!(check_plain(address, true).is_ok());
+        }
+    }
 
     #[test]
     fn the_address_that_it_listens_on_is_a_host_of_its_own() {

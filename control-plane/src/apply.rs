@@ -39,6 +39,8 @@ pub struct Change {
     pub expected: Option<Revision>,
     /// Checks and compares, and changes nothing.
     pub validate_only: bool,
+    /// Refuses to make the tenant where there is none.
+    pub must_exist: bool,
 }
 
 /// A revision whose document somebody wants in force again.
@@ -56,6 +58,8 @@ pub struct Rollback {
     pub expected: Option<Revision>,
     /// Checks and compares, and changes nothing.
     pub validate_only: bool,
+    /// Refuses to make the tenant where there is none.
+    pub must_exist: bool,
 }
 
 /// A tenant that somebody wants out of service.
@@ -100,6 +104,12 @@ pub enum ApplyError {
     /// The request that it came by has been answered already. Nothing was changed.
     #[error("the request was answered already: send it again to see how")]
     Repeated,
+    /// There is no such tenant, and the change may not make it.
+    #[error("there is no tenant `{tenant}`")]
+    NoTenant {
+        /// Which.
+        tenant: TenantId,
+    },
     /// There is nothing to go back to.
     #[error("tenant {tenant} has no revision {revision}")]
     NotFound {
@@ -169,6 +179,7 @@ impl Writer {
             reason,
             expected,
             validate_only,
+            must_exist,
         } = change;
         self.check(&config)?;
         let resolved =
@@ -181,6 +192,7 @@ impl Writer {
             reason,
             again: None,
             request,
+            must_exist,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -198,6 +210,7 @@ impl Writer {
             reason,
             expected,
             validate_only,
+            must_exist,
         } = rollback;
         let stored = self.store.revision(&tenant, to).await;
         let not_found = || ApplyError::NotFound {
@@ -220,6 +233,7 @@ impl Writer {
             reason,
             again: Some(to),
             request,
+            must_exist,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -235,6 +249,9 @@ impl Writer {
         let current = self.store.document(&tenant).await;
         let current = current.map_err(ApplyError::Store)?;
         let revision = current.as_ref().map(|document| document.revision);
+        if revision.is_none() && wanted.must_exist {
+            return Err(ApplyError::NoTenant { tenant });
+        }
         expect(&tenant, expected, revision)?;
         let before = current
             .as_ref()
@@ -395,6 +412,7 @@ struct Wanted {
     again: Option<Revision>,
     /// The request that it came by, if that may come again.
     request: Option<RequestRecord>,
+    must_exist: bool,
 }
 
 /// Refuses a change whose author has seen another revision than the current one.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gateway_proto::admin::v1::admin_server::AdminServer;
 use gateway_proto::admin::v1::resources_server::ResourcesServer;
+use gateway_proto::admin::v1::tokens_server::TokensServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
@@ -18,14 +19,18 @@ use tonic::transport::server::Connected;
 
 use crate::ControlPlane;
 use crate::push::Hub;
-use crate::token::Tokens;
 
 mod admin;
 mod admission;
+mod incoming;
 mod public;
 mod push;
 
 use admission::Admission;
+pub(crate) use admission::Authority;
+pub use admission::{CertificateRole, InvalidCertificateRole};
+pub use incoming::ServerTls;
+pub(crate) use incoming::accept;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to
 /// answer. A replica that vanished is no longer waited for after the sum.
@@ -55,10 +60,10 @@ impl Default for Limits {
 pub(crate) enum Audience {
     /// This process itself, which only has replicas.
     OwnProcess,
-    /// Replicas and administrators who present a token.
+    /// Replicas and administrators who present a token or a certificate.
     Network {
         control: ControlPlane,
-        tokens: Arc<Tokens>,
+        authority: Arc<Authority>,
     },
 }
 
@@ -92,7 +97,7 @@ where
         hub: Arc::clone(hub),
         admission: match &audience {
             Audience::OwnProcess => Admission::OwnProcess,
-            Audience::Network { tokens, .. } => Admission::Tokens(Arc::clone(tokens)),
+            Audience::Network { authority, .. } => Admission::Network(Arc::clone(authority)),
         },
         streams: streams.clone(),
         shutdown: ending.clone(),
@@ -100,19 +105,23 @@ where
     };
     let mut routes = Routes::new(ConfigPushServer::new(service));
     let mut health = None;
-    if let Audience::Network { control, tokens } = audience {
+    if let Audience::Network { control, authority } = audience {
         let (with_public, reporter) = public::add(routes).map_err(ServeError::Descriptions)?;
-        let service = admin::Service::new(control, tokens, ending.clone());
+        let (service, tokens) = admin::services(control, authority, ending.clone());
         let service = Arc::new(service);
         routes = with_public
             .add_service(AdminServer::from_arc(Arc::clone(&service)))
-            .add_service(ResourcesServer::from_arc(service));
+            .add_service(ResourcesServer::from_arc(service))
+            .add_service(TokensServer::new(tokens));
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;
         reporter.set_serving::<AdminServer<admin::Service>>().await;
         reporter
             .set_serving::<ResourcesServer<admin::Service>>()
+            .await;
+        reporter
+            .set_serving::<TokensServer<admin::TokenService>>()
             .await;
         health = Some(reporter);
     }
@@ -128,7 +137,8 @@ where
             let push = ConfigPushServer::<push::Service>::NAME;
             let admin = AdminServer::<admin::Service>::NAME;
             let resources = ResourcesServer::<admin::Service>::NAME;
-            for service in ["", push, admin, resources] {
+            let tokens = TokensServer::<admin::TokenService>::NAME;
+            for service in ["", push, admin, resources, tokens] {
                 health.clear_service_status(service).await;
             }
         }

@@ -16,8 +16,10 @@ mod tests;
 pub use apply::{
     Applied, ApplyError, Change, Difference, DifferenceKind, PluginCheck, Removal, Rollback,
 };
-pub use grpc::ServeError;
-pub use plane::{ControlPlane, Options};
+pub use grpc::{CertificateRole, InvalidCertificateRole, ServeError, ServerTls};
+pub use plane::{ControlPlane, Network, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
-pub use token::{InvalidToken, NoRandomness, TokenHash, TokenUse, Tokens, new_token};
+pub use token::{
+    InvalidRole, InvalidToken, NoRandomness, Role, TokenHash, TokenUse, Tokens, new_token,
+};

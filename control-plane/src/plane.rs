@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::Connected;
 
 use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
-use crate::grpc::{self, Audience, Limits, ServeError};
+use crate::grpc::{self, Audience, Authority, CertificateRole, Limits, ServeError, ServerTls};
 use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::store::{
     self, Answered, Database, OpenError, RequestRecord, RevisionRecord, Store, StoreError,
@@ -33,6 +33,30 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("database", &self.database)
             .finish_non_exhaustive()
+    }
+}
+
+/// How a control plane is open to a network: by what peers are let in, beside the tokens that it
+/// keeps itself.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The tokens that it was started with.
+    pub tokens: Arc<Tokens>,
+    /// `None`: in plain text.
+    pub tls: Option<ServerTls>,
+    /// The roles of those who present a certificate that `tls` accepts, and no token. Of several
+    /// that fit the first counts.
+    pub certificate_roles: Vec<CertificateRole>,
+}
+
+impl Network {
+    /// In plain text, by tokens alone.
+    pub fn plain(tokens: Arc<Tokens>) -> Self {
+        Self {
+            tokens,
+            tls: None,
+            certificate_roles: Vec::new(),
+        }
     }
 }
 
@@ -231,22 +255,38 @@ impl ControlPlane {
         grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
     }
 
-    /// Serves gRPC on a listener until `shutdown`, to those who present one of `tokens`. May be
-    /// called for several listeners at once.
+    /// Serves gRPC on a listener until `shutdown`, to those whom `network` lets in. May be called for
+    /// several listeners at once.
     ///
     /// # Errors
     /// The listener failed.
     pub async fn serve_network(
         &self,
         listener: TcpListener,
-        tokens: Arc<Tokens>,
+        network: Network,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let Network {
+            tokens,
+            tls,
+            certificate_roles,
+        } = network;
+        let authority = Authority {
+            store: Arc::clone(&self.store),
+            first: tokens,
+            certificate_roles,
+        };
+        let audience = Audience::Network {
+            control: self.clone(),
+            authority: Arc::new(authority),
+        };
+        let accepting = TaskTracker::new();
+        let incoming = grpc::accept(listener, tls, shutdown.clone(), &accepting);
         let limits = Limits::default();
-        let control = self.clone();
-        let audience = Audience::Network { control, tokens };
-        grpc::serve(&self.hub, audience, incoming, shutdown, limits).await
+        let served = grpc::serve(&self.hub, audience, incoming, shutdown, limits).await;
+        accepting.close();
+        accepting.wait().await;
+        served
     }
 
     /// Waits for the writes under way and closes the store. Ends the use of every clone.

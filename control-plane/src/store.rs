@@ -16,15 +16,17 @@ mod sql;
 mod sqlite;
 #[cfg(test)]
 mod suite;
+mod tokens;
 
 pub(crate) use open::open;
 pub use open::{Database, InvalidAddress, OpenError, PostgresAddress};
 pub(crate) use postgres::Listener;
+pub(crate) use tokens::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
 
 /// A store of versioned documents. Each change is one transaction and gets the next number of the
 /// store's one sequence; who has seen everything up to a number asks for what came after it.
 #[async_trait]
-pub(crate) trait Store: fmt::Debug + Send + Sync {
+pub(crate) trait Store: TokenStore + fmt::Debug + Send + Sync {
     /// Tells this store from every other. Sequences and revisions count only within it.
     fn id(&self) -> &str;
 

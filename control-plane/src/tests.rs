@@ -34,6 +34,7 @@ fn change(name: &str, command: &str) -> Change {
         reason: "test".to_owned(),
         expected: None,
         validate_only: false,
+        must_exist: false,
     }
 }
 

@@ -9,6 +9,11 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::rand;
 use gateway_core::{ExposeSecret as _, SecretString};
 
+mod role;
+
+pub(crate) use role::TokenId;
+pub use role::{InvalidRole, Role};
+
 /// 256 random bits. With so many, a plain and fast hash cannot be turned back.
 const SECRET_BYTES: usize = 32;
 
@@ -16,11 +21,13 @@ const SECRET_BYTES: usize = 32;
 const SHORTEST: usize = 16;
 const LONGEST: usize = 512;
 
-/// What a token is for. Neither is of any use for the other.
+/// What a token is for. None is of any use for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenUse {
     /// To change and to read every tenant's configuration.
     Administration,
+    /// To read one tenant's configuration, and maybe to change it.
+    Tenant,
     /// To be a replica of the data plane.
     Join,
 }
@@ -30,6 +37,7 @@ impl TokenUse {
     fn prefix(self) -> &'static str {
         match self {
             Self::Administration => "mga_",
+            Self::Tenant => "mgt_",
             Self::Join => "mgj_",
         }
     }
@@ -69,13 +77,23 @@ impl TokenHash {
         if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidToken);
         }
-        Ok(Self(digest(&SHA256, text.as_bytes())))
+        Ok(Self::of_presented(text.as_bytes()))
+    }
+
+    /// Of what somebody presents, whatever that is.
+    pub(crate) fn of_presented(token: &[u8]) -> Self {
+        Self(digest(&SHA256, token))
+    }
+
+    /// As it is kept.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_ref()
     }
 
     /// Whether it is this token's. Takes the same time for every other token.
     pub(crate) fn is_of(&self, token: &[u8]) -> bool {
-        let presented = digest(&SHA256, token);
-        verify_slices_are_equal(self.0.as_ref(), presented.as_ref()).is_ok()
+        let presented = Self::of_presented(token);
+        verify_slices_are_equal(self.as_bytes(), presented.as_bytes()).is_ok()
     }
 }
 

@@ -100,6 +100,15 @@ checked_name!(
     |value| !value.is_empty() && value.len() <= 256 && !value.chars().any(char::is_control)
 );
 
+checked_name!(
+    /// The name of a token that a control plane keeps. It has no slash, so that `TENANT/TOKEN` can be
+    /// read in one way only.
+    TokenName,
+    "token name",
+    "use 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit",
+    is_label
+);
+
 impl TenantId {
     /// The tenant of a document that names none, and of the endpoints without `/t/TENANT`.
     pub fn default_tenant() -> Self {

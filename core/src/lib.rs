@@ -18,7 +18,7 @@ pub use call::{CallContext, RequestId, TraceContext};
 pub use credential::{Credential, CredentialEntry, CredentialKey};
 pub use deadline::Deadline;
 pub use error::{ErrorKind, PluginError};
-pub use id::{InvalidName, ProfileName, Revision, ServerName, TenantId, UserId};
+pub use id::{InvalidName, ProfileName, Revision, ServerName, TenantId, TokenName, UserId};
 pub use name::{ExposedName, MAX_EXPOSED_LENGTH, SEPARATOR};
 pub use pattern::Pattern;
 pub use principal::Principal;

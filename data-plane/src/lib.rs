@@ -44,8 +44,9 @@ use gateway::Gateway;
 use session::Sessions;
 
 pub use access::Access;
-pub use config::{JoinError, Permits, channel};
+pub use config::{ClientTls, JoinError, Permits, channel};
 pub use limits::Limits;
+pub use server::ServerTls;
 pub use session::{KeyError, SessionKeys};
 pub use upstream::{Commands, NotUsable};
 
@@ -128,10 +129,11 @@ impl DataPlane {
         })
     }
 
-    /// Serves MCP clients until [`shut_down`](Self::shut_down).
-    pub async fn serve(&self, listener: TcpListener) {
+    /// Serves MCP clients until [`shut_down`](Self::shut_down), by TLS or in plain text.
+    pub async fn serve(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.mcp, &listener);
-        server::serve(Arc::clone(&self.gateway), listener, self.stop.clone()).await;
+        let gateway = Arc::clone(&self.gateway);
+        server::serve(gateway, listener, tls, self.stop.clone()).await;
     }
 
     /// Serves the operations endpoints until [`shut_down`](Self::shut_down).

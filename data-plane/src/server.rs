@@ -13,8 +13,11 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -25,11 +28,19 @@ use crate::endpoint::Endpoint;
 use crate::limits::Limits;
 use crate::mcp_http;
 
+/// By what a listener speaks TLS: the certificates in force, which may be replaced at any time.
+pub type ServerTls = watch::Receiver<Arc<ServerConfig>>;
+
 /// How long to wait before accepting again when the system has run out of something.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop; connections then finish what they have begun.
-pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken) {
+pub(crate) async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    stop: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -43,9 +54,14 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Ca
                     continue;
                 };
                 let (keeper, stop) = (Arc::clone(&gateway), stop.clone());
+                let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
                 // Made within the task, which otherwise has the space for it twice.
                 drop(gateway.requests.spawn(async move {
-                    serve_connection(keeper, stream, stop).await;
+                    match tls {
+                        None => serve_connection(keeper, stream, stop).await,
+                        // What it takes is not there for connections without it.
+                        Some(tls) => Box::pin(serve_tls(keeper, stream, tls, stop)).await,
+                    }
                     drop(place);
                 }));
             }
@@ -57,11 +73,42 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Ca
     }
 }
 
+/// A handshake has the time that a request's head has, and its connection's place.
+async fn serve_tls(
+    gateway: Arc<Gateway>,
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    stop: CancellationToken,
+) {
+    send_at_once(&stream);
+    let shaking = TlsAcceptor::from(tls).accept(stream);
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(gateway.limits.header_timeout, shaking) => shaken,
+        () = stop.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => serve_stream(gateway, stream, stop).await,
+        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+        Err(_) => debug!("a TLS handshake took too long"),
+    }
+}
+
 async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: CancellationToken) {
-    // Answers are small and complete: waiting to fill a packet only delays them.
+    send_at_once(&stream);
+    serve_stream(gateway, stream, stop).await;
+}
+
+/// Answers are small and complete: waiting to fill a packet only delays them.
+fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY was not set");
     }
+}
+
+async fn serve_stream<T>(gateway: Arc<Gateway>, stream: T, stop: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let limits = gateway.limits;
     let answer = move |request| {
         let gateway = Arc::clone(&gateway);

@@ -8,6 +8,7 @@ use clap::Args;
 use gateway_core::config::Violation;
 use gateway_core::{ExposeSecret as _, SecretString};
 use gateway_proto::admin::v1::admin_client::AdminClient;
+use gateway_proto::admin::v1::tokens_client::TokensClient;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -17,6 +18,7 @@ use tonic_types::StatusExt as _;
 
 use super::context::{self, Context};
 use crate::exit::Failure;
+use crate::tls::ClientTlsArgs;
 
 /// The flags that every command of an administrator has. The token is none of them: others on the
 /// machine can read a command line.
@@ -40,22 +42,32 @@ pub(crate) struct ServerArgs {
     /// The file that holds the administrator's token, if MCP_GATEWAY_TOKEN is not set.
     #[arg(long, env = "MCP_GATEWAY_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 /// Where a control plane is that neither flags nor contexts name.
 const DEFAULT: &str = "http://127.0.0.1:8812";
 
-/// A client that presents the token with every call.
-pub(super) type Client = AdminClient<InterceptedService<Channel, Bearer>>;
+type Presenting = InterceptedService<Channel, Bearer>;
 
-/// Puts the token into a call.
+/// A client that presents the token with every call.
+pub(super) type Client = AdminClient<Presenting>;
+
+/// The same for tokens.
+pub(super) type TokenClient = TokensClient<Presenting>;
+
+/// Puts the token into a call, where there is one.
 #[derive(Clone)]
-pub(super) struct Bearer(AsciiMetadataValue);
+pub(super) struct Bearer(Option<AsciiMetadataValue>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let metadata = request.metadata_mut();
-        metadata.insert("authorization", self.0.clone());
+        if let Some(token) = &self.0 {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", token.clone());
+        }
         Ok(request)
     }
 }
@@ -63,15 +75,29 @@ impl Interceptor for Bearer {
 impl ServerArgs {
     /// Must be called within a runtime. Nothing is connected yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
+        let (channel, bearer) = self.presenting()?;
+        Ok(AdminClient::with_interceptor(channel, bearer))
+    }
+
+    /// The same.
+    pub(super) fn tokens(&self) -> Result<TokenClient, Failure> {
+        let (channel, bearer) = self.presenting()?;
+        Ok(TokensClient::with_interceptor(channel, bearer))
+    }
+
+    fn presenting(&self) -> Result<(Channel, Bearer), Failure> {
         let place = self.place()?;
-        let channel = gateway_data_plane::channel(&place.control_plane)
-            .map_err(|error| Failure::invalid(format!("--control-plane: {error}")))?;
-        let token = token(place.token_file.as_deref())?;
+        let tls = self.tls.or(&place.tls);
+        // A command is over before its certificates change.
+        let (channel, _) = tls.channel(&place.control_plane)?;
+        let Some(token) = token(place.token_file.as_deref(), &tls)? else {
+            return Ok((channel, Bearer(None)));
+        };
         let value = format!("Bearer {}", token.expose_secret()).parse::<AsciiMetadataValue>();
         let mut value =
             value.map_err(|_| Failure::invalid("the administrator's token is no token"))?;
         value.set_sensitive(true);
-        Ok(AdminClient::with_interceptor(channel, Bearer(value)))
+        Ok((channel, Bearer(Some(value))))
     }
 
     /// What the flags say, and the context where they say nothing.
@@ -92,19 +118,23 @@ impl ServerArgs {
     }
 }
 
-fn token(file: Option<&Path>) -> Result<SecretString, Failure> {
+/// `None`: the control plane knows its caller by a certificate.
+fn token(file: Option<&Path>, tls: &ClientTlsArgs) -> Result<Option<SecretString>, Failure> {
     let given = std::env::var("MCP_GATEWAY_TOKEN").ok();
     if let Some(token) = given.filter(|token| !token.is_empty()) {
-        return Ok(SecretString::from(token));
+        return Ok(Some(SecretString::from(token)));
     }
     let Some(file) = file else {
+        if tls.has_certificate() {
+            return Ok(None);
+        }
         return Err(Failure::invalid(
             "the administrator's token is missing: set MCP_GATEWAY_TOKEN, or name its file with --token-file; the control plane says at its start where it is",
         ));
     };
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("--token-file: {} cannot be read", file.display()))?;
-    Ok(SecretString::from(text.trim_end()))
+    Ok(Some(SecretString::from(text.trim_end())))
 }
 
 /// What a refusal means to who called.
@@ -116,7 +146,7 @@ pub(super) fn failure(status: &Status) -> Failure {
                 .collect(),
         ),
         Code::Unauthenticated => Failure::Failed(anyhow!(
-            "the control plane refuses the administrator's token ({}): look at MCP_GATEWAY_TOKEN",
+            "the control plane refuses its caller ({}): look at MCP_GATEWAY_TOKEN",
             status.message()
         )),
         // It did not come from the control plane.
@@ -127,8 +157,12 @@ pub(super) fn failure(status: &Status) -> Failure {
                 last = error.to_string();
                 cause = error.source();
             }
+            let mend = match last.contains("certificate") {
+                true => "look at --tls-ca and the host name in --control-plane",
+                false => "start it, or say where it is with --control-plane",
+            };
             Failure::Failed(anyhow!(
-                "the control plane cannot be reached ({last}): start it, or say where it is with --control-plane"
+                "the control plane cannot be reached ({last}): {mend}"
             ))
         }
         _ => Failure::Failed(anyhow!("{}", status.message())),

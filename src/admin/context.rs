@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Failure;
 use crate::output::{OutputArgs, say};
+use crate::tls::ClientTlsArgs;
 use crate::{folders, text_file};
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +42,9 @@ pub(crate) struct SetArgs {
     /// Makes it the current one.
     #[arg(long = "use")]
     is_used: bool,
+
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +66,8 @@ pub(super) struct Context {
     pub(super) control_plane: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) token_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "ClientTlsArgs::is_empty")]
+    pub(super) tls: ClientTlsArgs,
 }
 
 /// What the file holds.
@@ -155,6 +161,7 @@ impl Contexts {
             control_plane,
             token_file,
             is_used,
+            tls,
         } = args;
         if name.is_empty()
             || !name
@@ -170,6 +177,7 @@ impl Contexts {
         let context = Context {
             control_plane,
             token_file: token_file.map(absolute).transpose()?,
+            tls: tls.absolute().map_err(anyhow::Error::from)?,
         };
         self.contexts.insert(name.clone(), context);
         if is_used || self.current.is_none() {
@@ -188,6 +196,7 @@ impl Contexts {
                 "context": name,
                 "control_plane": context.control_plane,
                 "token_file": context.token_file,
+                "tls": context.tls,
             })
         });
         let records: Vec<_> = records.collect();

@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use gateway_core::SecretString;
+use rustls::ClientConfig;
 use tonic::transport::Channel;
 
 use crate::exit::Failure;
+use crate::tls::{ClientTlsArgs, Kept};
 
 /// A file larger than this holds something else.
 const MAX_BYTES: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct JoinArgs {
-    /// Where the control plane is, such as http://127.0.0.1:8812.
+    /// Where the control plane is, such as https://control.example:8812 or, on this machine,
+    /// http://127.0.0.1:8812.
     #[arg(long, env = "MCP_GATEWAY_CONTROL_PLANE", value_name = "URL")]
     control_plane: String,
 
@@ -39,19 +42,23 @@ pub(super) struct JoinArgs {
     /// machine's name and the port that is listened on.
     #[arg(long, env = "MCP_GATEWAY_NAME", value_name = "NAME")]
     name: Option<String>,
+
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 impl JoinArgs {
-    /// Must be called within a runtime.
-    pub(super) fn channel(&self) -> Result<Channel, Failure> {
-        let channel = gateway_data_plane::channel(&self.control_plane);
-        channel.map_err(|error| Failure::invalid(format!("--control-plane: {error}")))
+    /// A channel, and by what its TLS is kept up. Must be called within a runtime.
+    pub(super) fn channel(&self) -> Result<(Channel, Option<Kept<ClientConfig>>), Failure> {
+        self.tls.channel(&self.control_plane)
     }
 
-    pub(super) fn token(&self) -> Result<SecretString, Failure> {
+    /// `None`: the control plane knows this data plane by its certificate.
+    pub(super) fn token(&self) -> Result<Option<SecretString>, Failure> {
         match (&self.join_token, &self.join_token_file) {
-            (Some(token), _) => Ok(token.clone()),
-            (None, Some(file)) => Ok(read(file)?),
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => Ok(Some(read(file)?)),
+            (None, None) if self.tls.has_certificate() => Ok(None),
             (None, None) => Err(Failure::invalid(
                 "the join token is missing: set MCP_GATEWAY_JOIN_TOKEN, or name its file with --join-token-file; the control plane says at its start where it is",
             )),
@@ -122,7 +129,8 @@ mod tests {
         let path = path.to_str().unwrap();
         for arguments in [["--join-token", "mgj_abc"], ["--join-token-file", path]] {
             let join = join(&arguments);
-            assert_eq!(join.token().unwrap().expose_secret(), "mgj_abc");
+            let token = join.token().unwrap().unwrap();
+            assert_eq!(token.expose_secret(), "mgj_abc");
             assert!(!format!("{join:?}").contains("mgj_abc"));
         }
         let Err(Failure::Invalid(said)) = join(&[]).token() else {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -9,6 +10,7 @@ use super::control::Control;
 use super::planes::Planes;
 use crate::exit::Failure;
 use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, address, loopback};
+use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
 
 /// Where to listen; `None`: at the usual address.
 #[derive(Debug)]
@@ -18,12 +20,15 @@ pub(super) struct Wanted {
     /// Whether somebody is served without them, so that a usual address which is in use is no
     /// reason to give up.
     pub(super) may_do_without: bool,
+    /// For MCP clients; no files: in plain text.
+    pub(super) tls: ServerTlsArgs,
 }
 
 /// Bound before anything is started, so that a port in use is known at once.
 pub(super) struct Listeners {
     mcp: Option<TcpListener>,
     operations: Option<TcpListener>,
+    tls: Option<Kept<ServerConfig>>,
 }
 
 impl Wanted {
@@ -43,10 +48,13 @@ impl Wanted {
     pub(super) async fn bind(&self) -> Result<Listeners, Failure> {
         let operations = self.operations.unwrap_or_else(|| loopback(OPERATIONS_PORT));
         listen::check_operations(operations)?;
+        let tls = self.tls.read(HTTP, None)?;
+        listen::check_plain(self.mcp_address(), tls.is_some())?;
         let needed = |given: Option<SocketAddr>| given.is_some() || !self.may_do_without;
         Ok(Listeners {
             mcp: bind(self.mcp_address(), "--listen", needed(self.mcp)).await?,
             operations: bind(operations, "--ops-listen", needed(self.operations)).await?,
+            tls,
         })
     }
 }
@@ -63,11 +71,16 @@ impl Listeners {
             info!("operations on http://{}", address(listener)?);
         }
         if let Some(listener) = &self.mcp {
-            info!("listening on http://{}/mcp", address(listener)?);
+            let scheme = listen::scheme(self.tls.is_some());
+            info!("listening on {scheme}://{}/mcp", address(listener)?);
         }
+        let current = self.tls.as_ref().map(Kept::current);
         let mcp = async {
             if let Some(listener) = self.mcp {
-                planes.data.serve(listener).await;
+                tokio::select! {
+                    () = planes.data.serve(listener, current) => {}
+                    () = tls::follow(self.tls) => {}
+                }
             }
         };
         let operations = async {

@@ -167,6 +167,7 @@ async fn keep(control: &ControlPlane, document: &Document) -> Result<Revision, R
         reason: REASON.to_owned(),
         expected: None,
         validate_only: false,
+        must_exist: false,
     };
     match control.apply(change).await {
         Ok(applied) => Ok(applied.revision),

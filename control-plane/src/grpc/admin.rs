@@ -1,17 +1,15 @@
-//! The admin service: lets administrators in, does what they ask, and has every call recorded.
+//! The admin service: lets administrators and tenants in, does what they ask and may, and has every call recorded.
 
 use std::sync::Arc;
 
-use gateway_core::TenantId;
+use gateway_core::{Revision, TenantId};
 use gateway_proto::admin::v1 as pb;
 use gateway_proto::admin::v1::admin_server::Admin;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::admission::Administrator;
-use crate::store::{RequestRecord, TenantRecord};
-use crate::token::Tokens;
+use super::admission::{Authority, Caller, Power, Presented};
+use crate::store::{RequestRecord, StoredRevision, TenantRecord};
 use crate::{Applied, ApplyError, Change, ControlPlane, Removal, Rollback};
 
 mod answer;
@@ -22,6 +20,7 @@ mod query;
 mod refusal;
 mod replay;
 mod resources;
+mod tokens;
 mod trail;
 mod watch;
 
@@ -29,6 +28,7 @@ use answer::{applied, replica, revision, revision_with_document, tenant, tenant_
 use names::{Page, etag, reason, required_tenant};
 use query::{Asked, Query};
 use replay::Asking;
+pub(super) use tokens::Service as TokenService;
 use trail::{Call, Done, Trail};
 
 /// How many a page has when nobody says, and at most. Revisions are read with their documents, and
@@ -48,38 +48,40 @@ const REPLICAS: Page = Page {
 
 pub(super) struct Service {
     control: ControlPlane,
-    trail: Trail,
+    trail: Arc<Trail>,
     /// Ends the streams of those who watch.
     stopping: CancellationToken,
 }
 
-impl Service {
-    pub(super) fn new(
-        control: ControlPlane,
-        tokens: Arc<Tokens>,
-        stopping: CancellationToken,
-    ) -> Self {
-        let trail = Trail::new(Arc::clone(&control.store), tokens);
-        Self {
-            control,
-            trail,
-            stopping,
-        }
-    }
+/// What administrators call, with one record of all that they do.
+pub(super) fn services(
+    control: ControlPlane,
+    authority: Arc<Authority>,
+    stopping: CancellationToken,
+) -> (Service, TokenService) {
+    let store = Arc::clone(&control.store);
+    let trail = Arc::new(Trail::new(Arc::clone(&store), authority));
+    let tokens = TokenService::new(store, Arc::clone(&trail));
+    let service = Service {
+        control,
+        trail,
+        stopping,
+    };
+    (service, tokens)
+}
 
-    async fn tenant(&self, name: &str) -> Result<pb::Tenant, Status> {
+impl Service {
+    async fn tenant(&self, name: &str, caller: &Caller) -> Result<pb::Tenant, Status> {
         let name = required_tenant("name", name)?;
-        let store = &self.control.store;
-        let current = store.document(&name).await.map_err(refusal::store)?;
-        let current = current.ok_or_else(|| refusal::no_tenant(&name))?;
-        let stored = store.revision(&name, current.revision).await;
-        let stored = stored.map_err(refusal::store)?;
-        tenant_with_document(&name, stored.ok_or_else(|| refusal::no_tenant(&name))?)
+        caller.may(Power::Read, Some(&name), || refusal::no_tenant(&name))?;
+        let current = self.current(&name).await?;
+        tenant_with_document(&name, current.ok_or_else(|| refusal::no_tenant(&name))?)
     }
 
     async fn tenants(
         &self,
         request: pb::ListTenantsRequest,
+        caller: &Caller,
     ) -> Result<pb::ListTenantsResponse, Status> {
         let limit = TENANTS.limit(request.page_size)?;
         let asked = Asked {
@@ -88,7 +90,14 @@ impl Service {
             page_token: &request.page_token,
         };
         let store = &self.control.store;
-        let (tenants, next_page_token) = if asked.is_plain() {
+        let (tenants, next_page_token) = if let Some(own) = caller.only_tenant() {
+            let query = Query::read::<pb::Tenant>("tenants", asked)?;
+            let own = self.current(own).await?.map(|stored| {
+                let record = stored.record;
+                answer::tenant_without_document(own, record)
+            });
+            query.page(own.into_iter().collect(), limit)?
+        } else if asked.is_plain() {
             let after = names::after::<TenantId>(&request.page_token)?;
             // One more than asked for says whether there is another page.
             let found = store.tenants(after.as_ref(), limit + 1).await;
@@ -117,10 +126,21 @@ impl Service {
         })
     }
 
+    /// A tenant's current revision, if it has one.
+    async fn current(&self, tenant: &TenantId) -> Result<Option<StoredRevision>, Status> {
+        let store = &self.control.store;
+        let current = store.document(tenant).await.map_err(refusal::store)?;
+        let Some(current) = current else {
+            return Ok(None);
+        };
+        let stored = store.revision(tenant, current.revision).await;
+        stored.map_err(refusal::store)
+    }
+
     async fn apply(
         &self,
         request: pb::ApplyTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<pb::ApplyTenantResponse>, Status> {
         let asking = Asking::of("ApplyTenant", &request, &request.request_id);
         let (config, submitted) = document::read(request.document)?;
@@ -130,10 +150,13 @@ impl Service {
                 format!("is not the tenant of the document, `{}`", config.tenant),
             ));
         }
+        let tenant = &config.tenant;
+        caller.may(Power::Change, Some(tenant), || refusal::no_tenant(tenant))?;
         let change = Change {
             config,
             submitted,
-            author: caller.0,
+            must_exist: !caller.may_make_tenants(),
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
@@ -152,18 +175,19 @@ impl Service {
     async fn delete(
         &self,
         request: pb::DeleteTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<()>, Status> {
         let asking = Asking::of("DeleteTenant", &request, &request.request_id);
         let tenant = required_tenant("name", &request.name)?;
-        let again = asking.record(&caller.0)?;
+        caller.may(Power::Govern, Some(&tenant), || refusal::no_tenant(&tenant))?;
+        let again = asking.record(&caller.name)?;
         let store = self.control.store.as_ref();
         if replay::answered(store, again.as_ref()).await?.is_some() {
             return Ok(Done::read(()));
         }
         let removal = Removal {
             tenant: tenant.clone(),
-            author: caller.0,
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
         };
@@ -179,14 +203,18 @@ impl Service {
     async fn roll_back(
         &self,
         request: pb::RollbackTenantRequest,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<pb::RollbackTenantResponse>, Status> {
         let asking = Asking::of("RollbackTenant", &request, &request.request_id);
         let to = names::revision_number(request.revision)?;
+        let tenant = required_tenant("name", &request.name)?;
+        let missing = || refusal::no_revision(&tenant, to);
+        caller.may(Power::Change, Some(&tenant), missing)?;
         let rollback = Rollback {
-            tenant: required_tenant("name", &request.name)?,
+            tenant,
             to,
-            author: caller.0,
+            must_exist: !caller.may_make_tenants(),
+            author: caller.name,
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
@@ -214,27 +242,31 @@ impl Service {
         Ok(Done::recorded_if(is_recorded, response))
     }
 
-    async fn revision(&self, name: &str) -> Result<pb::Revision, Status> {
+    async fn revision(&self, name: &str, caller: &Caller) -> Result<pb::Revision, Status> {
         let (tenant, number) = names::revision("name", name)?;
+        let missing = || refusal::no_revision(&tenant, number);
+        caller.may(Power::Read, Some(&tenant), missing)?;
         let stored = self.control.store.revision(&tenant, number).await;
         let stored = stored.map_err(refusal::store)?;
-        let stored = stored.ok_or_else(|| refusal::no_revision(&tenant, number))?;
+        let stored = stored.ok_or_else(missing)?;
         revision_with_document(&tenant, stored)
     }
 
     async fn revisions(
         &self,
         request: pb::ListRevisionsRequest,
+        caller: &Caller,
     ) -> Result<pb::ListRevisionsResponse, Status> {
         let tenant = required_tenant("parent", &request.parent)?;
         let limit = REVISIONS.limit(request.page_size)?;
+        caller.may(Power::Read, Some(&tenant), || refusal::no_tenant(&tenant))?;
         let asked = Asked {
             filter: &request.filter,
             order_by: &request.order_by,
             page_token: &request.page_token,
         };
         let (revisions, next_page_token) = if asked.is_plain() {
-            let before = names::after::<u64>(&request.page_token)?.map(gateway_core::Revision);
+            let before = names::after::<u64>(&request.page_token)?.map(Revision);
             let found = self.some_revisions(&tenant, before, limit + 1).await?;
             let (found, more) = names::cut(found, limit);
             let last = found.last().filter(|_| more);
@@ -244,7 +276,7 @@ impl Service {
             let query = Query::read::<pb::Revision>(&request.parent, asked)?;
             let mut all = self.some_revisions(&tenant, None, REVISIONS.most).await?;
             while let Some(last) = all.last().filter(|last| last.revision > 1) {
-                let before = gateway_core::Revision(last.revision);
+                let before = Revision(last.revision);
                 let found = self.some_revisions(&tenant, Some(before), REVISIONS.most);
                 all.extend(found.await?);
             }
@@ -261,7 +293,7 @@ impl Service {
     async fn some_revisions(
         &self,
         tenant: &TenantId,
-        before: Option<gateway_core::Revision>,
+        before: Option<Revision>,
         limit: u32,
     ) -> Result<Vec<pb::Revision>, Status> {
         let found = self.control.revisions(tenant, before, limit).await;
@@ -276,11 +308,15 @@ impl Service {
     fn replicas(
         &self,
         request: &pb::ListReplicasRequest,
+        caller: &Caller,
     ) -> Result<pb::ListReplicasResponse, Status> {
         let only = match request.tenant.as_str() {
-            "" => None,
+            "" => caller.only_tenant().cloned(),
             name => Some(required_tenant("tenant", name)?),
         };
+        if let Some(tenant) = &only {
+            caller.may(Power::Read, Some(tenant), || refusal::no_tenant(tenant))?;
+        }
         let limit = REPLICAS.limit(request.page_size)?;
         let asked = Asked {
             filter: &request.filter,
@@ -328,14 +364,14 @@ impl Service {
     /// Lets a caller in, does what it asks, and records both.
     async fn run<T, F>(
         &self,
-        metadata: &MetadataMap,
+        presented: &Presented,
         call: Call,
-        work: impl FnOnce(Administrator) -> F,
+        work: impl FnOnce(Caller) -> F,
     ) -> Result<Response<T>, Status>
     where
         F: Future<Output = Result<Done<T>, Status>>,
     {
-        let caller = self.trail.admit(&call, metadata).await?;
+        let caller = self.trail.admit(&call, presented).await?;
         let outcome = Box::pin(work(caller.clone())).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -349,20 +385,20 @@ impl Admin for Service {
         &self,
         request: Request<pb::WatchTenantRequest>,
     ) -> Result<Response<watch::Stream>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("WatchTenant", &request.name);
-        self.run(&metadata, call, |_| self.watch(request.name))
-            .await
+        let watch = |caller| self.watch(request.name, caller);
+        self.run(&presented, call, watch).await
     }
 
     async fn get_tenant(
         &self,
         request: Request<pb::GetTenantRequest>,
     ) -> Result<Response<pb::Tenant>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetTenant", &request.name);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.tenant(&request.name).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.tenant(&request.name, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -370,10 +406,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListTenantsRequest>,
     ) -> Result<Response<pb::ListTenantsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListTenants", "tenants");
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.tenants(request).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.tenants(request, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -381,9 +417,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::ApplyTenantRequest>,
     ) -> Result<Response<pb::ApplyTenantResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ApplyTenant", &document::target(&request)).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = Box::pin(self.apply(request, caller.clone())).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -392,9 +428,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::DeleteTenantRequest>,
     ) -> Result<Response<()>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("DeleteTenant", &request.name).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.delete(request, caller.clone()).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -403,9 +439,9 @@ impl Admin for Service {
         &self,
         request: Request<pb::RollbackTenantRequest>,
     ) -> Result<Response<pb::RollbackTenantResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("RollbackTenant", &request.name).because(&request.reason);
-        let caller = self.trail.admit(&call, &metadata).await?;
+        let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.roll_back(request, caller.clone()).await;
         self.trail.record(call, &caller, outcome).await
     }
@@ -414,10 +450,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::GetRevisionRequest>,
     ) -> Result<Response<pb::Revision>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetRevision", &request.name);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.revision(&request.name).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.revision(&request.name, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -425,10 +461,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListRevisionsRequest>,
     ) -> Result<Response<pb::ListRevisionsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListRevisions", &request.parent);
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.revisions(request).await.map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.revisions(request, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 
@@ -436,10 +472,10 @@ impl Admin for Service {
         &self,
         request: Request<pb::ListReplicasRequest>,
     ) -> Result<Response<pb::ListReplicasResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListReplicas", "replicas");
-        let caller = self.trail.admit(&call, &metadata).await?;
-        let outcome = self.replicas(&request).map(Done::read);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.replicas(&request, &caller).map(Done::read);
         self.trail.record(call, &caller, outcome).await
     }
 }

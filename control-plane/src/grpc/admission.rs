@@ -1,127 +1,227 @@
-//! Who is let in: by the token that comes with every call.
+//! Who is let in: by the token that comes with every call, or by the certificate of the connection.
 
 use std::sync::Arc;
 
-use tonic::Status;
+use jiff::Timestamp;
 use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Status};
 
-use crate::token::{TokenHash, Tokens};
+use super::incoming::Peer;
+use crate::store::{Store, StoreError, TokenRecord};
+use crate::token::{Role, TokenHash, TokenId, Tokens};
+
+mod access;
+mod certificate;
+#[cfg(test)]
+mod tests;
+
+pub(super) use access::Power;
+pub use certificate::{CertificateRole, InvalidCertificateRole};
+pub(super) use certificate::{Subject, subjects};
+
+/// The names of the tokens that the control plane was started with. No other token may have them.
+pub(super) const FIRST_ADMINISTRATOR: &str = "admin";
+pub(super) const FIRST_JOIN: &str = "join";
 
 /// Who is served on a connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Admission {
     /// This process itself: nobody else has the other end of its pipe.
     OwnProcess,
-    /// Whoever presents a token.
-    Tokens(Arc<Tokens>),
+    /// Whoever presents a token or a certificate.
+    Network(Arc<Authority>),
+}
+
+/// Knows who may do what.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) first: Arc<Tokens>,
+    pub(crate) certificate_roles: Vec<CertificateRole>,
+}
+
+/// Somebody who was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// As histories and the audit trail name who made a change.
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// The token in the store that it was; `None`: another one, or a certificate.
+    kept: Option<TokenId>,
+}
+
+/// By what somebody wants to be let in.
+#[derive(Debug)]
+pub(super) struct Presented {
+    metadata: MetadataMap,
+    peer: Option<Peer>,
+}
+
+/// Somebody who was not let in.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    /// Empty: nobody who is known.
+    pub(super) name: String,
+    pub(super) status: Status,
+}
+
+impl Presented {
+    /// Takes it from a request.
+    pub(super) fn with<T>(request: Request<T>) -> (Self, T) {
+        let (metadata, mut extensions, message) = request.into_parts();
+        let peer = extensions.remove();
+        (Self { metadata, peer }, message)
+    }
+
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    fn subjects(&self) -> &[Subject] {
+        self.peer.as_ref().map_or(&[], |peer| &peer.subjects)
+    }
 }
 
 impl Admission {
-    /// Refuses who may not be a replica.
-    pub(super) fn admit_replica(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        match self {
-            Self::OwnProcess => Ok(()),
-            Self::Tokens(tokens) => present(metadata, &tokens.join, "join token"),
+    /// Refuses who may not be a replica. `None`: this process, of which nothing has to be known.
+    pub(super) async fn admit_replica(
+        &self,
+        presented: &Presented,
+    ) -> Result<Option<(Arc<Authority>, Caller)>, Status> {
+        let Self::Network(authority) = self else {
+            return Ok(None);
+        };
+        let what = "join token";
+        let caller = authority.identify(presented, what).await;
+        match caller.map_err(|stranger| stranger.status)? {
+            caller if caller.role == Role::Join => Ok(Some((Arc::clone(authority), caller))),
+            _ => Err(not_valid(what)),
         }
     }
 }
 
-/// An administrator who was let in, as the history names who made a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Administrator(pub(super) String);
+impl Authority {
+    /// Refuses who has nothing to administer.
+    pub(super) async fn admit_administrator(
+        &self,
+        presented: &Presented,
+    ) -> Result<Caller, Stranger> {
+        let what = "administrator token";
+        let caller = self.identify(presented, what).await?;
+        match caller.role {
+            Role::Join => Err(Stranger {
+                name: caller.name,
+                status: not_valid(what),
+            }),
+            _ => Ok(caller),
+        }
+    }
 
-/// The name of the token that the control plane was started with.
-const FIRST: &str = "admin";
+    /// Says why a caller must not stay, once that is so. What the store cannot say is no reason: a
+    /// replica then keeps what it was let in with, and is looked at again.
+    pub(super) async fn expel(&self, caller: &Caller) -> Option<Status> {
+        let id = caller.kept.as_ref()?;
+        match self.store.token(id).await {
+            Ok(Some(record)) => refuse_ended(&record, "join token").err(),
+            Ok(None) => Some(not_valid("join token")),
+            Err(error) => {
+                tracing::warn!(%error, token = %id, "a token could not be looked at again");
+                None
+            }
+        }
+    }
 
-/// Refuses who is no administrator.
-pub(super) fn admit_administrator(
-    tokens: &Tokens,
-    metadata: &MetadataMap,
-) -> Result<Administrator, Status> {
-    present(metadata, &tokens.administrator, "administrator token")?;
-    Ok(Administrator(FIRST.to_owned()))
+    /// Who presents something. A token decides, whatever certificate there is beside it.
+    async fn identify(&self, presented: &Presented, what: &str) -> Result<Caller, Stranger> {
+        let Some(header) = presented.metadata.get("authorization") else {
+            return self.identify_certificate(presented.subjects(), what);
+        };
+        let Some(token) = bearer(header.as_encoded_bytes()) else {
+            return Err(unknown(not_valid(what)));
+        };
+        for (expected, name, role) in [
+            (
+                &self.first.administrator,
+                FIRST_ADMINISTRATOR,
+                Role::Administrator,
+            ),
+            (&self.first.join, FIRST_JOIN, Role::Join),
+        ] {
+            if expected.is_of(token) {
+                return Ok(Caller {
+                    name: name.to_owned(),
+                    role,
+                    kept: None,
+                });
+            }
+        }
+        let hash = TokenHash::of_presented(token);
+        // By the hash: what could be learnt from how long that takes is of no use.
+        let found = self.store.token_by_hash(&hash).await;
+        let found = found.map_err(|error| unknown(unreadable(&error)))?;
+        let Some(record) = found else {
+            return Err(unknown(not_valid(what)));
+        };
+        let id = record.id();
+        match refuse_ended(&record, what) {
+            Ok(()) => Ok(Caller {
+                name: id.to_string(),
+                role: record.role,
+                kept: Some(id),
+            }),
+            Err(status) => Err(Stranger {
+                name: id.to_string(),
+                status,
+            }),
+        }
+    }
+
+    fn identify_certificate(&self, subjects: &[Subject], what: &str) -> Result<Caller, Stranger> {
+        let mut roles = self.certificate_roles.iter();
+        if let Some(found) = roles.find(|role| subjects.contains(&role.subject)) {
+            return Ok(Caller {
+                name: found.subject.to_string(),
+                role: found.role.clone(),
+                kept: None,
+            });
+        }
+        let message = match subjects.is_empty() {
+            true => format!("the {what} is missing: send `authorization: Bearer TOKEN`"),
+            false => format!("the client certificate has no role here, and the {what} is missing"),
+        };
+        Err(unknown(Status::unauthenticated(message)))
+    }
 }
 
-/// Refuses a call that does not present a token. What it did present is not repeated.
-fn present(metadata: &MetadataMap, expected: &TokenHash, what: &str) -> Result<(), Status> {
-    let Some(header) = metadata.get("authorization") else {
-        return Err(Status::unauthenticated(format!(
-            "the {what} is missing: send `authorization: Bearer TOKEN`"
-        )));
+/// Refuses a token whose time is over. Who has it learns why; it is no secret any more.
+fn refuse_ended(record: &TokenRecord, what: &str) -> Result<(), Status> {
+    let how = match record {
+        record if record.revoked_at.is_some() => "was revoked",
+        record if record.expires_at.is_some_and(|end| end <= Timestamp::now()) => "has expired",
+        _ => return Ok(()),
     };
-    let token = bearer(header.as_encoded_bytes());
-    match token {
-        Some(token) if expected.is_of(token) => Ok(()),
-        _ => Err(Status::unauthenticated(format!("the {what} is not valid"))),
+    Err(Status::unauthenticated(format!("the {what} {how}")))
+}
+
+/// What was presented is not repeated.
+fn not_valid(what: &str) -> Status {
+    Status::unauthenticated(format!("the {what} is not valid"))
+}
+
+fn unknown(status: Status) -> Stranger {
+    Stranger {
+        name: String::new(),
+        status,
     }
+}
+
+fn unreadable(error: &StoreError) -> Status {
+    tracing::error!(%error, "a token could not be looked up");
+    Status::new(Code::Unavailable, error.to_string())
 }
 
 /// What stands behind `Bearer`, whose case does not count.
 fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.split_at_checked(b"bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use gateway_core::SecretString;
-    use tonic::Code;
-
-    use super::*;
-
-    const JOIN: &str = "join-token-of-the-test";
-    const ADMIN: &str = "admin-token-of-the-test";
-
-    fn both() -> Tokens {
-        let hash = |text| TokenHash::of(&SecretString::from(text)).unwrap();
-        Tokens {
-            administrator: hash(ADMIN),
-            join: hash(JOIN),
-        }
-    }
-
-    fn tokens() -> Admission {
-        Admission::Tokens(Arc::new(both()))
-    }
-
-    fn metadata(authorization: &str) -> MetadataMap {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("authorization", authorization.parse().unwrap());
-        metadata
-    }
-
-    #[test]
-    fn a_replica_is_let_in_by_the_join_token_only() {
-        for scheme in ["Bearer", "bearer", "BEARER"] {
-            let presented = metadata(&format!("{scheme} {JOIN}"));
-            tokens().admit_replica(&presented).unwrap();
-        }
-        for presented in [
-            MetadataMap::new(),
-            metadata(JOIN),
-            metadata("Bearer"),
-            metadata("Bearer "),
-            metadata(&format!("Bearer {ADMIN}")),
-            metadata(&format!("Basic {JOIN}")),
-            metadata(&format!("Bearer {JOIN}x")),
-        ] {
-            let status = tokens().admit_replica(&presented).unwrap_err();
-            assert_eq!(status.code(), Code::Unauthenticated, "{presented:?}");
-            assert!(!status.message().contains(JOIN) && !status.message().contains(ADMIN));
-        }
-        Admission::OwnProcess
-            .admit_replica(&MetadataMap::new())
-            .unwrap();
-    }
-
-    #[test]
-    fn an_administrator_is_let_in_by_the_administrator_token_only() {
-        let presented = metadata(&format!("Bearer {ADMIN}"));
-        let administrator = admit_administrator(&both(), &presented).unwrap();
-        assert_eq!(administrator.0, "admin");
-        for presented in [MetadataMap::new(), metadata(&format!("Bearer {JOIN}"))] {
-            let status = admit_administrator(&both(), &presented).unwrap_err();
-            assert_eq!(status.code(), Code::Unauthenticated, "{presented:?}");
-        }
-    }
 }

@@ -16,10 +16,15 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Admission;
+use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
 
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
+
+/// How often it is looked at whether the token of a replica still holds. A replica whose token was
+/// revoked, by whatever control plane, is cut off no later.
+const RECHECK: Duration = Duration::from_secs(5);
 
 /// A batch and, should the stream end before it was read, the reason. There is never a second
 /// batch before the first was answered.
@@ -47,15 +52,20 @@ impl ConfigPush for Service {
         &self,
         request: Request<Streaming<pb::SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        if let Err(refused) = self.admission.admit_replica(request.metadata()) {
-            let peer = request.remote_addr();
-            tracing::warn!(?peer, reason = refused.message(), "a replica was refused");
-            return Err(refused);
-        }
+        let (presented, inbound) = Presented::with(request);
+        let admitted = match self.admission.admit_replica(&presented).await {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                let peer = presented.peer().and_then(|peer| peer.address);
+                tracing::warn!(?peer, reason = refused.message(), "a replica was refused");
+                return Err(refused);
+            }
+        };
         let (outbound, responses) = mpsc::channel(QUEUE);
         let stream = Stream {
             hub: Arc::clone(&self.hub),
-            inbound: request.into_inner(),
+            inbound,
+            admitted,
             outbound,
             hello_timeout: self.hello_timeout,
         };
@@ -70,14 +80,21 @@ struct Stream {
     hub: Arc<Hub>,
     inbound: Streaming<pb::SubscribeRequest>,
     outbound: Outbound,
+    /// By what it was let in; `None`: it is of this process.
+    admitted: Option<(Arc<Authority>, Caller)>,
     hello_timeout: Duration,
 }
 
 impl Stream {
     async fn run(mut self, shutdown: CancellationToken) {
         let outbound = self.outbound.clone();
+        let expelled = expelled(self.admitted.take());
         let ended = tokio::select! {
             ended = self.converse() => ended,
+            status = expelled => {
+                tracing::warn!(reason = status.message(), "a replica is cut off");
+                Err(status)
+            }
             () = outbound.closed() => Ok(()),
             () = shutdown.cancelled() => {
                 Err(Status::unavailable("the control plane is shutting down"))
@@ -149,6 +166,19 @@ impl Stream {
         let response = Ok(response(batch, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
+    }
+}
+
+/// Ends when who was let in must not stay.
+async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
+    let Some((authority, caller)) = admitted else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(RECHECK).await;
+        if let Some(status) = authority.expel(&caller).await {
+            return status;
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
     RequestRecord, RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
+use super::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
+use crate::token::{TokenHash, TokenId};
 
 mod lease;
 mod listen;
@@ -31,6 +33,9 @@ mod reading;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/requests.rs"]
 mod requests;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/tokens.rs"]
+mod tokens;
 
 type Connection = sqlx::PgConnection;
 
@@ -49,6 +54,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const READING_HEADS: &str = "reading what changed";
 const KEEPING: &str = "keeping a revision";
 const REMOVING: &str = "removing a tenant";
+const KEEPING_TOKEN: &str = "keeping a token";
+const REVOKING_TOKEN: &str = "revoking a token";
 
 /// What is read for a list of changes is of one moment.
 const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -182,6 +189,72 @@ impl Store for PostgresStore {
             tracing::warn!("the connections to PostgreSQL did not close in time");
         }
     }
+}
+
+#[async_trait]
+impl TokenStore for PostgresStore {
+    async fn create_token(&self, token: NewToken) -> Result<(), CreateTokenError> {
+        let mut lease = self.lease().await?;
+        let created = limited(create_token(&mut lease, &token)).await;
+        lease.end(created, uncertain(KEEPING_TOKEN))
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(tokens::find(&mut lease, id)).await;
+        lease.end(read, late("reading a token"))
+    }
+
+    async fn token_by_hash(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(tokens::by_hash(&mut lease, hash)).await;
+        lease.end(read, late("reading a token"))
+    }
+
+    async fn tokens(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&TokenId>,
+        limit: u32,
+    ) -> Result<Vec<TokenRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(tokens::list(&mut lease, tenant, after, limit)).await;
+        lease.end(read, late("listing tokens"))
+    }
+
+    async fn revoke_token(&self, revocation: Revocation) -> Result<Option<Revoked>, StoreError> {
+        let mut lease = self.lease().await?;
+        let revoked = limited(revoke_token(&mut lease, revocation)).await;
+        lease.end(revoked, uncertain(REVOKING_TOKEN))
+    }
+}
+
+async fn create_token(
+    connection: &mut Connection,
+    token: &NewToken,
+) -> Result<(), CreateTokenError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(KEEPING_TOKEN))?;
+    tokens::create(&mut transaction, token).await?;
+    transaction
+        .commit()
+        .await
+        .map_err(uncertain(KEEPING_TOKEN))?;
+    Ok(())
+}
+
+async fn revoke_token(
+    connection: &mut Connection,
+    revocation: Revocation,
+) -> Result<Option<Revoked>, StoreError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(REVOKING_TOKEN))?;
+    let revoked = tokens::revoke(&mut transaction, revocation).await?;
+    transaction
+        .commit()
+        .await
+        .map_err(uncertain(REVOKING_TOKEN))?;
+    Ok(revoked)
 }
 
 async fn read_heads(connection: &mut Connection, sequence: u64) -> Result<Heads, StoreError> {

@@ -14,6 +14,8 @@ use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RequestRecord,
     RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
+use super::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
+use crate::token::{TokenHash, TokenId};
 
 mod lock;
 mod schema;
@@ -31,6 +33,9 @@ mod reading;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/requests.rs"]
 mod requests;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/tokens.rs"]
+mod tokens;
 
 type Connection = sqlx::SqliteConnection;
 
@@ -205,6 +210,47 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.pool.close().await;
         self.lock.release();
+    }
+}
+
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn create_token(&self, token: NewToken) -> Result<(), CreateTokenError> {
+        let doing = "keeping a token";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        tokens::create(&mut transaction, &token).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(())
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        tokens::find(&mut connection, id).await
+    }
+
+    async fn token_by_hash(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        tokens::by_hash(&mut connection, hash).await
+    }
+
+    async fn tokens(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&TokenId>,
+        limit: u32,
+    ) -> Result<Vec<TokenRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        tokens::list(&mut connection, tenant, after, limit).await
+    }
+
+    async fn revoke_token(&self, revocation: Revocation) -> Result<Option<Revoked>, StoreError> {
+        let doing = "revoking a token";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        let revoked = tokens::revoke(&mut transaction, revocation).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(revoked)
     }
 }
 

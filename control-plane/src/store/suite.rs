@@ -9,8 +9,10 @@ use std::task::Poll;
 use super::*;
 
 mod requests;
+mod tokens;
 
 pub(super) use requests::*;
+pub(super) use tokens::*;
 
 /// Makes a test of every behaviour. `$open` is an async function to a guard, which keeps the
 /// store's files, and the `Arc<dyn Store>`.
@@ -33,6 +35,12 @@ macro_rules! store_suite {
             a_nul_is_no_trouble,
             a_request_is_kept_with_what_it_led_to,
             a_request_that_came_before_changes_nothing,
+            a_token_is_found_by_name_and_by_hash,
+            a_name_is_given_once_for_each_tenant,
+            only_one_of_two_tokens_of_a_name_is_made,
+            a_revoked_token_stays_as_it_was_revoked,
+            tokens_are_listed_by_name_in_pages,
+            tokens_do_not_count_as_changes_of_tenants,
         );
     };
     (@ $open:path: $($case:ident,)*) => {

@@ -9,6 +9,10 @@ use http::uri::Scheme;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
+mod tls;
+
+pub use tls::ClientTls;
+
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,11 +25,13 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
     /// It is no URL of a gRPC server.
-    #[error("`{0}` is no address of a control plane: write http://HOST:PORT")]
+    #[error(
+        "`{0}` is no address of a control plane: write https://HOST:PORT, or http://127.0.0.1:PORT"
+    )]
     Url(String),
     /// The token and every secret would pass a network that others can read.
     #[error(
-        "`{0}` is not on this machine: without TLS, which this version does not have yet, a control plane is only reached on a loopback address, such as http://127.0.0.1:8812"
+        "`{0}` is not on this machine: without TLS a control plane is only reached on a loopback address, such as http://127.0.0.1:8812; elsewhere it is https://HOST:PORT"
     )]
     NotLoopback(String),
     /// The token cannot be sent.
@@ -35,13 +41,14 @@ pub enum JoinError {
     Token,
 }
 
-/// A channel that connects when it is first used, and again after a connection was lost.
+/// A channel that connects when it is first used, and again after a connection was lost; with what
+/// is in force in `tls` then, where the URL is one of `https`.
 ///
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
 /// The URL is none of a control plane that may be reached.
-pub fn channel(url: &str) -> Result<Channel, JoinError> {
+pub fn channel(url: &str, tls: Option<ClientTls>) -> Result<Channel, JoinError> {
     let invalid = || JoinError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
@@ -51,15 +58,22 @@ pub fn channel(url: &str) -> Result<Channel, JoinError> {
     if !plain || authority.as_str().contains('@') {
         return Err(invalid());
     }
-    if *scheme != Scheme::HTTP || !is_loopback(authority.host()) {
-        return Err(JoinError::NotLoopback(url.to_owned()));
-    }
+    let connector = match tls.filter(|_| *scheme == Scheme::HTTPS) {
+        Some(tls) => Some(tls::Connector::new(authority, tls).ok_or_else(invalid)?),
+        None if *scheme != Scheme::HTTP || !is_loopback(authority.host()) => {
+            return Err(JoinError::NotLoopback(url.to_owned()));
+        }
+        None => None,
+    };
     let endpoint = Endpoint::from(uri)
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    Ok(match connector {
+        Some(connector) => endpoint.connect_with_connector_lazy(connector),
+        None => endpoint.connect_lazy(),
+    })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -91,14 +105,14 @@ mod tests {
             "http://localhost:8812/",
             "http://[::1]:8812",
         ] {
-            channel(url).unwrap();
+            channel(url, None).unwrap();
         }
         for url in [
             "http://10.0.0.1:8812",
             "http://control.example:8812",
             "https://127.0.0.1:8812",
         ] {
-            let error = channel(url).unwrap_err();
+            let error = channel(url, None).unwrap_err();
             assert_eq!(error, JoinError::NotLoopback(url.to_owned()));
         }
         for url in [
@@ -108,7 +122,10 @@ mod tests {
             "http://127.0.0.1:8812/path",
             "http://user@127.0.0.1:8812",
         ] {
-            assert_eq!(channel(url).unwrap_err(), JoinError::Url(url.to_owned()));
+            assert_eq!(
+                channel(url, None).unwrap_err(),
+                JoinError::Url(url.to_owned())
+            );
         }
     }
 

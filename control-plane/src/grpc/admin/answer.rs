@@ -7,7 +7,8 @@ use gateway_proto::admin::v1 as pb;
 use jiff::Timestamp;
 use tonic::Status;
 
-use crate::store::{StoredRevision, TenantRecord};
+use crate::store::{StoredRevision, TenantRecord, TokenRecord};
+use crate::token::Role;
 use crate::{Applied, Difference, DifferenceKind, ReplicaStatus, RevisionRecord};
 
 pub(super) fn tenant(record: TenantRecord) -> pb::Tenant {
@@ -160,6 +161,32 @@ fn replica_tenant(status: &ReplicaStatus, tenant: &TenantId) -> pb::ReplicaTenan
                 reason: violation.reason,
             })
             .collect(),
+    }
+}
+
+pub(super) fn token(record: TokenRecord) -> pb::Token {
+    let name = record.id().resource_name();
+    let TokenRecord {
+        name: _,
+        role,
+        created_at,
+        author,
+        expires_at,
+        revoked_at,
+    } = record;
+    let role = match role {
+        Role::Administrator => pb::Role::Administrator,
+        Role::TenantAdministrator(_) => pb::Role::TenantAdministrator,
+        Role::TenantViewer(_) => pb::Role::TenantViewer,
+        Role::Join => pb::Role::Join,
+    };
+    pb::Token {
+        name,
+        role: role.into(),
+        expire_time: expires_at.map(timestamp),
+        create_time: Some(timestamp(created_at)),
+        author,
+        revoke_time: revoked_at.map(timestamp),
     }
 }
 

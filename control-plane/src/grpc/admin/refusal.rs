@@ -46,6 +46,7 @@ pub(super) fn apply(error: ApplyError) -> Status {
     match error {
         ApplyError::Invalid(violations) => fields(violations),
         ApplyError::Conflict { .. } | ApplyError::Repeated => Status::aborted(error.to_string()),
+        ApplyError::NoTenant { tenant } => no_tenant(&tenant),
         ApplyError::NotFound { tenant, revision } => no_revision(&tenant, revision),
         ApplyError::Store(_) | ApplyError::Unpublished(_) | ApplyError::Interrupted { .. } => {
             log(&error);

@@ -6,9 +6,10 @@ use tonic::Status;
 use super::Service;
 use super::names::{Page, reason, required_tenant};
 use super::query::{self, Query};
+use super::refusal;
 use super::replay::Asking;
 use super::trail::Done;
-use crate::grpc::admission::Administrator;
+use crate::grpc::admission::{Caller, Power};
 
 mod change;
 mod part;
@@ -30,8 +31,10 @@ struct Around {
 }
 
 impl Service {
-    async fn part<P: Part>(&self, name: &str) -> Result<Done<P>, Status> {
+    async fn part<P: Part>(&self, name: &str, caller: Caller) -> Result<Done<P>, Status> {
         let name = PartName::read::<P>("name", name)?;
+        let missing = || refusal::no_tenant(&name.tenant);
+        caller.may(Power::Read, Some(&name.tenant), missing)?;
         change::get(&self.control, &name).await.map(Done::read)
     }
 
@@ -40,8 +43,10 @@ impl Service {
         parent: &str,
         page_size: i32,
         asked: query::Asked<'_>,
+        caller: Caller,
     ) -> Result<(Vec<P>, String), Status> {
         let tenant = required_tenant("parent", parent)?;
+        caller.may(Power::Read, Some(&tenant), || refusal::no_tenant(&tenant))?;
         let query = Query::read::<P>(parent, asked)?;
         let limit = PARTS.limit(page_size)?;
         query.page(change::all(&self.control, &tenant).await?, limit)
@@ -53,7 +58,7 @@ impl Service {
         id: String,
         part: Option<P>,
         around: Around,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<P>, Status> {
         let name = PartName {
             tenant: required_tenant("parent", &parent)?,
@@ -70,7 +75,7 @@ impl Service {
         mask: Option<FieldMask>,
         allow_missing: bool,
         around: Around,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<P>, Status> {
         let part = part.unwrap_or_default();
         let name = PartName::read::<P>(&format!("{}.name", P::NOUN), part.name())?;
@@ -88,7 +93,7 @@ impl Service {
         name: String,
         etag: String,
         around: Around,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<Done<()>, Status> {
         let name = PartName::read::<P>("name", &name)?;
         let (made, _) = self
@@ -103,8 +108,10 @@ impl Service {
         name: PartName,
         wish: Wish<P>,
         around: Around,
-        caller: Administrator,
+        caller: Caller,
     ) -> Result<(bool, Option<P>), Status> {
+        let missing = || refusal::no_tenant(&name.tenant);
+        caller.may(Power::Change, Some(&name.tenant), missing)?;
         let Around {
             validate_only,
             reason: why,
@@ -116,9 +123,9 @@ impl Service {
             validate_only,
             request: match validate_only {
                 true => None,
-                false => asking.record(&caller.0)?,
+                false => asking.record(&caller.name)?,
             },
-            author: caller.0,
+            author: caller.name,
             reason: reason(why)?,
         };
         Box::pin(change::make(&self.control, &asked)).await

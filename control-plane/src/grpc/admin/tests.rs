@@ -17,7 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::{Options, ServeError, TokenHash};
+use crate::token::Tokens;
+use crate::{Network, Options, ServeError, TokenHash};
+
+mod roles;
+mod tokens;
 
 mod resources;
 mod watching;
@@ -61,10 +65,11 @@ impl Served {
             administrator: hash(TOKEN),
             join: hash("join-token-of-the-test"),
         });
+        let network = Network::plain(tokens);
         let stop = CancellationToken::new();
         let (server, stopping) = (control.clone(), stop.clone());
         let serving =
-            tokio::spawn(async move { server.serve_network(listener, tokens, stopping).await });
+            tokio::spawn(async move { server.serve_network(listener, network, stopping).await });
         Self {
             control,
             address,
@@ -75,9 +80,12 @@ impl Served {
     }
 
     fn client(&self, token: &str) -> Client {
+        AdminClient::with_interceptor(self.channel(), bearer(token))
+    }
+
+    fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(self.address.clone()).unwrap();
-        let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
-        AdminClient::with_interceptor(endpoint.connect_lazy(), bearer)
+        endpoint.connect_lazy()
     }
 
     /// Who called what, and what became of it.
@@ -95,6 +103,10 @@ impl Served {
         self.serving.await.unwrap().unwrap();
         self.control.close().await;
     }
+}
+
+fn bearer(token: &str) -> Bearer {
+    Bearer(format!("Bearer {token}").parse().unwrap())
 }
 
 fn yaml(tenant: &str, command: &str) -> pb::ApplyTenantRequest {

@@ -6,12 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 
-use crate::grpc::admission::{Administrator, admit_administrator};
+use crate::grpc::admission::{Authority, Caller, Presented, Stranger};
 use crate::store::{CallRecord, Store};
-use crate::token::Tokens;
 
 /// What is longer is cut off: strangers write these texts too.
 const MAX_CHARS: usize = 200;
@@ -63,10 +61,10 @@ impl<T> Done<T> {
     }
 }
 
-/// Lets administrators in, and writes down what they do.
+/// Lets in who has something to administer, and writes down what they do.
 pub(super) struct Trail {
     store: Arc<dyn Store>,
-    tokens: Arc<Tokens>,
+    authority: Arc<Authority>,
     strangers: Mutex<Strangers>,
 }
 
@@ -79,7 +77,7 @@ struct Strangers {
 }
 
 impl Trail {
-    pub(super) fn new(store: Arc<dyn Store>, tokens: Arc<Tokens>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, authority: Arc<Authority>) -> Self {
         let strangers = Strangers {
             since: Instant::now(),
             recorded: 0,
@@ -87,20 +85,20 @@ impl Trail {
         };
         Self {
             store,
-            tokens,
+            authority,
             strangers: Mutex::new(strangers),
         }
     }
 
     /// Lets the caller in, or records the refusal.
-    pub(super) async fn admit(
-        &self,
-        call: &Call,
-        metadata: &MetadataMap,
-    ) -> Result<Administrator, Status> {
-        let refused = match admit_administrator(&self.tokens, metadata) {
-            Ok(administrator) => return Ok(administrator),
-            Err(refused) => refused,
+    pub(super) async fn admit(&self, call: &Call, presented: &Presented) -> Result<Caller, Status> {
+        let admitted = self.authority.admit_administrator(presented).await;
+        let Stranger {
+            name,
+            status: refused,
+        } = match admitted {
+            Ok(caller) => return Ok(caller),
+            Err(stranger) => stranger,
         };
         let left_out = self.strangers.lock().await.count(Instant::now());
         if let Some(left_out) = left_out {
@@ -109,7 +107,7 @@ impl Trail {
                 summary.push_str(&format!("; {left_out} more refusals before it"));
             }
             tracing::warn!(method = call.method, reason = summary, "a call was refused");
-            let record = entry(call.clone(), "", refused.code(), &summary);
+            let record = entry(call.clone(), &name, refused.code(), &summary);
             if let Err(error) = self.store.record(record).await {
                 tracing::error!(%error, "a refused call was not recorded");
             }
@@ -117,18 +115,18 @@ impl Trail {
         Err(refused)
     }
 
-    /// Records a call of an administrator, unless its change has been recorded. What cannot be
+    /// Records a call of somebody who was let in, unless its change has been recorded. What cannot be
     /// recorded is not answered.
     pub(super) async fn record<T>(
         &self,
         call: Call,
-        caller: &Administrator,
+        caller: &Caller,
         outcome: Result<Done<T>, Status>,
     ) -> Result<Response<T>, Status> {
         let record = match &outcome {
             Ok(done) if done.is_recorded => None,
-            Ok(_) => Some(entry(call, &caller.0, Code::Ok, "")),
-            Err(status) => Some(entry(call, &caller.0, status.code(), status.message())),
+            Ok(_) => Some(entry(call, &caller.name, Code::Ok, "")),
+            Err(status) => Some(entry(call, &caller.name, status.code(), status.message())),
         };
         if let Some(record) = record
             && let Err(error) = self.store.record(record).await

@@ -13,6 +13,7 @@ use super::names::required_tenant;
 use super::trail::Done;
 use super::{Service, refusal};
 use crate::ControlPlane;
+use crate::grpc::admission::{Caller, Power};
 
 /// A watcher that does not read is told the rest when it does.
 const QUEUE: usize = 1;
@@ -24,8 +25,9 @@ pub(super) type Stream = ReceiverStream<Result<pb::WatchTenantResponse, Status>>
 
 impl Service {
     /// Follows a tenant until the watcher goes, or the control plane stops.
-    pub(super) async fn watch(&self, name: String) -> Result<Done<Stream>, Status> {
+    pub(super) async fn watch(&self, name: String, caller: Caller) -> Result<Done<Stream>, Status> {
         let tenant = required_tenant("name", &name)?;
+        caller.may(Power::Read, Some(&tenant), || refusal::no_tenant(&tenant))?;
         if self.control.current_revision(&tenant).is_none() {
             return Err(refusal::no_tenant(&tenant));
         }

@@ -22,6 +22,11 @@ const STEPS: Steps = Steps(&[
         "requests",
         include_str!("../../../migrations/postgres/0002_requests.sql"),
     ),
+    (
+        3,
+        "tokens",
+        include_str!("../../../migrations/postgres/0003_tokens.sql"),
+    ),
 ]);
 
 /// In these every text can be kept. `SQL_ASCII` keeps all bytes as they are.

@@ -191,7 +191,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     let OpenError::NewerSchema { found, known, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!((found, known), (7, 2));
+    assert_eq!((found, known), (7, 3));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::OpenError;
 use crate::store::sql::Steps;
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: [(i64, &str, &str); 3] = [
+const STEPS: [(i64, &str, &str); 4] = [
     (
         1,
         "documents",
@@ -24,6 +24,11 @@ const STEPS: [(i64, &str, &str); 3] = [
         3,
         "requests",
         include_str!("../../../migrations/sqlite/0003_requests.sql"),
+    ),
+    (
+        4,
+        "tokens",
+        include_str!("../../../migrations/sqlite/0004_tokens.sql"),
     ),
 ];
 

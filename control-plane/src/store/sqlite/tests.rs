@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::WriteAction;
 use crate::store::suite::store_suite;
+use crate::store::{NewToken, Revocation, TokenStore as _, WriteAction};
+use crate::token::{Role, TokenHash};
 
 async fn open() -> (TempDir, Arc<dyn Store>) {
     let (dir, path) = file();
@@ -131,7 +132,8 @@ async fn the_audit_trail_of_an_earlier_schema_is_kept() {
         "INSERT INTO audit VALUES (1, '2026-11-22T10:00:00Z', 'ada', 'apply', 'acme', 1, 'why', 'what')",
         "CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit BEGIN SELECT 1; END",
         "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
-        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "DROP TABLE tokens",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(statement)
             .execute(&mut *connection)
@@ -280,10 +282,55 @@ async fn a_newer_schema_is_refused_with_both_versions() {
             error,
             OpenError::NewerSchema {
                 found: 7,
-                known: 3,
+                known: 4,
                 ..
             }
         ),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_token_that_is_made_or_revoked_is_recorded_with_it() {
+    let (_dir, path) = file();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let role = Role::TenantViewer("acme".parse().unwrap());
+    let secret = gateway_core::SecretString::from("a-secret-of-the-test");
+    let new = NewToken {
+        name: "ci".parse().unwrap(),
+        role: role.clone(),
+        hash: TokenHash::of(&secret).unwrap(),
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        author: "ada".to_owned(),
+        reason: "new".to_owned(),
+        expires_at: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+    };
+    let revocation = Revocation {
+        id: new.id(),
+        revoked_at: jiff::Timestamp::UNIX_EPOCH,
+        author: "bob".to_owned(),
+        reason: "lost".to_owned(),
+    };
+    store.create_token(new.clone()).await.unwrap();
+    store.create_token(new).await.unwrap_err();
+    for _ in 0..2 {
+        store.revoke_token(revocation.clone()).await.unwrap();
+    }
+    let rows: Vec<(String, String, String, String, String)> =
+        sqlx::query_as("SELECT author, action, target, reason, summary FROM audit ORDER BY id")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    let made = format!("made a token of role {role} until 2027-01-01T00:00:00Z");
+    let row = |author: &str, action: &str, reason: &str, summary: &str| {
+        let target = "tenants/acme/tokens/ci";
+        let columns = [author, action, target, reason, summary].map(str::to_owned);
+        let [author, action, target, reason, summary] = columns;
+        (author, action, target, reason, summary)
+    };
+    let expected = [
+        row("ada", "CreateToken", "new", &made),
+        row("bob", "RevokeToken", "lost", "revoked the token"),
+    ];
+    assert_eq!(rows, expected);
 }

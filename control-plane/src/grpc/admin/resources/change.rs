@@ -71,6 +71,7 @@ pub(super) async fn make<P: Part>(
         let change = Change {
             config,
             submitted,
+            must_exist: true,
             author: asked.author.clone(),
             reason: asked.reason.clone(),
             expected: Some(current.revision),

@@ -9,6 +9,7 @@ use crate::grpc::admin::Service;
 use crate::grpc::admin::query::Asked;
 use crate::grpc::admin::replay::Asking;
 use crate::grpc::admin::trail::{Call, Done};
+use crate::grpc::admission::Presented;
 
 #[tonic::async_trait]
 impl Resources for Service {
@@ -16,9 +17,9 @@ impl Resources for Service {
         &self,
         request: Request<pb::GetServerRequest>,
     ) -> Result<Response<pb::Server>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetServer", &request.name);
-        self.run(&metadata, call, |_| self.part(&request.name))
+        self.run(&presented, call, |caller| self.part(&request.name, caller))
             .await
     }
 
@@ -26,29 +27,29 @@ impl Resources for Service {
         &self,
         request: Request<pb::ListServersRequest>,
     ) -> Result<Response<pb::ListServersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListServers", &request.parent);
         let asked = Asked {
             filter: &request.filter,
             order_by: &request.order_by,
             page_token: &request.page_token,
         };
-        let list = |_| async {
-            let page = self.parts(&request.parent, request.page_size, asked);
+        let list = |caller| async {
+            let page = self.parts(&request.parent, request.page_size, asked, caller);
             let (servers, next_page_token) = page.await?;
             Ok(Done::read(pb::ListServersResponse {
                 servers,
                 next_page_token,
             }))
         };
-        self.run(&metadata, call, list).await
+        self.run(&presented, call, list).await
     }
 
     async fn create_server(
         &self,
         request: Request<pb::CreateServerRequest>,
     ) -> Result<Response<pb::Server>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("CreateServer", &request, &request.request_id);
         let pb::CreateServerRequest {
             parent,
@@ -66,14 +67,14 @@ impl Resources for Service {
             asking,
         };
         let create = |caller| self.create(parent, server_id, server, around, caller);
-        self.run(&metadata, call, create).await
+        self.run(&presented, call, create).await
     }
 
     async fn update_server(
         &self,
         request: Request<pb::UpdateServerRequest>,
     ) -> Result<Response<pb::Server>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("UpdateServer", &request, &request.request_id);
         let pb::UpdateServerRequest {
             server,
@@ -91,14 +92,14 @@ impl Resources for Service {
             asking,
         };
         let update = |caller| self.update(server, update_mask, allow_missing, around, caller);
-        self.run(&metadata, call, update).await
+        self.run(&presented, call, update).await
     }
 
     async fn delete_server(
         &self,
         request: Request<pb::DeleteServerRequest>,
     ) -> Result<Response<()>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("DeleteServer", &request, &request.request_id);
         let pb::DeleteServerRequest {
             name,
@@ -114,16 +115,16 @@ impl Resources for Service {
             asking,
         };
         let delete = |caller| self.delete_part::<pb::Server>(name, etag, around, caller);
-        self.run(&metadata, call, delete).await
+        self.run(&presented, call, delete).await
     }
 
     async fn get_profile(
         &self,
         request: Request<pb::GetProfileRequest>,
     ) -> Result<Response<pb::Profile>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetProfile", &request.name);
-        self.run(&metadata, call, |_| self.part(&request.name))
+        self.run(&presented, call, |caller| self.part(&request.name, caller))
             .await
     }
 
@@ -131,29 +132,29 @@ impl Resources for Service {
         &self,
         request: Request<pb::ListProfilesRequest>,
     ) -> Result<Response<pb::ListProfilesResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListProfiles", &request.parent);
         let asked = Asked {
             filter: &request.filter,
             order_by: &request.order_by,
             page_token: &request.page_token,
         };
-        let list = |_| async {
-            let page = self.parts(&request.parent, request.page_size, asked);
+        let list = |caller| async {
+            let page = self.parts(&request.parent, request.page_size, asked, caller);
             let (profiles, next_page_token) = page.await?;
             Ok(Done::read(pb::ListProfilesResponse {
                 profiles,
                 next_page_token,
             }))
         };
-        self.run(&metadata, call, list).await
+        self.run(&presented, call, list).await
     }
 
     async fn create_profile(
         &self,
         request: Request<pb::CreateProfileRequest>,
     ) -> Result<Response<pb::Profile>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("CreateProfile", &request, &request.request_id);
         let pb::CreateProfileRequest {
             parent,
@@ -171,14 +172,14 @@ impl Resources for Service {
             asking,
         };
         let create = |caller| self.create(parent, profile_id, profile, around, caller);
-        self.run(&metadata, call, create).await
+        self.run(&presented, call, create).await
     }
 
     async fn update_profile(
         &self,
         request: Request<pb::UpdateProfileRequest>,
     ) -> Result<Response<pb::Profile>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("UpdateProfile", &request, &request.request_id);
         let pb::UpdateProfileRequest {
             profile,
@@ -196,14 +197,14 @@ impl Resources for Service {
             asking,
         };
         let update = |caller| self.update(profile, update_mask, allow_missing, around, caller);
-        self.run(&metadata, call, update).await
+        self.run(&presented, call, update).await
     }
 
     async fn delete_profile(
         &self,
         request: Request<pb::DeleteProfileRequest>,
     ) -> Result<Response<()>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("DeleteProfile", &request, &request.request_id);
         let pb::DeleteProfileRequest {
             name,
@@ -219,16 +220,16 @@ impl Resources for Service {
             asking,
         };
         let delete = |caller| self.delete_part::<pb::Profile>(name, etag, around, caller);
-        self.run(&metadata, call, delete).await
+        self.run(&presented, call, delete).await
     }
 
     async fn get_plugin(
         &self,
         request: Request<pb::GetPluginRequest>,
     ) -> Result<Response<pb::Plugin>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("GetPlugin", &request.name);
-        self.run(&metadata, call, |_| self.part(&request.name))
+        self.run(&presented, call, |caller| self.part(&request.name, caller))
             .await
     }
 
@@ -236,29 +237,29 @@ impl Resources for Service {
         &self,
         request: Request<pb::ListPluginsRequest>,
     ) -> Result<Response<pb::ListPluginsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let call = Call::new("ListPlugins", &request.parent);
         let asked = Asked {
             filter: &request.filter,
             order_by: &request.order_by,
             page_token: &request.page_token,
         };
-        let list = |_| async {
-            let page = self.parts(&request.parent, request.page_size, asked);
+        let list = |caller| async {
+            let page = self.parts(&request.parent, request.page_size, asked, caller);
             let (plugins, next_page_token) = page.await?;
             Ok(Done::read(pb::ListPluginsResponse {
                 plugins,
                 next_page_token,
             }))
         };
-        self.run(&metadata, call, list).await
+        self.run(&presented, call, list).await
     }
 
     async fn create_plugin(
         &self,
         request: Request<pb::CreatePluginRequest>,
     ) -> Result<Response<pb::Plugin>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("CreatePlugin", &request, &request.request_id);
         let pb::CreatePluginRequest {
             parent,
@@ -276,14 +277,14 @@ impl Resources for Service {
             asking,
         };
         let create = |caller| self.create(parent, plugin_id, plugin, around, caller);
-        self.run(&metadata, call, create).await
+        self.run(&presented, call, create).await
     }
 
     async fn update_plugin(
         &self,
         request: Request<pb::UpdatePluginRequest>,
     ) -> Result<Response<pb::Plugin>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("UpdatePlugin", &request, &request.request_id);
         let pb::UpdatePluginRequest {
             plugin,
@@ -301,14 +302,14 @@ impl Resources for Service {
             asking,
         };
         let update = |caller| self.update(plugin, update_mask, allow_missing, around, caller);
-        self.run(&metadata, call, update).await
+        self.run(&presented, call, update).await
     }
 
     async fn delete_plugin(
         &self,
         request: Request<pb::DeletePluginRequest>,
     ) -> Result<Response<()>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (presented, request) = Presented::with(request);
         let asking = Asking::of("DeletePlugin", &request, &request.request_id);
         let pb::DeletePluginRequest {
             name,
@@ -324,6 +325,6 @@ impl Resources for Service {
             asking,
         };
         let delete = |caller| self.delete_part::<pb::Plugin>(name, etag, around, caller);
-        self.run(&metadata, call, delete).await
+        self.run(&presented, call, delete).await
     }
 }

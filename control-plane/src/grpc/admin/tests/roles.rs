@@ -1,0 +1,270 @@
+//! What tenants may do of what administrators may, and what they learn of each other.
+
+use super::*;
+
+const ACME: &str = "tenants/acme";
+
+fn rollback(tenant: &str, revision: u64) -> pb::RollbackTenantRequest {
+    pb::RollbackTenantRequest {
+        name: format!("tenants/{tenant}"),
+        revision,
+        ..Default::default()
+    }
+}
+
+fn delete(tenant: &str) -> pb::DeleteTenantRequest {
+    pb::DeleteTenantRequest {
+        name: format!("tenants/{tenant}"),
+        ..Default::default()
+    }
+}
+
+fn revision(tenant: &str, number: u64) -> pb::GetRevisionRequest {
+    pb::GetRevisionRequest {
+        name: format!("tenants/{tenant}/revisions/{number}"),
+    }
+}
+
+fn revisions(tenant: &str) -> pb::ListRevisionsRequest {
+    pb::ListRevisionsRequest {
+        parent: format!("tenants/{tenant}"),
+        ..Default::default()
+    }
+}
+
+fn replicas(tenant: &str) -> pb::ListReplicasRequest {
+    pb::ListReplicasRequest {
+        tenant: format!("tenants/{tenant}"),
+        ..Default::default()
+    }
+}
+
+/// Two tenants with two revisions each.
+async fn served() -> Served {
+    let served = Served::start().await;
+    let mut client = served.client(TOKEN);
+    for tenant in ["acme", "zoo"] {
+        for command in ["one", "two"] {
+            client.apply_tenant(yaml(tenant, command)).await.unwrap();
+        }
+    }
+    served
+}
+
+/// Every call that is about a tenant, as its caller sees it refused.
+async fn refusals(client: &mut Client, tenant: &str) -> Vec<Status> {
+    let checked = pb::ApplyTenantRequest {
+        validate_only: true,
+        ..yaml(tenant, "x")
+    };
+    let stale = pb::ApplyTenantRequest {
+        etag: "1".to_owned(),
+        ..yaml(tenant, "x")
+    };
+    let unsound = pb::ApplyTenantRequest {
+        document: Some(Document::Yaml(format!(
+            "tenant: {tenant}\nservers: {{ a: 'catalog://h/r:v1/n' }}\n"
+        ))),
+        ..Default::default()
+    };
+    let mut statuses = vec![
+        client.get_tenant(get(tenant)).await.map(drop),
+        client.delete_tenant(delete(tenant)).await.map(drop),
+        client.list_revisions(revisions(tenant)).await.map(drop),
+        client.list_replicas(replicas(tenant)).await.map(drop),
+    ];
+    for request in [
+        yaml(tenant, "x"),
+        yaml(tenant, "two"),
+        checked,
+        stale,
+        unsound,
+    ] {
+        statuses.push(client.apply_tenant(request).await.map(drop));
+    }
+    for number in [1, 2, 3] {
+        let back = rollback(tenant, number);
+        let stale = pb::RollbackTenantRequest {
+            etag: "1".to_owned(),
+            ..back.clone()
+        };
+        let checked = pb::RollbackTenantRequest {
+            validate_only: true,
+            ..back.clone()
+        };
+        for request in [back, stale, checked] {
+            statuses.push(client.rollback_tenant(request).await.map(drop));
+        }
+        let found = client.get_revision(revision(tenant, number)).await;
+        statuses.push(found.map(drop));
+    }
+    statuses.into_iter().map(Result::unwrap_err).collect()
+}
+
+/// All that a status says, but for when it was said.
+fn said(status: &Status) -> (Code, String, Vec<u8>, Vec<String>) {
+    let mut headers = status.metadata().clone().into_headers();
+    headers.remove("date");
+    let mut headers: Vec<_> = headers.iter().map(|pair| format!("{pair:?}")).collect();
+    headers.sort();
+    let message = status.message().to_owned();
+    (status.code(), message, status.details().to_vec(), headers)
+}
+
+#[tokio::test]
+async fn another_tenant_is_answered_as_one_that_does_not_exist() {
+    let served = served().await;
+    for role in [pb::Role::TenantAdministrator, pb::Role::TenantViewer] {
+        let name = format!(
+            "acme/{}",
+            if role == pb::Role::TenantViewer {
+                "look"
+            } else {
+                "own"
+            }
+        );
+        let mut client = served.client(&served.token(&name, role).await);
+        let there = refusals(&mut client, "zoo").await;
+        let missing = refusals(&mut client, "yak").await;
+        assert_eq!(there.len(), missing.len());
+        for (there, missing) in there.iter().zip(&missing) {
+            let (code, text, details, headers) = said(missing);
+            let expected = (code, text.replace("yak", "zoo"), details, headers);
+            assert_eq!(said(there), expected);
+            assert_eq!(there.code(), Code::NotFound, "{there:?}");
+        }
+    }
+    // In the words in which an administrator is told so.
+    let mut client = served.client(TOKEN);
+    let own = served.token("acme/words", pb::Role::TenantAdministrator);
+    let mut tenant = served.client(&own.await);
+    for (administrator, tenant) in [
+        (
+            client.get_tenant(get("yak")).await.map(drop),
+            tenant.get_tenant(get("yak")).await.map(drop),
+        ),
+        (
+            client.delete_tenant(delete("yak")).await.map(drop),
+            tenant.delete_tenant(delete("yak")).await.map(drop),
+        ),
+        (
+            client.get_revision(revision("yak", 1)).await.map(drop),
+            tenant.get_revision(revision("yak", 1)).await.map(drop),
+        ),
+        (
+            client.list_revisions(revisions("yak")).await.map(drop),
+            tenant.list_revisions(revisions("yak")).await.map(drop),
+        ),
+        (
+            client.rollback_tenant(rollback("yak", 1)).await.map(drop),
+            tenant.rollback_tenant(rollback("yak", 1)).await.map(drop),
+        ),
+    ] {
+        assert_eq!(
+            said(&tenant.unwrap_err()),
+            said(&administrator.unwrap_err())
+        );
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_administrator_changes_its_own_tenant_and_neither_makes_nor_deletes_it() {
+    let served = served().await;
+    let secret = served.token("acme/own", pb::Role::TenantAdministrator);
+    let mut client = served.client(&secret.await);
+    let applied = client.apply_tenant(yaml("acme", "three")).await.unwrap();
+    assert_eq!(applied.into_inner().revision, 3);
+    let back = client.rollback_tenant(rollback("acme", 1)).await.unwrap();
+    assert_eq!(back.into_inner().revision, 4);
+    let tenant = client.get_tenant(get("acme")).await.unwrap().into_inner();
+    assert_eq!((tenant.revision, &*tenant.author), (4, "acme/own"));
+    let stale = pb::ApplyTenantRequest {
+        etag: "1".to_owned(),
+        ..yaml("acme", "four")
+    };
+    let refused = client.apply_tenant(stale).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted);
+    let refused = client.delete_tenant(delete("acme")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
+    let mut administrator = served.client(TOKEN);
+    administrator.delete_tenant(delete("acme")).await.unwrap();
+    for refused in [
+        client.apply_tenant(yaml("acme", "five")).await.map(drop),
+        client.rollback_tenant(rollback("acme", 1)).await.map(drop),
+        client.get_tenant(get("acme")).await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        let text = "there is no tenant `acme`";
+        assert_eq!((refused.code(), refused.message()), (Code::NotFound, text));
+    }
+    // Its history stays its own.
+    client.get_revision(revision("acme", 1)).await.unwrap();
+    assert_eq!(served.control.tenants().len(), 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_viewer_sees_its_own_tenant_and_changes_nothing() {
+    let served = served().await;
+    let secret = served.token("acme/look", pb::Role::TenantViewer).await;
+    let mut client = served.client(&secret);
+    client.get_tenant(get("acme")).await.unwrap();
+    client.get_revision(revision("acme", 1)).await.unwrap();
+    client.list_revisions(revisions("acme")).await.unwrap();
+    for refused in [
+        client.apply_tenant(yaml("acme", "three")).await.map(drop),
+        client.apply_tenant(yaml("acme", "two")).await.map(drop),
+        client.rollback_tenant(rollback("acme", 1)).await.map(drop),
+        client.delete_tenant(delete("acme")).await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    }
+    let trail = served.trail().await;
+    let last = trail.last().unwrap().clone();
+    let expected = ["acme/look", "DeleteTenant", ACME, "PermissionDenied"];
+    assert_eq!(last, expected.map(str::to_owned).into());
+    let tenant = client.get_tenant(get("acme")).await.unwrap().into_inner();
+    assert_eq!(tenant.revision, 2);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn lists_show_a_tenant_its_own() {
+    let served = served().await;
+    let secret = served.token("acme/look", pb::Role::TenantViewer).await;
+    let mut client = served.client(&secret);
+    let page = |token: &str| pb::ListTenantsRequest {
+        page_size: 1,
+        page_token: token.to_owned(),
+    };
+    let found = client.list_tenants(page("")).await.unwrap().into_inner();
+    assert_eq!(found.next_page_token, "");
+    let administrators = served.client(TOKEN).list_tenants(page("")).await;
+    assert_eq!(found.tenants, administrators.unwrap().into_inner().tenants);
+    assert_eq!(found.tenants[0].name, ACME);
+    let behind = client.list_tenants(page("acme")).await.unwrap();
+    assert!(behind.into_inner().tenants.is_empty());
+
+    let (_seat, _feed) = served.control.hub.join(crate::push::Hello {
+        replica: "west".to_owned(),
+        version: "1".to_owned(),
+        store: String::new(),
+        cursor: 0,
+        held: std::collections::BTreeMap::new(),
+    });
+    let all = pb::ListReplicasRequest::default();
+    let names = |found: pb::ListReplicasResponse| -> Vec<String> {
+        let tenants = found.replicas[0].tenants.iter();
+        tenants.map(|at| at.tenant.clone()).collect()
+    };
+    let own = client.list_replicas(all.clone()).await.unwrap();
+    assert_eq!(names(own.into_inner()), [ACME]);
+    let own = client.list_replicas(replicas("acme")).await.unwrap();
+    assert_eq!(names(own.into_inner()), [ACME]);
+    let both = served.client(TOKEN).list_replicas(all).await.unwrap();
+    assert_eq!(names(both.into_inner()), [ACME, "tenants/zoo"]);
+    served.stop().await;
+}

@@ -1,0 +1,146 @@
+//! How a control plane is reached by TLS: whom is trusted, and by which certificate one is known.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use gateway_data_plane::JoinError;
+use hyper_rustls::ConfigBuilderExt as _;
+use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
+use tonic::transport::Channel;
+
+use super::{Kept, Named, identity, mismatch, provider};
+use crate::exit::Failure;
+
+/// The files of a connection to a control plane, as flags and as contexts keep them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "TLS to the control plane")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientTlsArgs {
+    /// The certificates of whoever signs the control plane's, as PEM. Left out: those that this
+    /// machine trusts.
+    #[arg(long, env = "MCP_GATEWAY_TLS_CA", value_name = "FILE")]
+    #[serde(rename = "ca", default, skip_serializing_if = "Option::is_none")]
+    tls_ca: Option<PathBuf>,
+
+    /// A certificate to be known by at the control plane, as PEM. Read again when the file changes.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_TLS_CLIENT_CERT",
+        requires = "tls_client_key",
+        value_name = "FILE"
+    )]
+    #[serde(
+        rename = "client_cert",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    tls_client_cert: Option<PathBuf>,
+
+    /// The key of that certificate, as PEM.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_TLS_CLIENT_KEY",
+        requires = "tls_client_cert",
+        value_name = "FILE"
+    )]
+    #[serde(
+        rename = "client_key",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    tls_client_key: Option<PathBuf>,
+}
+
+impl ClientTlsArgs {
+    /// What these leave out, as the others have it.
+    pub(crate) fn or(&self, others: &Self) -> Self {
+        let other = |own: &Option<PathBuf>, other: &Option<PathBuf>| own.clone().or(other.clone());
+        Self {
+            tls_ca: other(&self.tls_ca, &others.tls_ca),
+            tls_client_cert: other(&self.tls_client_cert, &others.tls_client_cert),
+            tls_client_key: other(&self.tls_client_key, &others.tls_client_key),
+        }
+    }
+
+    /// The same files, whatever folder they are looked for from.
+    pub(crate) fn absolute(self) -> std::io::Result<Self> {
+        let absolute = |path: Option<PathBuf>| path.map(std::path::absolute).transpose();
+        Ok(Self {
+            tls_ca: absolute(self.tls_ca)?,
+            tls_client_cert: absolute(self.tls_client_cert)?,
+            tls_client_key: absolute(self.tls_client_key)?,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the control plane may know its client without a token.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.tls_client_cert.is_some()
+    }
+
+    /// A channel, and by what its TLS is kept up. Must be called within a runtime. Nothing is connected
+    /// yet.
+    pub(crate) fn channel(
+        &self,
+        url: &str,
+    ) -> Result<(Channel, Option<Kept<ClientConfig>>), Failure> {
+        let is_tls = url
+            .get(..8)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let kept = match is_tls {
+            true => Some(self.read()?),
+            false => None,
+        };
+        if !is_tls && (self.tls_ca.is_some() || self.has_certificate()) {
+            return Err(Failure::invalid(format!(
+                "--control-plane {url}: --tls-ca and --tls-client-cert are for https://HOST:PORT"
+            )));
+        }
+        let tls = kept.as_ref().map(Kept::current);
+        let channel = gateway_data_plane::channel(url, tls);
+        let invalid = |error: JoinError| Failure::invalid(format!("--control-plane: {error}"));
+        Ok((channel.map_err(invalid)?, kept))
+    }
+
+    fn read(&self) -> anyhow::Result<Kept<ClientConfig>> {
+        let ca = self.tls_ca.as_deref();
+        let ca = ca.map(|path| Named::new("--tls-ca", path));
+        let certificate = self.tls_client_cert.as_deref();
+        let certificate = certificate.map(|path| Named::new("--tls-client-cert", path));
+        let key = self.tls_client_key.as_deref();
+        let key = key.map(|path| Named::new("--tls-client-key", path));
+        let files = [&ca, &certificate, &key].into_iter().flatten();
+        let paths = files.map(|file| file.path.clone()).collect();
+        Kept::new(paths, move || {
+            config(ca.as_ref(), certificate.as_ref().zip(key.as_ref()))
+        })
+    }
+}
+
+fn config(ca: Option<&Named>, own: Option<(&Named, &Named)>) -> anyhow::Result<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .context("TLS cannot be set up")?;
+    let builder = match ca {
+        Some(file) => builder.with_root_certificates(file.roots()?),
+        None => builder
+            .with_native_roots()
+            .context("the certificates that this machine trusts cannot be read: use --tls-ca")?,
+    };
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let identity = identity(certificate, key)?;
+            builder
+                .with_client_auth_cert(identity.chain, identity.key)
+                .with_context(|| mismatch(certificate, key))?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}

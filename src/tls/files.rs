@@ -1,0 +1,118 @@
+//! What is made of files, and made anew when they have changed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tracing::{error, info};
+
+/// How often the files are looked at. What has changed is taken when it has stayed the same since the
+/// last look, so that nothing half written is read.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+type Make<T> = dyn Fn() -> anyhow::Result<T> + Send + Sync;
+
+/// What was last made of the files.
+pub(crate) struct Kept<T> {
+    paths: Vec<PathBuf>,
+    make: Arc<Make<T>>,
+    /// The files as they were when it was made.
+    seen: Vec<Stamp>,
+    current: watch::Sender<Arc<T>>,
+}
+
+/// What of a file changes with its content, links followed; `None`: it is not there.
+type Stamp = Option<(u64, Option<SystemTime>, u64)>;
+
+impl<T: Send + Sync + 'static> Kept<T> {
+    /// Makes it for the first time.
+    pub(super) fn new(
+        paths: Vec<PathBuf>,
+        make: impl Fn() -> anyhow::Result<T> + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        // Before they are read: what changes in between is read again.
+        let seen = stamps(&paths);
+        let current = watch::Sender::new(Arc::new(make()?));
+        Ok(Self {
+            paths,
+            make: Arc::new(make),
+            seen,
+            current,
+        })
+    }
+
+    pub(crate) fn current(&self) -> watch::Receiver<Arc<T>> {
+        self.current.subscribe()
+    }
+
+    /// Looks at the files for as long as it is let. Files of which nothing can be made leave what there
+    /// was.
+    async fn follow(mut self) {
+        let mut changed = None;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let paths = self.paths.clone();
+            let Ok(found) = tokio::task::spawn_blocking(move || stamps(&paths)).await else {
+                continue;
+            };
+            if found == self.seen {
+                changed = None;
+                continue;
+            }
+            if changed.as_ref() != Some(&found) {
+                changed = Some(found);
+                continue;
+            }
+            self.seen = found;
+            self.make_anew().await;
+        }
+    }
+
+    async fn make_anew(&self) {
+        let make = Arc::clone(&self.make);
+        let made = tokio::task::spawn_blocking(move || make()).await;
+        match made {
+            Ok(Ok(made)) => {
+                self.current.send_replace(Arc::new(made));
+                info!("certificates are read anew: {self:?}");
+            }
+            Ok(Err(error)) => error!(
+                "certificates that changed are not taken, those before them stay in force: {error:#}"
+            ),
+            Err(error) => error!(%error, "certificates that changed were not read"),
+        }
+    }
+}
+
+/// Keeps up what there is to be kept up, for as long as it is let.
+pub(crate) async fn follow<T: Send + Sync + 'static>(kept: Option<Kept<T>>) {
+    match kept {
+        Some(kept) => kept.follow().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut paths = self.paths.iter().map(|path| path.display());
+        if let Some(first) = paths.next() {
+            write!(f, "{first}")?;
+        }
+        paths.try_for_each(|path| write!(f, ", {path}"))
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
+    paths.iter().map(|path| stamp(path)).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let found = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let identity = std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let identity = 0;
+    Some((identity, found.modified().ok(), found.len()))
+}
