@@ -87,8 +87,11 @@ async fn count_up(mut admin: Admin, writer: u64) -> Result<Vec<u64>> {
         loop {
             let read = tenant(&mut admin).await?;
             let mut document: Value = serde_json::from_str(&read.submitted)?;
+            let servers = document.pointer_mut("/servers");
+            let servers = servers.and_then(Value::as_object_mut);
             let url = format!("http://192.0.2.1/{change}");
-            document["servers"][format!("w{writer}")] = json!(url);
+            let servers = servers.context("no servers")?;
+            servers.insert(format!("w{writer}"), json!(url));
             match admin.apply(&document, read.etag).await {
                 Ok(revision) => {
                     ensure!(revision == read.revision + 1, "{revision} is a fork");

@@ -81,8 +81,8 @@ impl Victim {
         self.child.wait()?;
         let mut rest = String::new();
         self.said.read_to_string(&mut rest)?;
-        let said = rest.split_inclusive('\n').filter_map(number);
-        Ok(said.last().or(last))
+        let mut said = rest.split_inclusive('\n').filter_map(number);
+        Ok(said.next_back().or(last))
     }
 }
 

@@ -204,7 +204,7 @@ impl Store for SqliteStore {
 
     #[cfg(test)]
     async fn trail(&self) -> Vec<super::TrailRow> {
-        audit::changes(&mut *self.pool.acquire().await.unwrap()).await
+        audit::changes(&mut self.pool.acquire().await.unwrap()).await
     }
 
     async fn close(&self) {

@@ -1,6 +1,7 @@
 //! Brings a PostgreSQL database to the form that this program reads, or says why it cannot.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -42,7 +43,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// How connections are made that keep and read configuration.
 pub(super) fn limited(options: PgConnectOptions) -> PgConnectOptions {
     let milliseconds = |limit: Duration| limit.as_millis().to_string();
-    named(options).options([
+    common(options).options([
         ("statement_timeout", milliseconds(STATEMENT_LIMIT)),
         (
             "idle_in_transaction_session_timeout",
@@ -53,8 +54,10 @@ pub(super) fn limited(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// So that PostgreSQL's own lists say whose connections these are.
-fn named(options: PgConnectOptions) -> PgConnectOptions {
+/// Of all connections: PostgreSQL's own lists say whose they are, and it does not say what a step
+/// finds done already.
+fn common(options: PgConnectOptions) -> PgConnectOptions {
+    let options = options.options([("client_min_messages", "warning")]);
     match options.get_application_name() {
         Some(_) => options,
         None => options.application_name("mcp-gateway"),
@@ -63,7 +66,7 @@ fn named(options: PgConnectOptions) -> PgConnectOptions {
 
 /// Checks the database, runs the steps that it has not seen, and reads the store's id.
 pub(super) async fn prepare(address: &PostgresAddress) -> Result<String, OpenError> {
-    let options = named(address.options());
+    let options = common(address.options());
     check(&options, address).await?;
     // A connection without the limits of others: a step, or waiting for another process that takes
     // it, may take its time. It is closed whatever comes of it, and with that releases its lock.
@@ -114,7 +117,8 @@ fn open_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
     let place = address.to_string();
     let code = error.as_database_error().and_then(|error| error.code());
     match (&error, code.as_deref().unwrap_or_default()) {
-        (sqlx::Error::Io(_), _) => OpenError::Unreachable {
+        // Data that is invalid is a certificate.
+        (sqlx::Error::Io(io), _) if io.kind() != ErrorKind::InvalidData => OpenError::Unreachable {
             place,
             source: cause(error),
         },
