@@ -24,7 +24,10 @@ mod tokens;
 mod trail;
 mod watch;
 
-use answer::{applied, replica, revision, revision_with_document, tenant, tenant_with_document};
+use answer::{
+    applied, replica, revision, revision_with_document, tenant, tenant_with_document,
+    tenant_without_document,
+};
 use names::{Page, etag, reason, required_tenant};
 use query::{Asked, Query};
 use replay::Asking;
@@ -91,12 +94,7 @@ impl Service {
         };
         let store = &self.control.store;
         let (tenants, next_page_token) = if let Some(own) = caller.only_tenant() {
-            let query = Query::read::<pb::Tenant>("tenants", asked)?;
-            let own = self.current(own).await?.map(|stored| {
-                let record = stored.record;
-                answer::tenant_without_document(own, record)
-            });
-            query.page(own.into_iter().collect(), limit)?
+            self.only(own, asked).await?
         } else if asked.is_plain() {
             let after = names::after::<TenantId>(&request.page_token)?;
             // One more than asked for says whether there is another page.
@@ -124,6 +122,24 @@ impl Service {
             tenants,
             next_page_token,
         })
+    }
+
+    /// The page of a caller who sees one tenant.
+    async fn only(
+        &self,
+        own: &TenantId,
+        asked: Asked<'_>,
+    ) -> Result<(Vec<pb::Tenant>, String), Status> {
+        let found = self.current(own).await?;
+        let found = found.map(|stored| tenant_without_document(own, stored.record));
+        if !asked.is_plain() {
+            let query = Query::read::<pb::Tenant>("tenants", asked)?;
+            return query.page(found.into_iter().collect(), 1);
+        }
+        let after = names::after::<TenantId>(asked.page_token)?;
+        let is_behind = after.is_none_or(|after| after < *own);
+        let found = found.filter(|_| is_behind);
+        Ok((found.into_iter().collect(), String::new()))
     }
 
     /// A tenant's current revision, if it has one.

@@ -140,6 +140,7 @@ async fn settle(store: &dyn Store) {
         created_at: Timestamp::UNIX_EPOCH,
         author: String::new(),
         reason: String::new(),
+        request: None,
     };
     store.remove(never).await.unwrap_err();
 }

@@ -5,16 +5,17 @@ use jiff::ToSpan as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{NewToken, Revocation, SqliteStore};
+use crate::store::{self, Database, NewToken, Revocation};
 
 const JOIN: &str = "join-token-of-the-test";
 const ADMIN: &str = "admin-token-of-the-test";
 
 async fn authority() -> (TempDir, Arc<Authority>) {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&dir.path().join("gateway.db")).await;
+    let database = Database::Sqlite(dir.path().join("gateway.db"));
+    let store = store::open(&database).await;
     let authority = Authority {
-        store: Arc::new(store.unwrap()),
+        store: store.unwrap(),
         first: Arc::new(Tokens {
             administrator: hash(ADMIN),
             join: hash(JOIN),

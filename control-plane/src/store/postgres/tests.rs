@@ -172,8 +172,9 @@ async fn names_are_in_the_order_of_their_bytes_whatever_the_databases_language()
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    let both = ["documents", "revisions"].map(|table| (table.to_owned(), "C".to_owned()));
-    assert_eq!(collations, both);
+    let tables = ["documents", "revisions", "tokens"];
+    let all = tables.map(|table| (table.to_owned(), "C".to_owned()));
+    assert_eq!(collations, all);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::suite::store_suite;
-use crate::store::{NewToken, Revocation, TokenStore as _, WriteAction};
+use crate::store::{NewToken, Revocation, WriteAction};
 use crate::token::{Role, TokenHash};
 
 async fn open() -> (TempDir, Arc<dyn Store>) {
@@ -133,6 +133,7 @@ async fn the_audit_trail_of_an_earlier_schema_is_kept() {
         "CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit BEGIN SELECT 1; END",
         "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
         "DROP TABLE tokens",
+        "DROP TABLE requests",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(statement)

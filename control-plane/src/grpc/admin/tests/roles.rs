@@ -239,6 +239,7 @@ async fn lists_show_a_tenant_its_own() {
     let page = |token: &str| pb::ListTenantsRequest {
         page_size: 1,
         page_token: token.to_owned(),
+        ..Default::default()
     };
     let found = client.list_tenants(page("")).await.unwrap().into_inner();
     assert_eq!(found.next_page_token, "");
