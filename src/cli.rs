@@ -77,6 +77,10 @@ enum Command {
     /// Shows which data plane has which revision in force, and what it refused.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Status(crate::admin::StatusArgs),
+    /// Makes, shows and revokes the tokens by which a control plane lets others in.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Token(crate::admin::TokenCommand),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -157,6 +161,8 @@ impl Command {
             Self::Delete(args) => crate::admin::delete(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Status(args) => crate::admin::status(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Token(command) => crate::admin::token(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

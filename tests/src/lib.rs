@@ -30,6 +30,7 @@ pub mod session;
 pub mod setup;
 pub mod soak;
 pub mod stdio;
+pub mod tls;
 pub mod wait;
 pub mod workspace;
 
