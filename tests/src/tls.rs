@@ -104,16 +104,9 @@ impl Tunnel {
         let address = listener.local_addr()?;
         let ca = ca.to_owned();
         let accepting = tokio::spawn(async move {
-            while let Ok((mut plain, _)) = listener.accept().await {
+            while let Ok((plain, _)) = listener.accept().await {
                 let ca = ca.clone();
-                drop(tokio::spawn(async move {
-                    // A client sees a connection that ends, and its test fails.
-                    if let Ok(mut secure) = connect(to, &ca).await {
-                        tokio::io::copy_bidirectional(&mut plain, &mut secure)
-                            .await
-                            .ok();
-                    }
-                }));
+                drop(tokio::spawn(async move { pass(plain, to, &ca).await.ok() }));
             }
         });
         Ok(Self { address, accepting })
@@ -123,6 +116,13 @@ impl Tunnel {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// Where it fails, a client sees a connection that ends, and its test fails.
+async fn pass(mut plain: TcpStream, to: SocketAddr, ca: &Path) -> anyhow::Result<()> {
+    let mut secure = connect(to, ca).await?;
+    tokio::io::copy_bidirectional(&mut plain, &mut secure).await?;
+    Ok(())
 }
 
 impl Drop for Tunnel {
