@@ -8,6 +8,7 @@ mod documents;
 mod in_force;
 mod tenant_edit;
 mod tenants;
+mod token;
 
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use client::ServerArgs;
@@ -16,3 +17,4 @@ pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,
 };
+pub(crate) use token::{TokenCommand, token};

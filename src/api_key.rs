@@ -235,7 +235,8 @@ fn keys_of(edited: &Edited) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn end(text: &str) -> Result<Timestamp, String> {
+/// When something ends: after a time from now, or on a date.
+pub(crate) fn end(text: &str) -> Result<Timestamp, String> {
     let form =
         |_| format!("`{text}` is neither a time such as 90d or 12h nor a date such as 2027-01-31");
     let end = if let Ok(date) = text.parse::<Date>() {

@@ -84,6 +84,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Context(crate::admin::ContextCommand),
+    /// Makes, shows and revokes the tokens by which a control plane lets others in.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Token(crate::admin::TokenCommand),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -168,6 +172,8 @@ impl Command {
             Self::Status(args) => crate::admin::status(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Context(command) => crate::admin::context(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Token(command) => crate::admin::token(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -118,7 +118,7 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.apply(change, request).await })
+        self.write(Box::pin(async move { writer.apply(change, request).await }))
             .await
     }
 
@@ -138,8 +138,10 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.roll_back(rollback, request).await })
-            .await
+        self.write(Box::pin(async move {
+            writer.roll_back(rollback, request).await
+        }))
+        .await
     }
 
     /// Takes a tenant out of service on every replica; its revisions stay. Says whether there was
@@ -158,8 +160,10 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<bool, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(async move { writer.remove(removal, request).await })
-            .await
+        self.write(Box::pin(
+            async move { writer.remove(removal, request).await },
+        ))
+        .await
     }
 
     /// What an earlier request led to, as it was answered then.

@@ -74,9 +74,8 @@ impl Planes {
         let control = ControlPlane::open(gateway_control_plane::Options {
             database: data_dir.file("gateway.db").into(),
             check_plugins: Arc::new(move |plugins| checks.check(plugins)),
-        })
-        .await
-        .map_err(anyhow::Error::from)?;
+        });
+        let control = Box::pin(control).await.map_err(anyhow::Error::from)?;
         // Before a data plane asks: nothing of an earlier file is started once more.
         let revision = keep(&control, document).await?;
         remove_others(&control, &document.config.tenant).await?;

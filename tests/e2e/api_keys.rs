@@ -8,7 +8,8 @@ use gateway_tests::raw::{Answer, RawClient};
 use gateway_tests::secrets::{ADA_HASH, ADA_KEY, BOB_HASH, BOB_KEY, OLD_HASH, OLD_KEY, secret};
 use gateway_tests::servers::remote;
 use gateway_tests::session::initialize_message;
-use gateway_tests::{Era, Gateway, Session};
+use gateway_tests::tls::{Signer, Tunnel};
+use gateway_tests::{Era, Gateway, Session, Workspace};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -174,8 +175,11 @@ async fn a_key_that_is_taken_out_of_the_file_stops_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_a_gateway_that_asks_for_keys_listens_on_other_addresses() -> Result<()> {
+async fn only_a_gateway_that_asks_for_keys_listens_on_other_addresses_by_tls() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;
+    let certificates = Workspace::new("")?;
+    Signer::new(certificates.path())?.server()?;
+    let file = |name: &str| certificates.path().join(name).display().to_string();
     let open = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let implicit = json!({ "provider": "in-memory", "implementation": "desktop-implicit" });
     for provider in [None, Some(implicit)] {
@@ -190,12 +194,21 @@ async fn only_a_gateway_that_asks_for_keys_listens_on_other_addresses() -> Resul
         assert!(said.contains("listen on 127.0.0.1"), "{said}");
     }
 
-    let gateway = Gateway::builder(BINARY)
-        .config(config(&server, Some(provider())))
-        .listen(open)
+    let gateway = || {
+        let config = config(&server, Some(provider()));
+        Gateway::builder(BINARY).config(config).listen(open)
+    };
+    let exit = gateway().run().await?;
+    let said = exit.stderr.join("\n");
+    assert_eq!(exit.code, Some(2), "{said}");
+    assert!(said.contains("without TLS"), "{said}");
+    let gateway = gateway()
+        .variable("MCP_GATEWAY_TLS_CERT", &file("server.pem"))
+        .variable("MCP_GATEWAY_TLS_KEY", &file("server.key"))
         .start()
         .await?;
-    let url = format!("http://127.0.0.1:{}/mcp", gateway.address().port());
+    let tunnel = Tunnel::start(gateway.address(), &certificates.path().join("ca.pem")).await?;
+    let url = tunnel.url("/mcp");
     let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
     ada.request("tools/list", json!({})).await?.result()?;
     let client = RawClient::default();

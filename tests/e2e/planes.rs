@@ -196,7 +196,7 @@ async fn what_would_leave_the_machine_in_plain_text_is_refused() -> Result<()> {
         ),
         (
             with(&["data-plane", "--control-plane", "here"]),
-            "http://HOST:PORT",
+            "https://HOST:PORT",
         ),
         (
             vec!["data-plane", "--control-plane", "http://127.0.0.1:1"],

@@ -277,10 +277,7 @@ impl Builder {
     /// Starts it and waits until it listens.
     pub async fn start(self) -> anyhow::Result<Gateway> {
         let mut gateway = self.spawn()?;
-        let line = gateway
-            .stderr
-            .wait(&["listening on http://", "/mcp"])
-            .await?;
+        let line = gateway.stderr.wait(&["listening on http", "/mcp"]).await?;
         gateway.address = listening_address(&line)
             .with_context(|| format!("reading the address that {line:?} says"))?;
         Ok(gateway)
@@ -376,7 +373,9 @@ pub async fn run_with(
 }
 
 fn listening_address(line: &str) -> Option<SocketAddr> {
-    line.split_once("listening on http://")?
+    line.split_once("listening on http")?
+        .1
+        .split_once("://")?
         .1
         .split_once("/mcp")?
         .0

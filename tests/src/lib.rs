@@ -31,6 +31,7 @@ pub mod session;
 pub mod setup;
 pub mod soak;
 pub mod stdio;
+pub mod tls;
 pub mod victim;
 pub mod wait;
 pub mod workspace;

@@ -32,6 +32,9 @@ pub struct Plane {
     _workspace: Arc<Workspace>,
 }
 
+/// The database of a workspace.
+const SQLITE: &str = "sqlite://data/gateway.db";
+
 /// A control plane with an address of its own.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -40,6 +43,8 @@ pub struct ControlPlane {
     database: String,
     binary: String,
     workspace: Arc<Workspace>,
+    /// The file with whom its clients trust, where it speaks TLS.
+    ca: Option<String>,
 }
 
 /// A data plane that may have joined.
@@ -122,10 +127,11 @@ impl Plane {
         lines.iter().filter(|line| line.contains(part)).count()
     }
 
+    /// Where it says that it listens, behind `before` and the scheme.
     async fn address(&self, before: &str) -> anyhow::Result<SocketAddr> {
         let line = self.stderr.wait(&[before]).await?;
-        let address = line.split_once(before).map(|(_, rest)| rest.trim());
-        let address = address.and_then(|rest| rest.split('/').next()?.parse().ok());
+        let url = line.split_once(before).map(|(_, url)| url.trim());
+        let address = url.and_then(|url| url.split_once("://")?.1.split('/').next()?.parse().ok());
         address.with_context(|| format!("reading the address that {line:?} says"))
     }
 
@@ -168,7 +174,7 @@ impl ControlPlane {
     /// Starts one on a workspace, whose SQLite database may be there already.
     pub async fn start(binary: &str, workspace: &Arc<Workspace>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(workspace.data())?;
-        Self::start_on(binary, workspace, "sqlite://data/gateway.db").await
+        Self::start_on(binary, workspace, SQLITE).await
     }
 
     /// The same on another database.
@@ -187,26 +193,70 @@ impl ControlPlane {
         database: &str,
         address: SocketAddr,
     ) -> anyhow::Result<Self> {
+        Self::start_with(binary, workspace, database, address, &[]).await
+    }
+
+    /// One that speaks TLS, by the files of [`Signer::server`](crate::tls::Signer::server) and further
+    /// flags.
+    pub async fn start_tls(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_tls_at(binary, workspace, address, flags).await
+    }
+
+    /// The same on an address.
+    pub async fn start_tls_at(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        address: SocketAddr,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let tls = ["--tls-cert", "server.pem", "--tls-key", "server.key"];
+        let flags = [&tls, flags].concat();
+        std::fs::create_dir_all(workspace.data())?;
+        let mut started = Self::start_with(binary, workspace, SQLITE, address, &flags).await?;
+        let ca = workspace.path().join("ca.pem");
+        started.ca = Some(ca.display().to_string());
+        Ok(started)
+    }
+
+    async fn start_with(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        database: &str,
+        address: SocketAddr,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
         let listen = address.to_string();
-        let arguments = ["--database", database, "--listen", &listen];
+        let mut arguments = vec!["--database", database, "--listen", &listen];
+        arguments.extend(flags);
         let (admin, join) = (admin_token(), join_token());
         let tokens = [
             ("MCP_GATEWAY_ADMIN_TOKEN", admin.as_str()),
             ("MCP_GATEWAY_JOIN_TOKEN", &join),
         ];
         let process = Plane::start("control-plane", binary, workspace, &arguments, &tokens)?;
-        let address = process.address("control plane on http://").await?;
+        let address = process.address("control plane on http").await?;
         Ok(Self {
             process,
             address,
             database: database.to_owned(),
             binary: binary.to_owned(),
             workspace: Arc::clone(workspace),
+            ca: None,
         })
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Runs a command as its administrator does.
@@ -217,10 +267,13 @@ impl ControlPlane {
     /// The same with another token.
     pub async fn admin_with(&self, token: &str, arguments: &[&str]) -> anyhow::Result<Exit> {
         let url = self.url();
-        let variables = [
+        let mut variables = vec![
             ("MCP_GATEWAY_TOKEN", token),
             ("MCP_GATEWAY_CONTROL_PLANE", &url),
         ];
+        if let Some(ca) = &self.ca {
+            variables.push(("MCP_GATEWAY_TLS_CA", ca));
+        }
         gateway::run_with(&self.binary, &self.workspace, &variables, arguments).await
     }
 
@@ -243,6 +296,7 @@ impl ControlPlane {
             database,
             binary,
             workspace,
+            ca: _,
         } = self;
         process.kill().await?;
         Ok(Killed {
@@ -281,7 +335,7 @@ impl DataPlane {
         Self::start_with(binary, control, &join_token(), &[]).await
     }
 
-    /// The same with another token and further flags.
+    /// The same with another token, or an empty one for none, and further flags.
     pub async fn start_with(
         binary: &str,
         control: &ControlPlane,
@@ -293,11 +347,17 @@ impl DataPlane {
         arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         arguments.extend(flags);
         let workspace = &control.workspace;
-        let tokens = [("MCP_GATEWAY_JOIN_TOKEN", token)];
-        let process = Plane::start("data-plane", binary, workspace, &arguments, &tokens)?;
+        let mut variables = Vec::new();
+        if !token.is_empty() {
+            variables.push(("MCP_GATEWAY_JOIN_TOKEN", token));
+        }
+        if let Some(ca) = &control.ca {
+            variables.push(("MCP_GATEWAY_TLS_CA", ca));
+        }
+        let process = Plane::start("data-plane", binary, workspace, &arguments, &variables)?;
         Ok(Self {
-            mcp: process.address("listening on http://").await?,
-            operations: process.address("operations on http://").await?,
+            mcp: process.address("listening on http").await?,
+            operations: process.address("operations on http").await?,
             process,
         })
     }
@@ -313,6 +373,10 @@ impl DataPlane {
         let session = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
         session.wait_for_tool("echo").await?;
         Ok(session)
+    }
+
+    pub fn mcp(&self) -> SocketAddr {
+        self.mcp
     }
 
     pub async fn is_ready(&self) -> anyhow::Result<bool> {
