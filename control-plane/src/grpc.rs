@@ -26,6 +26,7 @@ mod incoming;
 mod public;
 mod push;
 
+use admin::strict::Strict;
 use admission::Admission;
 pub(crate) use admission::Authority;
 pub use admission::{CertificateRole, InvalidCertificateRole};
@@ -110,9 +111,9 @@ where
         let (service, tokens) = admin::services(control, authority, ending.clone());
         let service = Arc::new(service);
         routes = with_public
-            .add_service(AdminServer::from_arc(Arc::clone(&service)))
-            .add_service(ResourcesServer::from_arc(service))
-            .add_service(TokensServer::new(tokens));
+            .add_service(Strict(AdminServer::from_arc(Arc::clone(&service))))
+            .add_service(Strict(ResourcesServer::from_arc(service)))
+            .add_service(Strict(TokensServer::new(tokens)));
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;

@@ -20,6 +20,7 @@ mod query;
 mod refusal;
 mod replay;
 mod resources;
+pub(super) mod strict;
 mod tokens;
 mod trail;
 mod watch;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use gateway_core::config::Violation;
 use jiff::Timestamp;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
+use super::admin::strict::Flaws;
 use super::incoming::Peer;
 use crate::store::{Store, StoreError, TokenRecord};
 use crate::token::{Role, TokenHash, TokenId, Tokens};
@@ -55,6 +57,8 @@ pub(super) struct Caller {
 pub(super) struct Presented {
     metadata: MetadataMap,
     peer: Option<Peer>,
+    /// What is wrong with the request that it comes with.
+    flaws: Flaws,
 }
 
 /// Somebody who was not let in.
@@ -69,8 +73,17 @@ impl Presented {
     /// Takes it from a request.
     pub(super) fn with<T>(request: Request<T>) -> (Self, T) {
         let (metadata, mut extensions, message) = request.into_parts();
-        let peer = extensions.remove();
-        (Self { metadata, peer }, message)
+        let presented = Self {
+            metadata,
+            peer: extensions.remove(),
+            flaws: extensions.remove().unwrap_or_default(),
+        };
+        (presented, message)
+    }
+
+    /// What is wrong with the request, whoever it is from.
+    pub(super) fn flaws(&self) -> &[Violation] {
+        &self.flaws.0
     }
 
     pub(super) fn peer(&self) -> Option<&Peer> {

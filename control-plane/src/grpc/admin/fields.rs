@@ -50,6 +50,14 @@ pub(super) fn descriptor<M: Described>() -> Result<MessageDescriptor, Status> {
     POOL.get_message_by_name(M::NAME).ok_or_else(unknown)
 }
 
+/// The request of the method that a path names, such as `/gateway.admin.v1.Admin/GetTenant`.
+pub(super) fn input(path: &str) -> Option<MessageDescriptor> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let service = POOL.get_service_by_name(service)?;
+    let method = service.methods().find(|found| found.name() == method)?;
+    Some(method.input())
+}
+
 /// The same message, with fields that have names.
 pub(super) fn named<M: Described>(message: &M) -> Result<DynamicMessage, Status> {
     let mut named = DynamicMessage::new(descriptor::<M>()?);

@@ -24,6 +24,7 @@ mod roles;
 mod tokens;
 
 mod resources;
+mod versions;
 mod watching;
 
 const TOKEN: &str = "admin-token-of-the-test";

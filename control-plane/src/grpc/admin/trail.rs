@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::{Code, Response, Status};
 
+use super::refusal;
 use crate::grpc::admission::{Authority, Caller, Presented, Stranger};
 use crate::store::{CallRecord, Store};
 
@@ -97,7 +98,7 @@ impl Trail {
             name,
             status: refused,
         } = match admitted {
-            Ok(caller) => return Ok(caller),
+            Ok(caller) => return self.take(call, presented, caller).await,
             Err(stranger) => stranger,
         };
         let left_out = self.strangers.lock().await.count(Instant::now());
@@ -113,6 +114,22 @@ impl Trail {
             }
         }
         Err(refused)
+    }
+
+    /// Refuses who was let in with a request that cannot be done as it was meant.
+    async fn take(
+        &self,
+        call: &Call,
+        presented: &Presented,
+        caller: Caller,
+    ) -> Result<Caller, Status> {
+        let flaws = presented.flaws();
+        if flaws.is_empty() {
+            return Ok(caller);
+        }
+        let refused: Result<Done<()>, _> = Err(refusal::fields(flaws.to_vec()));
+        let recorded = self.record(call.clone(), &caller, refused).await;
+        recorded.map(|_| caller)
     }
 
     /// Records a call of somebody who was let in, unless its change has been recorded. What cannot be

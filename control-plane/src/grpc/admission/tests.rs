@@ -38,6 +38,7 @@ fn presented(authorization: &str) -> Presented {
     Presented {
         metadata,
         peer: None,
+        flaws: Flaws::default(),
     }
 }
 
@@ -45,6 +46,7 @@ fn nothing() -> Presented {
     Presented {
         metadata: MetadataMap::new(),
         peer: None,
+        flaws: Flaws::default(),
     }
 }
 
