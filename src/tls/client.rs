@@ -12,13 +12,20 @@ use tonic::transport::Channel;
 use super::{Kept, Named, identity, mismatch, provider};
 use crate::exit::Failure;
 
+/// Of its own for each flag: one for all would go on over the flags behind them.
+const HEADING: &str = "TLS to the control plane";
+
 /// The files of a connection to a control plane.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS to the control plane")]
 pub(crate) struct ClientTlsArgs {
     /// The certificates of whoever signs the control plane's, as PEM. Left out: those that this
     /// machine trusts.
-    #[arg(long, env = "MCP_GATEWAY_TLS_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_TLS_CA",
+        help_heading = HEADING,
+        value_name = "FILE"
+    )]
     tls_ca: Option<PathBuf>,
 
     /// A certificate to be known by at the control plane, as PEM. Read again when the file changes.
@@ -26,6 +33,7 @@ pub(crate) struct ClientTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_CLIENT_CERT",
         requires = "tls_client_key",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     tls_client_cert: Option<PathBuf>,
@@ -35,6 +43,7 @@ pub(crate) struct ClientTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_CLIENT_KEY",
         requires = "tls_client_cert",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     tls_client_key: Option<PathBuf>,
