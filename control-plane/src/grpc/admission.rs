@@ -8,7 +8,7 @@ use tonic::{Code, Request, Status};
 
 use super::incoming::Peer;
 use crate::store::{Store, StoreError, TokenRecord};
-use crate::token::{Role, TokenHash, TokenId, Tokens};
+use crate::token::{Role, TokenHash, Tokens};
 
 mod access;
 mod certificate;
@@ -46,8 +46,8 @@ pub(super) struct Caller {
     /// As histories and the audit trail name who made a change.
     pub(super) name: String,
     pub(super) role: Role,
-    /// The token in the store that it was; `None`: another one, or a certificate.
-    kept: Option<TokenId>,
+    /// The token in the store that it was, as it was then; `None`: another one, or a certificate.
+    kept: Option<TokenRecord>,
 }
 
 /// By what somebody wants to be let in.
@@ -117,16 +117,17 @@ impl Authority {
         }
     }
 
-    /// Says why a caller must not stay, once that is so. What the store cannot say is no reason: a
-    /// replica then keeps what it was let in with, and is looked at again.
+    /// Says why a replica must not stay, once that is so. What the store cannot say is no reason: the
+    /// replica has what it was let in with, for as long as that was to last, and is looked at again.
     pub(super) async fn expel(&self, caller: &Caller) -> Option<Status> {
-        let id = caller.kept.as_ref()?;
-        match self.store.token(id).await {
-            Ok(Some(record)) => refuse_ended(&record, "join token").err(),
-            Ok(None) => Some(not_valid("join token")),
+        let kept = caller.kept.as_ref()?;
+        let what = "join token";
+        match self.store.token(&kept.id()).await {
+            Ok(Some(record)) => refuse_ended(&record, what).err(),
+            Ok(None) => Some(not_valid(what)),
             Err(error) => {
-                tracing::warn!(%error, token = %id, "a token could not be looked at again");
-                None
+                tracing::warn!(%error, token = %kept.id(), "a token could not be looked at again");
+                refuse_ended(kept, what).err()
             }
         }
     }
@@ -166,8 +167,8 @@ impl Authority {
         match refuse_ended(&record, what) {
             Ok(()) => Ok(Caller {
                 name: id.to_string(),
-                role: record.role,
-                kept: Some(id),
+                role: record.role.clone(),
+                kept: Some(record),
             }),
             Err(status) => Err(Stranger {
                 name: id.to_string(),
