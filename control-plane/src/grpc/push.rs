@@ -91,10 +91,7 @@ impl Stream {
         let expelled = expelled(self.admitted.take());
         let ended = tokio::select! {
             ended = self.converse() => ended,
-            status = expelled => {
-                tracing::warn!(reason = status.message(), "a replica is cut off");
-                Err(status)
-            }
+            status = expelled => Err(status),
             () = outbound.closed() => Ok(()),
             () = shutdown.cancelled() => {
                 Err(Status::unavailable("the control plane is shutting down"))
@@ -177,6 +174,8 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     loop {
         tokio::time::sleep(RECHECK).await;
         if let Some(status) = authority.expel(&caller).await {
+            let (token, reason) = (&caller.name, status.message());
+            tracing::warn!(token, reason, "a replica is cut off");
             return status;
         }
     }
