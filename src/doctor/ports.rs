@@ -21,6 +21,10 @@ struct Listener {
 
 pub(super) async fn look(patient: &Patient) -> Vec<Finding> {
     let mut findings = vec![address(patient, patient.listen, "--listen", "MCP clients").await];
+    if !patient.listen.ip().is_loopback() {
+        let what = "other machines reach the address for MCP clients: `desktop` listens there with --tls-cert and --tls-key only";
+        findings.push(Finding::note(what).at(patient.listen.to_string()));
+    }
     let operations = patient.ops_listen;
     findings.push(if operations.ip().is_loopback() {
         address(patient, operations, "--ops-listen", "operations").await

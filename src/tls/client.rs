@@ -13,14 +13,21 @@ use tonic::transport::Channel;
 use super::{Kept, Named, identity, mismatch, provider};
 use crate::exit::Failure;
 
+/// Of its own for each flag: one for all would go on over the flags behind them.
+const HEADING: &str = "TLS to the control plane";
+
 /// The files of a connection to a control plane, as flags and as contexts keep them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "TLS to the control plane")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientTlsArgs {
     /// The certificates of whoever signs the control plane's, as PEM. Left out: those that this
     /// machine trusts.
-    #[arg(long, env = "MCP_GATEWAY_TLS_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_TLS_CA",
+        help_heading = HEADING,
+        value_name = "FILE"
+    )]
     #[serde(rename = "ca", default, skip_serializing_if = "Option::is_none")]
     tls_ca: Option<PathBuf>,
 
@@ -29,6 +36,7 @@ pub(crate) struct ClientTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_CLIENT_CERT",
         requires = "tls_client_key",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     #[serde(
@@ -43,6 +51,7 @@ pub(crate) struct ClientTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_CLIENT_KEY",
         requires = "tls_client_cert",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     #[serde(

@@ -18,9 +18,16 @@ type Make<T> = dyn Fn() -> anyhow::Result<T> + Send + Sync;
 pub(crate) struct Kept<T> {
     paths: Vec<PathBuf>,
     make: Arc<Make<T>>,
-    /// The files as they were when it was made.
-    seen: Vec<Stamp>,
+    seen: Seen,
     current: watch::Sender<Arc<T>>,
+}
+
+/// How the files were.
+struct Seen {
+    /// When something was made of them.
+    taken: Vec<Stamp>,
+    /// At the last look, if that was something else.
+    changed: Option<Vec<Stamp>>,
 }
 
 /// What of a file changes with its content, links followed; `None`: it is not there.
@@ -33,7 +40,10 @@ impl<T: Send + Sync + 'static> Kept<T> {
         make: impl Fn() -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         // Before they are read: what changes in between is read again.
-        let seen = stamps(&paths);
+        let seen = Seen {
+            taken: stamps(&paths),
+            changed: None,
+        };
         let current = watch::Sender::new(Arc::new(make()?));
         Ok(Self {
             paths,
@@ -50,27 +60,19 @@ impl<T: Send + Sync + 'static> Kept<T> {
     /// Looks at the files for as long as it is let. Files of which nothing can be made leave what there
     /// was.
     async fn follow(mut self) {
-        let mut changed = None;
         loop {
             tokio::time::sleep(INTERVAL).await;
             let paths = self.paths.clone();
             let Ok(found) = tokio::task::spawn_blocking(move || stamps(&paths)).await else {
                 continue;
             };
-            if found == self.seen {
-                changed = None;
-                continue;
+            if self.seen.is_to_be_taken(found) {
+                self.make_anew().await;
             }
-            if changed.as_ref() != Some(&found) {
-                changed = Some(found);
-                continue;
-            }
-            self.seen = found;
-            self.make_anew().await;
         }
     }
 
-    async fn make_anew(&self) {
+    pub(super) async fn make_anew(&self) {
         let make = Arc::clone(&self.make);
         let made = tokio::task::spawn_blocking(move || make()).await;
         match made {
@@ -104,6 +106,23 @@ impl<T> fmt::Debug for Kept<T> {
     }
 }
 
+impl Seen {
+    /// Whether what was found is new, and not just being written.
+    fn is_to_be_taken(&mut self, found: Vec<Stamp>) -> bool {
+        if found == self.taken {
+            self.changed = None;
+            return false;
+        }
+        if self.changed.as_ref() != Some(&found) {
+            self.changed = Some(found);
+            return false;
+        }
+        self.changed = None;
+        self.taken = found;
+        true
+    }
+}
+
 fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
     paths.iter().map(|path| stamp(path)).collect()
 }
@@ -115,4 +134,25 @@ fn stamp(path: &Path) -> Stamp {
     #[cfg(not(unix))]
     let identity = 0;
     Some((identity, found.modified().ok(), found.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_taken_once_when_they_have_settled() {
+        let at = |length| vec![Some((1, None, length)), None];
+        let mut seen = Seen {
+            taken: at(1),
+            changed: None,
+        };
+        let mut look = |length| seen.is_to_be_taken(at(length));
+        assert!(!look(1));
+        // Being written; then whole.
+        assert!(!look(2) && !look(3) && look(3));
+        assert!(!look(3) && !look(3));
+        // Back before it was looked at again.
+        assert!(!look(4) && !look(3) && !look(4) && look(4));
+    }
 }

@@ -16,9 +16,11 @@ pub(crate) const GRPC: &[&[u8]] = &[b"h2"];
 #[cfg(feature = "data-plane")]
 pub(crate) const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 
+/// Of its own for each flag: one for all would go on over the flags behind them.
+const HEADING: &str = "TLS";
+
 /// The certificate of a listener.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS")]
 pub(crate) struct ServerTlsArgs {
     /// The certificate of the listener, and those that it is signed by, as PEM. Read again when the
     /// file changes. Left out: plain text, on loopback addresses only.
@@ -26,6 +28,7 @@ pub(crate) struct ServerTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_CERT",
         requires = "tls_key",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     tls_cert: Option<PathBuf>,
@@ -35,6 +38,7 @@ pub(crate) struct ServerTlsArgs {
         long,
         env = "MCP_GATEWAY_TLS_KEY",
         requires = "tls_cert",
+        help_heading = HEADING,
         value_name = "FILE"
     )]
     tls_key: Option<PathBuf>,

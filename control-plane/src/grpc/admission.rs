@@ -1,6 +1,7 @@
 //! Who is let in: by the token that comes with every call, or by the certificate of the connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_core::config::Violation;
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use tonic::{Code, Request, Status};
 use super::admin::strict::Flaws;
 use super::incoming::Peer;
 use crate::store::{Store, StoreError, TokenRecord};
-use crate::token::{Role, TokenHash, TokenId, Tokens};
+use crate::token::{Role, TokenHash, Tokens};
 
 mod access;
 mod certificate;
@@ -24,6 +25,9 @@ pub(super) use certificate::{Subject, subjects};
 /// The names of the tokens that the control plane was started with. No other token may have them.
 pub(super) const FIRST_ADMINISTRATOR: &str = "admin";
 pub(super) const FIRST_JOIN: &str = "join";
+
+/// How soon a stream ends whose token was revoked or has expired.
+const RECHECK: Duration = Duration::from_secs(5);
 
 /// Who is served on a connection.
 #[derive(Debug, Clone)]
@@ -48,8 +52,8 @@ pub(super) struct Caller {
     /// As histories and the audit trail name who made a change.
     pub(super) name: String,
     pub(super) role: Role,
-    /// The token in the store that it was; `None`: another one, or a certificate.
-    kept: Option<TokenId>,
+    /// The token in the store that it was, as it was then; `None`: another one, or a certificate.
+    kept: Option<TokenRecord>,
 }
 
 /// By what somebody wants to be let in.
@@ -130,16 +134,29 @@ impl Authority {
         }
     }
 
-    /// Says why a caller must not stay, once that is so. What the store cannot say is no reason: a
-    /// replica then keeps what it was let in with, and is looked at again.
+    /// Says why a replica must not stay, once that is so. What the store cannot say is no reason: the
+    /// replica has what it was let in with, for as long as that was to last, and is looked at again.
     pub(super) async fn expel(&self, caller: &Caller) -> Option<Status> {
-        let id = caller.kept.as_ref()?;
-        match self.store.token(id).await {
-            Ok(Some(record)) => refuse_ended(&record, "join token").err(),
-            Ok(None) => Some(not_valid("join token")),
+        let kept = caller.kept.as_ref()?;
+        let what = "join token";
+        match self.store.token(&kept.id()).await {
+            Ok(Some(record)) => refuse_ended(&record, what).err(),
+            Ok(None) => Some(not_valid(what)),
             Err(error) => {
-                tracing::warn!(%error, token = %id, "a token could not be looked at again");
-                None
+                tracing::warn!(%error, token = %kept.id(), "a token could not be looked at again");
+                refuse_ended(kept, what).err()
+            }
+        }
+    }
+
+    /// Ends once a caller must not stay, with why.
+    pub(super) async fn expelled(&self, caller: &Caller) -> Status {
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            if let Some(status) = self.expel(caller).await {
+                let (token, reason) = (&caller.name, status.message());
+                tracing::warn!(token, reason, "a stream is cut off");
+                return status;
             }
         }
     }
@@ -179,8 +196,8 @@ impl Authority {
         match refuse_ended(&record, what) {
             Ok(()) => Ok(Caller {
                 name: id.to_string(),
-                role: record.role,
-                kept: Some(id),
+                role: record.role.clone(),
+                kept: Some(record),
             }),
             Err(status) => Err(Stranger {
                 name: id.to_string(),

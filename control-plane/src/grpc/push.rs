@@ -22,10 +22,6 @@ use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
 
-/// How often it is looked at whether the token of a replica still holds. A replica whose token was
-/// revoked, by whatever control plane, is cut off no later.
-const RECHECK: Duration = Duration::from_secs(5);
-
 /// A batch and, should the stream end before it was read, the reason. There is never a second
 /// batch before the first was answered.
 const QUEUE: usize = 2;
@@ -91,10 +87,7 @@ impl Stream {
         let expelled = expelled(self.admitted.take());
         let ended = tokio::select! {
             ended = self.converse() => ended,
-            status = expelled => {
-                tracing::warn!(reason = status.message(), "a replica is cut off");
-                Err(status)
-            }
+            status = expelled => Err(status),
             () = outbound.closed() => Ok(()),
             () = shutdown.cancelled() => {
                 Err(Status::unavailable("the control plane is shutting down"))
@@ -174,12 +167,7 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     let Some((authority, caller)) = admitted else {
         return std::future::pending().await;
     };
-    loop {
-        tokio::time::sleep(RECHECK).await;
-        if let Some(status) = authority.expel(&caller).await {
-            return status;
-        }
-    }
+    authority.expelled(&caller).await
 }
 
 fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {

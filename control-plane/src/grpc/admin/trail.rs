@@ -91,6 +91,10 @@ impl Trail {
         }
     }
 
+    pub(super) fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
+    }
+
     /// Lets the caller in, or records the refusal.
     pub(super) async fn admit(&self, call: &Call, presented: &Presented) -> Result<Caller, Status> {
         let admitted = self.authority.admit_administrator(presented).await;

@@ -33,11 +33,15 @@ impl Service {
         }
         let (told, stream) = mpsc::channel(QUEUE);
         let (control, stopping) = (self.control.clone(), self.stopping.clone());
+        let authority = self.trail.authority();
         tokio::spawn(async move {
             let following = follow(&control, &tenant, &told);
             tokio::select! {
                 () = following => {}
                 () = told.closed() => {}
+                status = authority.expelled(&caller) => {
+                    told.send(Err(status)).await.ok();
+                }
                 () = stopping.cancelled() => {
                     let status = Status::unavailable("the control plane is stopping: watch again");
                     // Who has not read what came before need not hear of it.

@@ -158,7 +158,7 @@ async fn a_token_that_has_ended_is_refused_at_once_and_its_holder_expelled() {
     let (_, caller) = network.admit_replica(&edge).await.unwrap().unwrap();
     assert!(authority.expel(&caller).await.is_none());
     let revocation = Revocation {
-        id: caller.kept.clone().unwrap(),
+        id: caller.kept.as_ref().unwrap().id(),
         revoked_at: Timestamp::now(),
         author: String::new(),
         reason: String::new(),

@@ -92,6 +92,42 @@ async fn a_token_is_made_shown_used_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_made_or_revoked_elsewhere_is_known_at_once() {
+    let served = Served::start().await;
+    // What another control plane writes into the store that they share.
+    let store = &served.control.store;
+    let secret = SecretString::from("made-by-the-other-control-plane");
+    let new = crate::store::NewToken {
+        name: "ops".parse().unwrap(),
+        role: crate::Role::Administrator,
+        hash: TokenHash::of(&secret).unwrap(),
+        created_at: jiff::Timestamp::now(),
+        author: "other".to_owned(),
+        reason: String::new(),
+        expires_at: None,
+    };
+    let revocation = crate::store::Revocation {
+        id: new.id(),
+        revoked_at: jiff::Timestamp::now(),
+        author: "other".to_owned(),
+        reason: String::new(),
+    };
+    let mut client = served.client("made-by-the-other-control-plane");
+    let mut code = async || {
+        let asked = client.list_tenants(pb::ListTenantsRequest::default());
+        asked
+            .await
+            .map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    assert_eq!(code().await, Code::Unauthenticated);
+    store.create_token(new).await.unwrap();
+    assert_eq!(code().await, Code::Ok);
+    store.revoke_token(revocation).await.unwrap();
+    assert_eq!(code().await, Code::Unauthenticated);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_secret_is_kept_nowhere() {
     let served = Served::start().await;
     let secret = served.token("ops", pb::Role::Administrator).await;
