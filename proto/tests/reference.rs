@@ -20,6 +20,7 @@ fn the_reference_says_what_the_protos_say() -> Result<()> {
     let admin = [
         "gateway/admin/v1/admin.proto",
         "gateway/admin/v1/resources.proto",
+        "gateway/admin/v1/token.proto",
     ];
     check(
         "admin-api.md",

@@ -206,14 +206,17 @@ fn tenant_record(tenant: pb::Tenant) -> Value {
     // Only of a tenant that was asked for by name.
     let config = tenant.config.map(TenantConfig::try_from);
     let config = config.and_then(Result::ok);
-    json!({
+    let mut record = json!({
         "tenant": tenant.name.trim_start_matches("tenants/"),
         "revision": tenant.revision,
         "etag": tenant.etag,
         "author": tenant.author,
         "updated": time(tenant.update_time),
-        "config": config,
-    })
+    });
+    if let Some(config) = config {
+        record["config"] = json!(config);
+    }
+    record
 }
 
 fn revision_record(revision: pb::Revision) -> Value {
