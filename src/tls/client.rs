@@ -62,6 +62,8 @@ pub(crate) struct ClientTlsArgs {
     tls_client_key: Option<PathBuf>,
 }
 
+/// As contexts keep them.
+#[cfg(feature = "control-plane")]
 impl ClientTlsArgs {
     /// What these leave out, as the others have it.
     pub(crate) fn or(&self, others: &Self) -> Self {
@@ -86,7 +88,9 @@ impl ClientTlsArgs {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
 
+impl ClientTlsArgs {
     /// Whether the control plane may know its client without a token.
     pub(crate) fn has_certificate(&self) -> bool {
         self.tls_client_cert.is_some()
