@@ -22,10 +22,6 @@ use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
 
-/// How often it is looked at whether the token of a replica still holds. A replica whose token was
-/// revoked, by whatever control plane, is cut off no later.
-const RECHECK: Duration = Duration::from_secs(5);
-
 /// A batch and, should the stream end before it was read, the reason. There is never a second
 /// batch before the first was answered.
 const QUEUE: usize = 2;
@@ -171,14 +167,10 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     let Some((authority, caller)) = admitted else {
         return std::future::pending().await;
     };
-    loop {
-        tokio::time::sleep(RECHECK).await;
-        if let Some(status) = authority.expel(&caller).await {
-            let (token, reason) = (&caller.name, status.message());
-            tracing::warn!(token, reason, "a replica is cut off");
-            return status;
-        }
-    }
+    let status = authority.expelled(&caller).await;
+    let (token, reason) = (&caller.name, status.message());
+    tracing::warn!(token, reason, "a replica is cut off");
+    status
 }
 
 fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
