@@ -18,8 +18,7 @@ const MAX_BYTES: u64 = 4096;
 
 #[derive(Debug, Args)]
 pub(super) struct JoinArgs {
-    /// Where the control plane is, such as https://control.example:8812 or, on this machine,
-    /// http://127.0.0.1:8812.
+    /// Where the control plane is: https://HOST:PORT or, on this machine, http://127.0.0.1:8812.
     #[arg(long, env = "MCP_GATEWAY_CONTROL_PLANE", value_name = "URL")]
     control_plane: String,
 

@@ -82,7 +82,7 @@ async fn a_data_plane_is_cut_off_with_its_token_and_goes_on_serving() -> Result<
     assert_eq!(exit.code, Some(0), "{:?}", exit.stderr);
     control
         .process
-        .wait_for_log(&["a stream is cut off", "was revoked"])
+        .wait_for_log(&["a replica is cut off", "was revoked"])
         .await?;
     data.process
         .wait_for_log(&["the control plane refuses this data plane"])

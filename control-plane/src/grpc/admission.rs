@@ -26,8 +26,13 @@ pub(super) use certificate::{Subject, subjects};
 pub(super) const FIRST_ADMINISTRATOR: &str = "admin";
 pub(super) const FIRST_JOIN: &str = "join";
 
-/// How soon a stream ends whose token was revoked or has expired.
+/// How often it is looked at whether the token of somebody who stays still holds. One that was revoked,
+/// by whatever control plane, is cut off no later.
 const RECHECK: Duration = Duration::from_secs(5);
+
+/// What callers hear of.
+const TOKEN: &str = "token";
+const JOIN_TOKEN: &str = "join token";
 
 /// Who is served on a connection.
 #[derive(Debug, Clone)]
@@ -108,7 +113,7 @@ impl Admission {
         let Self::Network(authority) = self else {
             return Ok(None);
         };
-        let what = "join token";
+        let what = JOIN_TOKEN;
         let caller = authority.identify(presented, what).await;
         match caller.map_err(|stranger| stranger.status)? {
             caller if caller.role == Role::Join => Ok(Some((Arc::clone(authority), caller))),
@@ -123,7 +128,7 @@ impl Authority {
         &self,
         presented: &Presented,
     ) -> Result<Caller, Stranger> {
-        let what = "administrator token";
+        let what = TOKEN;
         let caller = self.identify(presented, what).await?;
         match caller.role {
             Role::Join => Err(Stranger {
@@ -134,29 +139,30 @@ impl Authority {
         }
     }
 
-    /// Says why a replica must not stay, once that is so. What the store cannot say is no reason: the
-    /// replica has what it was let in with, for as long as that was to last, and is looked at again.
-    pub(super) async fn expel(&self, caller: &Caller) -> Option<Status> {
+    /// Ends when who was let in for a long time must not stay, and says why.
+    pub(super) async fn expelled(&self, caller: &Caller) -> Status {
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            if let Some(status) = self.expel(caller).await {
+                return status;
+            }
+        }
+    }
+
+    /// What the store cannot say is no reason: the caller has what it was let in with, for as long as
+    /// that was to last, and is looked at again.
+    async fn expel(&self, caller: &Caller) -> Option<Status> {
         let kept = caller.kept.as_ref()?;
-        let what = "join token";
+        let what = match caller.role {
+            Role::Join => JOIN_TOKEN,
+            _ => TOKEN,
+        };
         match self.store.token(&kept.id()).await {
             Ok(Some(record)) => refuse_ended(&record, what).err(),
             Ok(None) => Some(not_valid(what)),
             Err(error) => {
                 tracing::warn!(%error, token = %kept.id(), "a token could not be looked at again");
                 refuse_ended(kept, what).err()
-            }
-        }
-    }
-
-    /// Ends once a caller must not stay, with why.
-    pub(super) async fn expelled(&self, caller: &Caller) -> Status {
-        loop {
-            tokio::time::sleep(RECHECK).await;
-            if let Some(status) = self.expel(caller).await {
-                let (token, reason) = (&caller.name, status.message());
-                tracing::warn!(token, reason, "a stream is cut off");
-                return status;
             }
         }
     }

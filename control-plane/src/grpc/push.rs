@@ -167,7 +167,10 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     let Some((authority, caller)) = admitted else {
         return std::future::pending().await;
     };
-    authority.expelled(&caller).await
+    let status = authority.expelled(&caller).await;
+    let (token, reason) = (&caller.name, status.message());
+    tracing::warn!(token, reason, "a replica is cut off");
+    status
 }
 
 fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {

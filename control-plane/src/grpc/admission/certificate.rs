@@ -140,6 +140,7 @@ fn element<'a>(bytes: &'a [u8], tags: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
     use super::*;
@@ -184,6 +185,16 @@ mod tests {
             assert_eq!(common_name(&subject[..length]), None, "{length}");
         }
         assert_eq!(common_name(subject).as_deref(), Some("ada"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_name_is_made_of_it_can_be_read(
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
+            begin in prop::sample::select(vec![vec![], vec![SET], vec![SET, 0x10, SEQUENCE]]),
+        ) {
+            common_name(&[begin, bytes].concat());
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ async fn a_token_is_made_shown_used_and_revoked() {
     assert_eq!(again.into_inner(), revoked);
     let refused = ops.get_tenant(get("acme")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
-    assert_eq!(refused.message(), "the administrator token was revoked");
+    assert_eq!(refused.message(), "the token was revoked");
 
     let row = |author: &str, action: &str, target: &str, outcome: &str| {
         [author, action, target, outcome].map(str::to_owned).into()
