@@ -7,13 +7,15 @@ use prost_types::FieldMask;
 
 use super::*;
 
-type Parts = ResourcesClient<InterceptedService<Channel, Bearer>>;
+pub(super) type Parts = ResourcesClient<InterceptedService<Channel, Bearer>>;
 
 impl Served {
     fn parts(&self) -> Parts {
-        let endpoint = Endpoint::from_shared(self.address.clone()).unwrap();
-        let bearer = Bearer(format!("Bearer {TOKEN}").parse().unwrap());
-        ResourcesClient::with_interceptor(endpoint.connect_lazy(), bearer)
+        self.parts_by(TOKEN)
+    }
+
+    pub(super) fn parts_by(&self, token: &str) -> Parts {
+        ResourcesClient::with_interceptor(self.channel(), bearer(token))
     }
 
     async fn submitted(&self, tenant: &str) -> (u64, String) {
@@ -59,6 +61,51 @@ fn update(server: pb::Server, paths: &[&str]) -> pb::UpdateServerRequest {
 }
 
 const WEB: &str = "tenants/acme/servers/web";
+
+/// Every call that is about a part of a tenant, as its caller sees it refused.
+pub(super) async fn refusals(parts: &mut Parts, tenant: &str) -> Vec<Status> {
+    let named = |name: &str| server(&format!("tenants/{tenant}/servers/{name}"), "x");
+    let made = |id: &str, validate_only| pb::CreateServerRequest {
+        parent: format!("tenants/{tenant}"),
+        validate_only,
+        ..create(id, "x")
+    };
+    let listed = |filter: &str| pb::ListServersRequest {
+        parent: format!("tenants/{tenant}"),
+        filter: filter.to_owned(),
+        ..Default::default()
+    };
+    let mut statuses = Vec::new();
+    for filter in ["", "config.timeout = 1s", "no = field"] {
+        statuses.push(parts.list_servers(listed(filter)).await.map(drop));
+    }
+    for name in ["files", "web", "No-Name"] {
+        let got = pb::GetServerRequest {
+            name: named(name).name,
+        };
+        statuses.push(parts.get_server(got).await.map(drop));
+        for validate_only in [false, true] {
+            let made = parts.create_server(made(name, validate_only)).await;
+            statuses.push(made.map(drop));
+        }
+        for paths in [&["*"][..], &["config.nothing"]] {
+            let changed = parts.update_server(update(named(name), paths)).await;
+            statuses.push(changed.map(drop));
+        }
+        let gone = pb::DeleteServerRequest {
+            name: named(name).name,
+            ..Default::default()
+        };
+        statuses.push(parts.delete_server(gone).await.map(drop));
+    }
+    let plugin = format!("tenants/{tenant}/plugins/telemetry");
+    let profile = format!("tenants/{tenant}/profiles/dev");
+    let plugin = parts.get_plugin(pb::GetPluginRequest { name: plugin });
+    statuses.push(plugin.await.map(drop));
+    let profile = parts.get_profile(pb::GetProfileRequest { name: profile });
+    statuses.push(profile.await.map(drop));
+    statuses.into_iter().map(Result::unwrap_err).collect()
+}
 
 #[tokio::test]
 async fn a_part_is_made_changed_and_removed_and_the_rest_stays_as_it_is_written() {

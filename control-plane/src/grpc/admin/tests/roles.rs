@@ -51,6 +51,12 @@ async fn served() -> Served {
     served
 }
 
+fn watch(tenant: &str) -> pb::WatchTenantRequest {
+    pb::WatchTenantRequest {
+        name: format!("tenants/{tenant}"),
+    }
+}
+
 /// Every call that is about a tenant, as its caller sees it refused.
 async fn refusals(client: &mut Client, tenant: &str) -> Vec<Status> {
     let checked = pb::ApplyTenantRequest {
@@ -72,6 +78,7 @@ async fn refusals(client: &mut Client, tenant: &str) -> Vec<Status> {
         client.delete_tenant(delete(tenant)).await.map(drop),
         client.list_revisions(revisions(tenant)).await.map(drop),
         client.list_replicas(replicas(tenant)).await.map(drop),
+        client.watch_tenant(watch(tenant)).await.map(drop),
     ];
     for request in [
         yaml(tenant, "x"),
@@ -123,9 +130,12 @@ async fn another_tenant_is_answered_as_one_that_does_not_exist() {
                 "own"
             }
         );
-        let mut client = served.client(&served.token(&name, role).await);
-        let there = refusals(&mut client, "zoo").await;
-        let missing = refusals(&mut client, "yak").await;
+        let secret = served.token(&name, role).await;
+        let (mut client, mut parts) = (served.client(&secret), served.parts_by(&secret));
+        let mut there = refusals(&mut client, "zoo").await;
+        there.extend(resources::refusals(&mut parts, "zoo").await);
+        let mut missing = refusals(&mut client, "yak").await;
+        missing.extend(resources::refusals(&mut parts, "yak").await);
         assert_eq!(there.len(), missing.len());
         for (there, missing) in there.iter().zip(&missing) {
             let (code, text, details, headers) = said(missing);
@@ -267,5 +277,28 @@ async fn lists_show_a_tenant_its_own() {
     assert_eq!(names(own.into_inner()), [ACME]);
     let both = served.client(TOKEN).list_replicas(all).await.unwrap();
     assert_eq!(names(both.into_inner()), [ACME, "tenants/zoo"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_viewer_sees_parts_and_changes_none() {
+    let served = served().await;
+    let secret = served.token("acme/look", pb::Role::TenantViewer).await;
+    let mut parts = served.parts_by(&secret);
+    let listed = pb::ListServersRequest {
+        parent: "tenants/acme".to_owned(),
+        ..Default::default()
+    };
+    let found = parts.list_servers(listed).await.unwrap().into_inner();
+    assert!(!found.servers.is_empty());
+    let gone = pb::DeleteServerRequest {
+        name: found.servers[0].name.clone(),
+        ..Default::default()
+    };
+    let refused = parts.delete_server(gone.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let own = served.token("acme/own", pb::Role::TenantAdministrator);
+    let mut parts = served.parts_by(&own.await);
+    parts.delete_server(gone).await.unwrap();
     served.stop().await;
 }
