@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use gateway_core::{Revision, TenantId};
+use gateway_core::TenantId;
 use gateway_proto::admin::v1 as pb;
 use gateway_proto::admin::v1::admin_server::Admin;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::admission::{Authority, Caller, Power, Presented};
-use crate::store::{RequestRecord, StoredRevision, TenantRecord};
+use crate::store::{RequestRecord, StoredRevision};
 use crate::{Applied, ApplyError, Change, ControlPlane, Removal, Rollback};
 
 mod answer;
 mod document;
 mod fields;
+mod lists;
 mod names;
 mod query;
 mod refusal;
@@ -25,30 +26,11 @@ mod tokens;
 mod trail;
 mod watch;
 
-use answer::{
-    applied, replica, revision, revision_with_document, tenant, tenant_with_document,
-    tenant_without_document,
-};
-use names::{Page, etag, reason, required_tenant};
-use query::{Asked, Query};
+use answer::{applied, revision_with_document, tenant_with_document};
+use names::{etag, reason, required_tenant};
 use replay::Asking;
 pub(super) use tokens::Service as TokenService;
 use trail::{Call, Done, Trail};
-
-/// How many a page has when nobody says, and at most. Revisions are read with their documents, and
-/// replicas have every tenant, so that their pages are smaller.
-const TENANTS: Page = Page {
-    usual: 50,
-    most: 1000,
-};
-const REVISIONS: Page = Page {
-    usual: 50,
-    most: 100,
-};
-const REPLICAS: Page = Page {
-    usual: 10,
-    most: 50,
-};
 
 pub(super) struct Service {
     control: ControlPlane,
@@ -80,67 +62,6 @@ impl Service {
         caller.may(Power::Read, Some(&name), || refusal::no_tenant(&name))?;
         let current = self.current(&name).await?;
         tenant_with_document(&name, current.ok_or_else(|| refusal::no_tenant(&name))?)
-    }
-
-    async fn tenants(
-        &self,
-        request: pb::ListTenantsRequest,
-        caller: &Caller,
-    ) -> Result<pb::ListTenantsResponse, Status> {
-        let limit = TENANTS.limit(request.page_size)?;
-        let asked = Asked {
-            filter: &request.filter,
-            order_by: &request.order_by,
-            page_token: &request.page_token,
-        };
-        let store = &self.control.store;
-        let (tenants, next_page_token) = if let Some(own) = caller.only_tenant() {
-            self.only(own, asked).await?
-        } else if asked.is_plain() {
-            let after = names::after::<TenantId>(&request.page_token)?;
-            // One more than asked for says whether there is another page.
-            let found = store.tenants(after.as_ref(), limit + 1).await;
-            let (found, more) = names::cut(found.map_err(refusal::store)?, limit);
-            let last = found.last().filter(|_| more);
-            let next = last.map(|last| last.tenant.to_string());
-            let tenants = found.into_iter().map(tenant).collect();
-            (tenants, next.unwrap_or_default())
-        } else {
-            let query = Query::read::<pb::Tenant>("tenants", asked)?;
-            let mut all = Vec::new();
-            loop {
-                let last = all.last().map(|last: &TenantRecord| last.tenant.clone());
-                let found = store.tenants(last.as_ref(), TENANTS.most).await;
-                let found = found.map_err(refusal::store)?;
-                if found.is_empty() {
-                    break;
-                }
-                all.extend(found);
-            }
-            query.page(all.into_iter().map(tenant).collect(), limit)?
-        };
-        Ok(pb::ListTenantsResponse {
-            tenants,
-            next_page_token,
-        })
-    }
-
-    /// The page of a caller who sees one tenant.
-    async fn only(
-        &self,
-        own: &TenantId,
-        asked: Asked<'_>,
-    ) -> Result<(Vec<pb::Tenant>, String), Status> {
-        let found = self.current(own).await?;
-        let found = found.map(|stored| tenant_without_document(own, stored.record));
-        if !asked.is_plain() {
-            let query = Query::read::<pb::Tenant>("tenants", asked)?;
-            return query.page(found.into_iter().collect(), 1);
-        }
-        let after = names::after::<TenantId>(asked.page_token)?;
-        let is_behind = after.is_none_or(|after| after < *own);
-        let found = found.filter(|_| is_behind);
-        Ok((found.into_iter().collect(), String::new()))
     }
 
     /// A tenant's current revision, if it has one.
@@ -267,87 +188,6 @@ impl Service {
         let stored = stored.map_err(refusal::store)?;
         let stored = stored.ok_or_else(missing)?;
         revision_with_document(&tenant, stored)
-    }
-
-    async fn revisions(
-        &self,
-        request: pb::ListRevisionsRequest,
-        caller: &Caller,
-    ) -> Result<pb::ListRevisionsResponse, Status> {
-        let tenant = required_tenant("parent", &request.parent)?;
-        let limit = REVISIONS.limit(request.page_size)?;
-        caller.may(Power::Read, Some(&tenant), || refusal::no_tenant(&tenant))?;
-        let asked = Asked {
-            filter: &request.filter,
-            order_by: &request.order_by,
-            page_token: &request.page_token,
-        };
-        let (revisions, next_page_token) = if asked.is_plain() {
-            let before = names::after::<u64>(&request.page_token)?.map(Revision);
-            let found = self.some_revisions(&tenant, before, limit + 1).await?;
-            let (found, more) = names::cut(found, limit);
-            let last = found.last().filter(|_| more);
-            let next = last.map(|last| last.revision.to_string());
-            (found, next.unwrap_or_default())
-        } else {
-            let query = Query::read::<pb::Revision>(&request.parent, asked)?;
-            let mut all = self.some_revisions(&tenant, None, REVISIONS.most).await?;
-            while let Some(last) = all.last().filter(|last| last.revision > 1) {
-                let before = Revision(last.revision);
-                let found = self.some_revisions(&tenant, Some(before), REVISIONS.most);
-                all.extend(found.await?);
-            }
-            query.page(all, limit)?
-        };
-        Ok(pb::ListRevisionsResponse {
-            revisions,
-            next_page_token,
-        })
-    }
-
-    /// Some of a tenant's revisions, newest first. A tenant that never was has none, which is an
-    /// error.
-    async fn some_revisions(
-        &self,
-        tenant: &TenantId,
-        before: Option<Revision>,
-        limit: u32,
-    ) -> Result<Vec<pb::Revision>, Status> {
-        let found = self.control.revisions(tenant, before, limit).await;
-        let found = found.map_err(refusal::store)?;
-        if found.is_empty() && before.is_none() {
-            return Err(refusal::no_tenant(tenant));
-        }
-        let found = found.into_iter();
-        Ok(found.map(|record| revision(tenant, record)).collect())
-    }
-
-    fn replicas(
-        &self,
-        request: &pb::ListReplicasRequest,
-        caller: &Caller,
-    ) -> Result<pb::ListReplicasResponse, Status> {
-        let only = match request.tenant.as_str() {
-            "" => caller.only_tenant().cloned(),
-            name => Some(required_tenant("tenant", name)?),
-        };
-        if let Some(tenant) = &only {
-            caller.may(Power::Read, Some(tenant), || refusal::no_tenant(tenant))?;
-        }
-        let limit = REPLICAS.limit(request.page_size)?;
-        let asked = Asked {
-            filter: &request.filter,
-            order_by: &request.order_by,
-            page_token: &request.page_token,
-        };
-        let query = Query::read::<pb::Replica>(&request.tenant, asked)?;
-        let found = self.control.replicas();
-        let found = found.iter().map(|status| replica(status, only.as_ref()));
-        let (replicas, next_page_token) = query.page(found.collect(), limit)?;
-        Ok(pb::ListReplicasResponse {
-            replicas,
-            next_page_token,
-        })
     }
 
     /// Makes a change, unless the same request has made it before: then it is told how. Says whether

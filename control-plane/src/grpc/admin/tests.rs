@@ -23,6 +23,7 @@ use crate::{Network, Options, ServeError, TokenHash};
 mod roles;
 mod tokens;
 
+mod replay;
 mod resources;
 mod versions;
 mod watching;
