@@ -146,7 +146,7 @@ struct Progress {
 
 impl Progress {
     fn new(tenant: &str, revision: u64) -> Self {
-        let bar = ProgressBar::new(0);
+        let bar = ProgressBar::new(1);
         let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
@@ -178,7 +178,8 @@ impl Progress {
             });
             return;
         }
-        self.bar.set_length(all.try_into().unwrap_or(u64::MAX));
+        // A bar of nothing would be a full one.
+        self.bar.set_length(all.max(1).try_into().unwrap_or(u64::MAX));
         self.bar
             .set_position(in_force.try_into().unwrap_or(u64::MAX));
         self.bar.set_message(match missing {
