@@ -179,7 +179,8 @@ impl Progress {
             return;
         }
         // A bar of nothing would be a full one.
-        self.bar.set_length(all.max(1).try_into().unwrap_or(u64::MAX));
+        self.bar
+            .set_length(all.max(1).try_into().unwrap_or(u64::MAX));
         self.bar
             .set_position(in_force.try_into().unwrap_or(u64::MAX));
         self.bar.set_message(match missing {

@@ -42,7 +42,16 @@ fn without_a_gateway_one_runs_for_as_long_as_the_command() -> Result<()> {
         .iter()
         .map(|file| file.trim_start_matches(".local/share/mcp-gateway/"))
         .collect();
-    assert_eq!(left, ["gateway.db", "gateway.db.lock", "lock", "session.key", "gateway.yaml"]);
+    assert_eq!(
+        left,
+        [
+            "gateway.db",
+            "gateway.db.lock",
+            "lock",
+            "session.key",
+            "gateway.yaml"
+        ]
+    );
     Ok(())
 }
 
