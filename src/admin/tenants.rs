@@ -213,8 +213,8 @@ fn tenant_record(tenant: pb::Tenant) -> Value {
         "author": tenant.author,
         "updated": time(tenant.update_time),
     });
-    if let Some(config) = config {
-        record["config"] = json!(config);
+    if let (Some(config), Some(fields)) = (config, record.as_object_mut()) {
+        fields.insert("config".to_owned(), json!(config));
     }
     record
 }

@@ -264,7 +264,7 @@ async fn peers(peers: &[Peer], era: Era) -> anyhow::Result<Vec<Target>> {
             Ok(target) => targets.push(target),
             Err(error) => writeln!(
                 std::io::stderr(),
-                "{peer:?} is left out, {era:?}: {error:#}"
+                "peer {peer} is left out of the {era:?} rows: {error:#}"
             )?,
         }
     }

@@ -1,5 +1,6 @@
 //! Another gateway in the same run, started by whoever runs the benchmark.
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -16,6 +17,12 @@ pub(super) struct Peer {
     url: String,
     address: SocketAddr,
     path: String,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.url)
+    }
 }
 
 impl FromStr for Peer {
