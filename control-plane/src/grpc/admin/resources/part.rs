@@ -101,32 +101,39 @@ pub(super) fn etag(config: &impl Message) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What the three messages have under the same names.
+macro_rules! fields_of_a_part {
+    () => {
+        fn new(name: String, etag: String, revision: u64, config: Self::Config) -> Self {
+            Self {
+                name,
+                etag,
+                revision,
+                config: Some(config),
+            }
+        }
+
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn etag(&self) -> &str {
+            &self.etag
+        }
+
+        fn config(&self) -> Option<&Self::Config> {
+            self.config.as_ref()
+        }
+    };
+}
+
 impl Part for pb::Server {
     type Config = config::ServerConfig;
 
     const COLLECTION: &'static str = "servers";
     const NOUN: &'static str = "server";
 
-    fn new(name: String, etag: String, revision: u64, config: Self::Config) -> Self {
-        Self {
-            name,
-            etag,
-            revision,
-            config: Some(config),
-        }
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    fn config(&self) -> Option<&Self::Config> {
-        self.config.as_ref()
-    }
+    fields_of_a_part!();
 
     fn all(config: &config::TenantConfig) -> Vec<(String, Self::Config)> {
         config.servers.clone().into_iter().collect()
@@ -153,26 +160,7 @@ impl Part for pb::Profile {
     const COLLECTION: &'static str = "profiles";
     const NOUN: &'static str = "profile";
 
-    fn new(name: String, etag: String, revision: u64, config: Self::Config) -> Self {
-        Self {
-            name,
-            etag,
-            revision,
-            config: Some(config),
-        }
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    fn config(&self) -> Option<&Self::Config> {
-        self.config.as_ref()
-    }
+    fields_of_a_part!();
 
     fn all(config: &config::TenantConfig) -> Vec<(String, Self::Config)> {
         config.profiles.clone().into_iter().collect()
@@ -199,26 +187,7 @@ impl Part for pb::Plugin {
     const COLLECTION: &'static str = "plugins";
     const NOUN: &'static str = "plugin";
 
-    fn new(name: String, etag: String, revision: u64, config: Self::Config) -> Self {
-        Self {
-            name,
-            etag,
-            revision,
-            config: Some(config),
-        }
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    fn config(&self) -> Option<&Self::Config> {
-        self.config.as_ref()
-    }
+    fields_of_a_part!();
 
     fn all(config: &config::TenantConfig) -> Vec<(String, Self::Config)> {
         let mut all = Vec::new();
