@@ -62,9 +62,14 @@ pub(super) async fn tenants(
     limit: u32,
 ) -> Result<Vec<TenantRecord>, StoreError> {
     let rows: Vec<(String, i64, String, String)> = sqlx::query_as(
-        "SELECT tenant, revision, created_at, author
-         FROM documents JOIN revisions USING (tenant, revision)
-         WHERE tenant > $1 AND NOT removed ORDER BY tenant LIMIT $2",
+        "SELECT tenant, revision,
+                (SELECT created_at FROM revisions
+                 WHERE revisions.tenant = documents.tenant
+                 AND revisions.revision = documents.revision),
+                (SELECT author FROM revisions
+                 WHERE revisions.tenant = documents.tenant
+                 AND revisions.revision = documents.revision)
+         FROM documents WHERE tenant > $1 AND NOT removed ORDER BY tenant LIMIT $2",
     )
     .bind(after.map_or("", TenantId::as_str))
     .bind(i64::from(limit))
