@@ -240,6 +240,7 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
                 tenant: tenant.into(),
                 revision,
                 config,
+                canary: false,
             }),
             Step::Remove(tenant) => removed_tenants.push(tenant.into()),
         }
@@ -251,6 +252,8 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
         documents,
         removed_tenants,
         more: batch.more,
+        peers: None,
+        host_names: None,
     }
 }
 

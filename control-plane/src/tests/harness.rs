@@ -148,6 +148,7 @@ impl Memory {
             store: self.store.clone(),
             cursor: self.cursor,
             held: held.collect(),
+            advertise: String::new(),
         };
         let conversation = Conversation::open(plane).await;
         conversation.say(Message::Hello(hello)).await;

@@ -110,6 +110,7 @@ impl Follower {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: position.store.to_string(),
             cursor: position.sequence,
+            advertise: String::new(),
             held: held
                 .map(|snapshot| HeldDocument {
                     tenant: snapshot.tenant.to_string(),
