@@ -4,6 +4,7 @@ mod compile;
 mod follow;
 mod join;
 mod outage;
+mod report;
 
 pub(crate) use compile::Compiler;
 pub use compile::Permits;

@@ -16,6 +16,10 @@ use crate::load::Load;
 use crate::pipeline::AuditGate;
 use crate::upstream::{Quota, Upstream};
 
+mod tally;
+
+pub(crate) use tally::Tally;
+
 /// One tenant's configuration, compiled. A request takes it once and holds it to its end, so that
 /// it sees exactly one revision.
 #[derive(Debug)]
@@ -34,10 +38,12 @@ pub(crate) struct Snapshot {
     pub(crate) load: Arc<Load>,
     pub(crate) servers: BTreeMap<ServerName, Arc<Upstream>>,
     pub(crate) views: Views,
+    /// Shared with the requests under way, whose end it counts.
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// Where a document comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// The control plane's store, in which revisions count.
     pub(crate) store: Arc<str>,

@@ -117,6 +117,7 @@ impl Compiler {
             quota,
             load,
             servers,
+            tally: Arc::default(),
         })
     }
 

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::Compiler;
 use super::outage::Outage;
+use super::report::Reporter;
 use crate::Gateway;
 use crate::snapshot::Origin;
 
@@ -85,7 +86,17 @@ impl Follower {
             metadata.insert("authorization", authorization.clone());
         }
         let mut batches = client.subscribe(request).await?.into_inner();
-        while let Some(batch) = batches.message().await? {
+        let mut reporter = Reporter::new();
+        loop {
+            // Neither a batch nor a report is lost when the other one wins.
+            let batch = tokio::select! {
+                batch = batches.message() => batch?,
+                report = reporter.next(&self.gateway.tenants) => {
+                    send(&says, Said::Report(report)).await?;
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { return Ok(()) };
             *pause = FIRST_PAUSE;
             outage.end();
             let (nonce, more) = (batch.nonce, batch.more);
@@ -93,6 +104,9 @@ impl Follower {
                 store: batch.store.as_str().into(),
                 sequence: batch.sequence,
             };
+            for document in &batch.documents {
+                reporter.note(&document.tenant, document.canary);
+            }
             let refusals = self.put_in_force(batch, &reached.store);
             if !more {
                 *position = reached;
@@ -100,7 +114,6 @@ impl Follower {
             }
             send(&says, Said::Acknowledge(Acknowledge { nonce, refusals })).await?;
         }
-        Ok(())
     }
 
     fn hello(&self, position: &Position) -> Hello {
@@ -149,7 +162,8 @@ impl Follower {
             revision,
         };
         match self.compile(document, origin) {
-            Ok((tenant, servers)) => {
+            Ok(None) => None,
+            Ok(Some((tenant, servers))) => {
                 info!(%tenant, servers, "configuration in force revision={revision}");
                 None
             }
@@ -174,11 +188,12 @@ impl Follower {
         }
     }
 
+    /// `None`: it is in force already, and said again only for whether it is a canary's.
     fn compile(
         &self,
         document: Document,
         origin: Origin,
-    ) -> Result<(TenantId, usize), Vec<Violation>> {
+    ) -> Result<Option<(TenantId, usize)>, Vec<Violation>> {
         let unreadable = |error: &dyn std::fmt::Display| {
             vec![Violation::new(
                 "",
@@ -193,10 +208,15 @@ impl Follower {
             )]);
         }
         let previous = self.gateway.tenants.get(&config.tenant);
+        if let Some(same) = previous.as_ref().filter(|kept| kept.origin == origin) {
+            same.tally.ask(document.canary);
+            return Ok(None);
+        }
         let snapshot = self.compiler.compile(config, origin, previous.as_deref())?;
+        snapshot.tally.ask(document.canary);
         let summary = (snapshot.tenant.clone(), snapshot.servers.len());
         self.gateway.tenants.put(snapshot);
-        Ok(summary)
+        Ok(Some(summary))
     }
 }
 

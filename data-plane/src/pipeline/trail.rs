@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::AuditGate;
-use crate::error::{Failure, with_causes};
+use crate::error::{Failure, Reason, with_causes};
 use crate::load::Slot;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Tally};
 
 /// What is known of a request. Filled in by the steps as they learn it, and written exactly once,
 /// however the request ends.
@@ -44,6 +44,7 @@ enum Progress {
 struct Log {
     plugins: Plugins,
     gate: AuditGate,
+    tally: Arc<Tally>,
 }
 
 #[derive(Clone)]
@@ -112,6 +113,7 @@ impl Trail {
         self.log = Some(Log {
             plugins: snapshot.plugins.clone(),
             gate: snapshot.audit.clone(),
+            tally: Arc::clone(&snapshot.tally),
         });
     }
 
@@ -161,10 +163,17 @@ impl Trail {
             let server = self.known.server.as_ref().map(ServerName::as_str);
             warn!(request = %self.known.request, server, error = reason, "a request failed");
         }
-        self.close(outcome, Some(reason)).await;
+        // Who takes a request back has no complaint.
+        let failed = outcome == AuditOutcome::Error && failure.reason() != Reason::Cancelled;
+        self.end(outcome, Some(reason), failed).await;
     }
 
     pub(super) async fn close(&mut self, outcome: AuditOutcome, reason: Option<String>) {
+        self.end(outcome, reason, outcome == AuditOutcome::Error)
+            .await;
+    }
+
+    async fn end(&mut self, outcome: AuditOutcome, reason: Option<String>, failed: bool) {
         if !matches!(self.event, Progress::Open) {
             return;
         }
@@ -173,6 +182,7 @@ impl Trail {
             return;
         };
         log.measure(&self.known, outcome);
+        log.tally.count(failed);
         let event = Arc::new(self.known.event(outcome, reason));
         // A client that goes away now takes its request with it, but not the event.
         self.event = Progress::Writing(Arc::clone(&event));
