@@ -6,6 +6,7 @@ mod client;
 mod context;
 mod documents;
 mod in_force;
+mod rollout;
 mod tenant_edit;
 mod tenants;
 mod token;
@@ -13,6 +14,7 @@ mod token;
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use client::ServerArgs;
 pub(crate) use context::{ContextCommand, run as context};
+pub(crate) use rollout::{RolloutCommand, rollout};
 pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,

@@ -74,6 +74,10 @@ enum Command {
     /// Makes an earlier revision of a tenant current again.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Rollback(crate::admin::RollbackArgs),
+    /// Shows how revisions come to the data planes step by step, and decides about one that is halted.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Rollout(crate::admin::RolloutCommand),
     /// Takes a tenant out of service; its history stays.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Delete(crate::admin::DeleteArgs),
@@ -166,6 +170,8 @@ impl Command {
             Self::History(args) => crate::admin::history(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Rollback(args) => crate::admin::rollback(args),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Rollout(command) => crate::admin::rollout(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Delete(args) => crate::admin::delete(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -9,18 +9,21 @@ use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
 
 use crate::push::Hub;
+use crate::rollout::{Plan, Stage};
 use crate::store::{
-    Answered, Document, NewRemoval, NewRevision, RequestRecord, Store, StoreError, StoredRevision,
-    WriteAction, WriteError,
+    Answered, Document, NewRemoval, NewRevision, RequestRecord, Rolled, Store, StoreError,
+    StoredRevision, WriteAction, WriteError,
 };
 
 mod difference;
 mod error;
 mod resolve;
+mod rollout;
 mod summary;
 
 pub use difference::{Difference, DifferenceKind};
 pub use error::ApplyError;
+pub use rollout::Decision;
 
 /// Says what is wrong with the `plugins:` part of a configuration, without building it.
 pub type PluginCheck = Arc<dyn Fn(&PluginsConfig) -> Vec<Violation> + Send + Sync>;
@@ -42,6 +45,8 @@ pub struct Change {
     pub validate_only: bool,
     /// Refuses to make the tenant where there is none.
     pub must_exist: bool,
+    /// How it is rolled out; `None`: to all replicas at once.
+    pub canary: Option<Plan>,
 }
 
 /// A revision whose document somebody wants in force again.
@@ -61,6 +66,8 @@ pub struct Rollback {
     pub validate_only: bool,
     /// Refuses to make the tenant where there is none.
     pub must_exist: bool,
+    /// How it is rolled out; `None`: to all replicas at once.
+    pub canary: Option<Plan>,
 }
 
 /// A tenant that somebody wants out of service.
@@ -123,6 +130,7 @@ impl Writer {
             expected,
             validate_only,
             must_exist,
+            canary,
         } = change;
         self.check(&config)?;
         let resolved =
@@ -136,6 +144,7 @@ impl Writer {
             again: None,
             request,
             must_exist,
+            rolled: rolled(canary),
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -154,6 +163,7 @@ impl Writer {
             expected,
             validate_only,
             must_exist,
+            canary,
         } = rollback;
         let stored = self.store.revision(&tenant, to).await;
         let not_found = || ApplyError::NotFound {
@@ -177,6 +187,7 @@ impl Writer {
             again: Some(to),
             request,
             must_exist,
+            rolled: rolled(canary),
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -199,7 +210,8 @@ impl Writer {
         let before = current
             .as_ref()
             .and_then(|document| read(&tenant, document));
-        let is_current = before.as_ref() == Some(&wanted.config);
+        let is_current = before.as_ref() == Some(&wanted.config)
+            && !self.is_on_its_way_otherwise(&tenant, wanted.rolled).await?;
         let before = before.unwrap_or_default();
         let differences = difference::between(&before, &wanted.config);
         if is_current || validate_only {
@@ -240,6 +252,7 @@ impl Writer {
             action,
             submitted: wanted.submitted,
             resolved: wanted.resolved,
+            rolled: wanted.rolled,
             request: wanted.request,
             tenant: tenant.clone(),
         };
@@ -356,6 +369,11 @@ struct Wanted {
     /// The request that it came by, if that may come again.
     request: Option<RequestRecord>,
     must_exist: bool,
+    rolled: Rolled,
+}
+
+fn rolled(canary: Option<Plan>) -> Rolled {
+    canary.map_or(Rolled::AtOnce(Stage::Superseded), Rolled::By)
 }
 
 /// Refuses a change whose author has seen another revision than the current one.

@@ -7,6 +7,7 @@ mod apply;
 mod grpc;
 mod plane;
 mod push;
+mod rollout;
 mod store;
 mod token;
 
@@ -14,11 +15,13 @@ mod token;
 mod tests;
 
 pub use apply::{
-    Applied, ApplyError, Change, Difference, DifferenceKind, PluginCheck, Removal, Rollback,
+    Applied, ApplyError, Change, Decision, Difference, DifferenceKind, PluginCheck, Removal,
+    Rollback,
 };
 pub use grpc::{CertificateRole, InvalidCertificateRole, ServeError, ServerTls};
 pub use plane::{ControlPlane, Network, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
+pub use rollout::{Plan, Rollout, Stage, Tally};
 pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
 pub use token::{
     InvalidRole, InvalidToken, NoRandomness, Role, TokenHash, TokenUse, Tokens, new_token,

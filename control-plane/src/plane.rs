@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 
-use crate::apply::{Applied, ApplyError, Change, PluginCheck, Removal, Rollback, Writer};
+use crate::apply::{Applied, ApplyError, Change, Decision, PluginCheck, Removal, Rollback, Writer};
 use crate::grpc::{self, Audience, Authority, CertificateRole, Limits, ServeError, ServerTls};
 use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
+use crate::rollout::{Driver, Rollout};
 use crate::store::{
     self, Answered, Database, OpenError, RequestRecord, RevisionRecord, Store, StoreError,
 };
@@ -69,6 +70,7 @@ pub struct ControlPlane {
     /// The writes under way. They end by themselves; `close` waits for them.
     writes: TaskTracker,
     follower: Arc<Follower>,
+    driver: Arc<Driver>,
 }
 
 impl ControlPlane {
@@ -89,6 +91,7 @@ impl ControlPlane {
         })?;
         let hub = Arc::new(hub);
         let follower = Follower::start(&store, &hub);
+        let driver = Driver::start(&store, &hub);
         let writer = Writer::new(Arc::clone(&store), Arc::clone(&hub), check_plugins);
         Ok(Self {
             store,
@@ -96,6 +99,7 @@ impl ControlPlane {
             writer: Arc::new(writer),
             writes: TaskTracker::new(),
             follower: Arc::new(follower),
+            driver: Arc::new(driver),
         })
     }
 
@@ -164,6 +168,27 @@ impl ControlPlane {
             async move { writer.remove(removal, request).await },
         ))
         .await
+    }
+
+    /// Begins a rollout anew that was halted. A caller that stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// No rollout of the tenant is halted, or as for [`ControlPlane::apply`].
+    pub async fn resume(&self, decision: Decision) -> Result<Rollout, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(async move { writer.resume(decision).await })
+            .await
+    }
+
+    /// Gives up a revision that is being rolled out, and makes current again what replicas have kept
+    /// meanwhile; `None`: that was nothing. A caller that stops waiting does not stop it.
+    ///
+    /// # Errors
+    /// No rollout of the tenant is under way, or as for [`ControlPlane::apply`].
+    pub async fn abort(&self, decision: Decision) -> Result<Option<Applied>, ApplyError> {
+        let writer = Arc::clone(&self.writer);
+        self.write(Box::pin(async move { writer.abort(decision).await }))
+            .await
     }
 
     /// What an earlier request led to, as it was answered then.
@@ -297,6 +322,7 @@ impl ControlPlane {
     pub async fn close(&self) {
         self.writes.close();
         self.writes.wait().await;
+        self.driver.stop().await;
         self.follower.stop().await;
         self.store.close().await;
     }

@@ -16,6 +16,7 @@ mod feed;
 mod follow;
 mod index;
 mod replicas;
+mod rollouts;
 mod verdict;
 
 pub(crate) use feed::{Batch, Feed, Step};
@@ -114,8 +115,7 @@ impl Hub {
 
     /// The tenants that have a configuration, in the order of their names.
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
-        let index = self.index.borrow();
-        index.position().revisions.keys().cloned().collect()
+        self.index.borrow().tenants().cloned().collect()
     }
 
     /// Which revision of a tenant is current; `None`: it has none.
@@ -154,11 +154,8 @@ impl Hub {
 
         let superseded = CancellationToken::new();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
-        let held = Position {
-            // Nothing is taken as answered before the replica's first answer on this stream.
-            sequence: 0,
-            revisions: Arc::new(held),
-        };
+        // Nothing is taken as answered before the replica's first answer on this stream.
+        let held = Position::held(held);
         let entry = Replica {
             stream,
             superseded: superseded.clone(),
@@ -167,6 +164,7 @@ impl Hub {
             delivered: held.clone(),
             in_force: held,
             exceptions: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
         };
         self.replicas.send_modify(|replicas| {
             if let Some(earlier) = replicas.insert(replica.clone(), entry) {

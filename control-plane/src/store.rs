@@ -12,6 +12,7 @@ use jiff::Timestamp;
 mod killed;
 mod open;
 mod postgres;
+mod rollouts;
 mod sql;
 mod sqlite;
 #[cfg(test)]
@@ -21,12 +22,13 @@ mod tokens;
 pub(crate) use open::open;
 pub use open::{Database, InvalidAddress, OpenError, PostgresAddress};
 pub(crate) use postgres::Listener;
+pub(crate) use rollouts::{Canary, Rolled, RolloutStore};
 pub(crate) use tokens::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
 
 /// A store of versioned documents. Each change is one transaction and gets the next number of the
 /// store's one sequence; who has seen everything up to a number asks for what came after it.
 #[async_trait]
-pub(crate) trait Store: TokenStore + fmt::Debug + Send + Sync {
+pub(crate) trait Store: TokenStore + RolloutStore + fmt::Debug + Send + Sync {
     /// Tells this store from every other. Sequences and revisions count only within it.
     fn id(&self) -> &str;
 
@@ -110,8 +112,13 @@ pub(crate) struct Head {
     pub(crate) tenant: TenantId,
     /// Its last change.
     pub(crate) sequence: u64,
-    /// Its revision and the encoded configuration; `None`: it was removed.
+    /// Its last revision; `None`: it was removed.
+    pub(crate) latest: Option<Revision>,
+    /// The revision that replicas are to have, and the encoded configuration; `None`: nothing. It is
+    /// the latest but while that is rolled out.
     pub(crate) current: Option<(Revision, Bytes)>,
+    /// What a few of the replicas are to have instead.
+    pub(crate) canary: Option<Canary>,
 }
 
 /// A tenant's current document. Its revision is its entity tag: no number is given out twice.
@@ -136,6 +143,8 @@ pub(crate) struct NewRevision {
     pub(crate) action: WriteAction,
     pub(crate) submitted: String,
     pub(crate) resolved: Bytes,
+    /// How it comes to the replicas.
+    pub(crate) rolled: Rolled,
     /// The request that it came by, if that may come again.
     pub(crate) request: Option<RequestRecord>,
 }

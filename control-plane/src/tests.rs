@@ -35,6 +35,7 @@ fn change(name: &str, command: &str) -> Change {
         expected: None,
         validate_only: false,
         must_exist: false,
+        canary: None,
     }
 }
 

@@ -15,6 +15,7 @@ use super::changes;
 use super::client::{Client, ServerArgs, failure, violations};
 use super::documents::{self, Document};
 use super::in_force::{self, Fate};
+use super::rollout::{self, CanaryArgs};
 use crate::exit::{Failure, note};
 use crate::output::OutputArgs;
 use crate::process;
@@ -98,6 +99,9 @@ struct ChangeArgs {
     no_wait: bool,
 
     #[command(flatten)]
+    canary: CanaryArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 
     #[command(flatten)]
@@ -113,13 +117,19 @@ struct Made {
 pub(crate) fn apply(args: ApplyArgs) -> Result<(), Failure> {
     let documents = documents::read(&args.file)?;
     process::block_on(async {
+        let canary = args.change.canary.plan()?;
         let mut client = args.change.server.client()?;
         // Everything is checked before anything is changed.
         let mut made = check(&mut client, &documents).await?;
         if !args.change.dry_run {
             made.clear();
             for document in &documents {
-                let response = send(&mut client, document, &args.change.reason, false).await?;
+                let sent = Sending {
+                    reason: args.change.reason.clone(),
+                    canary,
+                    validate_only: false,
+                };
+                let response = send(&mut client, document, sent).await?;
                 made.push(Made::new(&document.config.tenant, response));
             }
         }
@@ -147,6 +157,7 @@ pub(crate) fn rollback(args: RollbackArgs) -> Result<(), Failure> {
             revision: args.to,
             validate_only: args.change.dry_run,
             reason: args.change.reason.clone(),
+            canary: args.change.canary.plan()?,
             ..Default::default()
         };
         let response = roll_back(&mut client, request).await?;
@@ -198,7 +209,11 @@ async fn check(client: &mut Client, documents: &[Document]) -> Result<Vec<Made>,
     let mut problems = Vec::new();
     let mut made = Vec::with_capacity(documents.len());
     for document in documents {
-        match send(client, document, "", true).await {
+        let sent = Sending {
+            validate_only: true,
+            ..Sending::default()
+        };
+        match send(client, document, sent).await {
             Ok(response) => made.push(Made::new(&document.config.tenant, response)),
             Err(Failure::Invalid(found)) => problems.extend(found),
             Err(other) => return Err(other),
@@ -230,17 +245,25 @@ async fn roll_back(
     })
 }
 
+/// What goes along with a document.
+#[derive(Debug, Default)]
+struct Sending {
+    reason: String,
+    canary: Option<pb::Canary>,
+    validate_only: bool,
+}
+
 async fn send(
     client: &mut Client,
     document: &Document,
-    reason: &str,
-    validate_only: bool,
+    sending: Sending,
 ) -> Result<pb::ApplyTenantResponse, Failure> {
     let request = pb::ApplyTenantRequest {
         name: format!("tenants/{}", document.config.tenant),
         document: Some(Sent::Yaml(document.text.clone())),
-        validate_only,
-        reason: reason.to_owned(),
+        validate_only: sending.validate_only,
+        reason: sending.reason,
+        canary: sending.canary,
         ..Default::default()
     };
     match client.apply_tenant(request).await {
@@ -300,6 +323,18 @@ impl ChangeArgs {
         }
         let (tenant, revision) = (made.tenant.as_str(), made.response.revision);
         let patience = self.timeout.as_duration();
+        if self.canary.plan()?.is_some() {
+            let begun = rollout::begun(client, &made.tenant, (revision, made.response.changed));
+            let begun = tokio::time::timeout(patience, begun).await;
+            let late = |_| {
+                Failure::Failed(anyhow!(
+                    "{tenant}: revision {revision} is kept; its first data planes have not taken it yet"
+                ))
+            };
+            if !begun.map_err(late)?? {
+                return Ok(None);
+            }
+        }
         match in_force::wait(client, tenant, revision, patience).await? {
             Fate::InForce(count) => {
                 let planes = if count == 1 {

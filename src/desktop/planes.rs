@@ -167,6 +167,7 @@ async fn keep(control: &ControlPlane, document: &Document) -> Result<Revision, R
         expected: None,
         validate_only: false,
         must_exist: false,
+        canary: None,
     };
     match control.apply(change).await {
         Ok(applied) => Ok(applied.revision),

@@ -30,6 +30,18 @@ pub enum ApplyError {
         /// Which.
         tenant: TenantId,
     },
+    /// Nothing is being rolled out.
+    #[error("no rollout of tenant {tenant} is under way")]
+    NoRollout {
+        /// Whose.
+        tenant: TenantId,
+    },
+    /// A rollout is under way and needs nobody.
+    #[error("the rollout of tenant {tenant} is not halted")]
+    NotHalted {
+        /// Whose.
+        tenant: TenantId,
+    },
     /// There is nothing to go back to.
     #[error("tenant {tenant} has no revision {revision}")]
     NotFound {

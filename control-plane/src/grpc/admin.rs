@@ -21,6 +21,7 @@ mod query;
 mod refusal;
 mod replay;
 mod resources;
+mod rollouts;
 pub(super) mod strict;
 mod tokens;
 mod trail;
@@ -98,6 +99,7 @@ impl Service {
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
+            canary: rollouts::plan(request.canary.as_ref())?,
         };
         let again = match request.validate_only {
             true => None,
@@ -156,6 +158,7 @@ impl Service {
             reason: reason(request.reason)?,
             expected: etag(&request.etag)?,
             validate_only: request.validate_only,
+            canary: rollouts::plan(request.canary.as_ref())?,
         };
         let again = match request.validate_only {
             true => None,
@@ -323,6 +326,48 @@ impl Admin for Service {
         let caller = self.trail.admit(&call, &presented).await?;
         let outcome = self.revisions(request, &caller).await.map(Done::read);
         self.trail.record(call, &caller, outcome).await
+    }
+
+    async fn get_rollout(
+        &self,
+        request: Request<pb::GetRolloutRequest>,
+    ) -> Result<Response<pb::Rollout>, Status> {
+        let (presented, request) = Presented::with(request);
+        let call = Call::new("GetRollout", &request.name);
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.rollout(&request.name, &caller).await.map(Done::read);
+        self.trail.record(call, &caller, outcome).await
+    }
+
+    async fn list_rollouts(
+        &self,
+        request: Request<pb::ListRolloutsRequest>,
+    ) -> Result<Response<pb::ListRolloutsResponse>, Status> {
+        let (presented, request) = Presented::with(request);
+        let call = Call::new("ListRollouts", "rollouts");
+        let caller = self.trail.admit(&call, &presented).await?;
+        let outcome = self.rollouts(request, &caller).await.map(Done::read);
+        self.trail.record(call, &caller, outcome).await
+    }
+
+    async fn resume_rollout(
+        &self,
+        request: Request<pb::ResumeRolloutRequest>,
+    ) -> Result<Response<pb::Rollout>, Status> {
+        let (presented, request) = Presented::with(request);
+        let call = Call::new("ResumeRollout", &request.name).because(&request.reason);
+        let resume = |caller| self.resume(request, caller);
+        self.run(&presented, call, resume).await
+    }
+
+    async fn abort_rollout(
+        &self,
+        request: Request<pb::AbortRolloutRequest>,
+    ) -> Result<Response<pb::Rollout>, Status> {
+        let (presented, request) = Presented::with(request);
+        let call = Call::new("AbortRollout", &request.name).because(&request.reason);
+        let abort = |caller| self.abort(request, caller);
+        self.run(&presented, call, abort).await
     }
 
     async fn list_replicas(

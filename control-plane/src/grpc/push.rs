@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
+use crate::rollout::Tally;
 
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -137,7 +138,7 @@ impl Stream {
             tokio::select! {
                 message = self.inbound.message() => {
                     let Some(message) = message? else { return Ok(()) };
-                    acknowledge(message, seat, feed)?;
+                    take(message, seat, feed)?;
                 }
                 changed = index.changed(), if !feed.is_waiting() => {
                     if changed.is_err() {
@@ -173,12 +174,33 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     status
 }
 
-fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
-    let Some(Message::Acknowledge(answer)) = request.message else {
-        return Err(Status::invalid_argument(
-            "only the first message is a hello; every later one acknowledges a batch",
-        ));
-    };
+/// Takes what a replica says behind its hello.
+fn take(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
+    match request.message {
+        Some(Message::Acknowledge(answer)) => acknowledge(answer, seat, feed),
+        Some(Message::Report(report)) => {
+            seat.reported(read_report(report)?);
+            Ok(())
+        }
+        _ => Err(Status::invalid_argument(
+            "only the first message is a hello; every later one acknowledges a batch or reports",
+        )),
+    }
+}
+
+fn read_report(report: pb::Report) -> Result<BTreeMap<TenantId, (Revision, Tally)>, Status> {
+    let outcomes = report.outcomes.into_iter().map(|outcome| {
+        let tenant: TenantId = outcome.tenant.parse().map_err(invalid)?;
+        let tally = Tally {
+            requests: outcome.requests,
+            errors: outcome.errors,
+        };
+        Ok((tenant, (Revision(outcome.revision), tally)))
+    });
+    outcomes.collect()
+}
+
+fn acknowledge(answer: pb::Acknowledge, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
     let refusals = answer.refusals.into_iter().map(Refusal::try_from);
     let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
     for refusal in &refusals {

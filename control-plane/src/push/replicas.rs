@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Arrival;
 use super::{Hub, Position};
+use crate::rollout::{Seen, Tally};
 
 /// What is known of a connected replica.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(super) struct Replica {
     pub(super) in_force: Position,
     /// The tenants for which it is not there.
     pub(super) exceptions: BTreeMap<TenantId, Exception>,
+    /// How requests fared under revisions that not every replica has.
+    pub(super) outcomes: BTreeMap<TenantId, (Revision, Tally)>,
 }
 
 /// A document that a replica refused, and what it serves instead.
@@ -38,14 +41,28 @@ pub(super) struct Exception {
 }
 
 impl Replica {
-    fn revision_in_force(&self, tenant: &TenantId) -> Option<Revision> {
+    fn revision_in_force(&self, name: &str, tenant: &TenantId) -> Option<Revision> {
         match self.exceptions.get(tenant) {
             Some(exception) => exception.in_force,
-            None => self.in_force.revisions.get(tenant).copied(),
+            None => self.in_force.revision(tenant, name),
         }
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
+    /// Where it is with one tenant.
+    pub(super) fn seen(&self, name: &str, tenant: &TenantId) -> Seen {
+        let in_force = self.revision_in_force(name, tenant);
+        let exception = self.exceptions.get(tenant);
+        let outcome = self.outcomes.get(tenant);
+        let outcome = outcome.filter(|(revision, _)| Some(*revision) == in_force);
+        Seen {
+            replica: name.to_owned(),
+            in_force,
+            refused: exception.map(|known| (known.refused, known.violations.clone())),
+            tally: outcome.map(|(_, tally)| *tally).unwrap_or_default(),
+        }
+    }
+
+    fn arrive(&mut self, name: &str, arrival: Arrival) {
         let Arrival {
             position,
             touched,
@@ -59,7 +76,7 @@ impl Replica {
                 violations,
             } = refusal;
             let exception = Exception {
-                in_force: self.revision_in_force(&tenant),
+                in_force: self.revision_in_force(name, &tenant),
                 refused: revision,
                 violations,
             };
@@ -67,6 +84,7 @@ impl Replica {
         }
         for tenant in &touched {
             self.exceptions.remove(tenant);
+            self.outcomes.remove(tenant);
         }
         self.exceptions.extend(exceptions);
         self.in_force = position;
@@ -126,7 +144,12 @@ impl Seat {
 
     /// Notes what the replica answered.
     pub(crate) fn arrived(&self, arrival: Arrival) {
-        self.update(|replica| replica.arrive(arrival));
+        self.update(|replica| replica.arrive(&self.replica, arrival));
+    }
+
+    /// Notes how requests fare under revisions that not every replica has.
+    pub(crate) fn reported(&self, outcomes: BTreeMap<TenantId, (Revision, Tally)>) {
+        self.update(|replica| replica.outcomes = outcomes);
     }
 
     fn update(&self, change: impl FnOnce(&mut Replica)) {
@@ -191,7 +214,7 @@ pub struct TenantStatus {
 impl ReplicaStatus {
     /// Where the replica is with one tenant.
     pub fn tenant(&self, tenant: &TenantId) -> TenantStatus {
-        let at = |position: &Position| position.revisions.get(tenant).copied();
+        let at = |position: &Position| position.revision(tenant, &self.replica);
         let exception = self.exceptions.get(tenant);
         TenantStatus {
             desired: at(&self.desired),

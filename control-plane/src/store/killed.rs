@@ -72,6 +72,7 @@ impl Planned {
             action: WriteAction::Apply,
             submitted: content.clone(),
             resolved: content.into(),
+            rolled: Rolled::AtOnce(crate::rollout::Stage::Superseded),
             request: None,
         };
         let revision = store.write(new).await.unwrap();

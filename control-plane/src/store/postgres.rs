@@ -8,14 +8,17 @@ use gateway_core::{Revision, TenantId};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool};
 
+use super::RolloutStore;
 use super::sql::failed;
 use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
     RequestRecord, RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
 use super::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
+use crate::rollout::{Rollout, RolloutStep};
 use crate::token::{TokenHash, TokenId};
 
+mod leader;
 mod lease;
 mod listen;
 mod schema;
@@ -34,11 +37,15 @@ mod reading;
 #[path = "sql/requests.rs"]
 mod requests;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/rollouts.rs"]
+mod rollouts;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/tokens.rs"]
 mod tokens;
 
 type Connection = sqlx::PgConnection;
 
+use leader::Leadership;
 use lease::{Lease, late, limited, uncertain};
 pub(crate) use listen::Listener;
 
@@ -56,6 +63,7 @@ const KEEPING: &str = "keeping a revision";
 const REMOVING: &str = "removing a tenant";
 const KEEPING_TOKEN: &str = "keeping a token";
 const REVOKING_TOKEN: &str = "revoking a token";
+const STEPPING: &str = "keeping a step of a rollout";
 
 /// What is read for a list of changes is of one moment.
 const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -68,6 +76,7 @@ const BEGIN_WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 pub(crate) struct PostgresStore {
     pool: PgPool,
     id: String,
+    leadership: Leadership,
 }
 
 impl PostgresStore {
@@ -78,7 +87,12 @@ impl PostgresStore {
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_LIMIT)
             .connect_lazy_with(schema::limited(address.options()));
-        Ok(Self { pool, id })
+        let leadership = Leadership::new(schema::limited(address.options()));
+        Ok(Self {
+            pool,
+            id,
+            leadership,
+        })
     }
 
     async fn lease(&self) -> Result<Lease, StoreError> {
@@ -183,6 +197,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.leadership.give_up().await;
         // Connections that are in use are waited for.
         let closed = tokio::time::timeout(CLOSE_LIMIT, self.pool.close()).await;
         if closed.is_err() {
@@ -227,6 +242,39 @@ impl TokenStore for PostgresStore {
         let revoked = limited(revoke_token(&mut lease, revocation)).await;
         lease.end(revoked, uncertain(REVOKING_TOKEN))
     }
+}
+
+#[async_trait]
+impl RolloutStore for PostgresStore {
+    async fn rollout(&self, tenant: &TenantId) -> Result<Option<Rollout>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(rollouts::last(&mut lease, tenant)).await;
+        lease.end(read, late("reading rollouts"))
+    }
+
+    async fn active_rollouts(&self) -> Result<Vec<Rollout>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(rollouts::active(&mut lease)).await;
+        lease.end(read, late("reading rollouts"))
+    }
+
+    async fn step_rollout(&self, step: RolloutStep) -> Result<(), WriteError> {
+        let mut lease = self.lease().await?;
+        let made = limited(step_rollout(&mut lease, step)).await;
+        lease.end(made, uncertain(STEPPING))
+    }
+
+    async fn lead(&self) -> Result<bool, StoreError> {
+        self.leadership.hold().await
+    }
+}
+
+async fn step_rollout(connection: &mut Connection, step: RolloutStep) -> Result<(), WriteError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(STEPPING))?;
+    rollouts::step(&mut transaction, step).await?;
+    transaction.commit().await.map_err(uncertain(STEPPING))?;
+    Ok(())
 }
 
 async fn create_token(

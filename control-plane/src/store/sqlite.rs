@@ -9,12 +9,14 @@ use gateway_core::{Revision, TenantId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::RolloutStore;
 use super::sql::failed;
 use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RequestRecord,
     RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
 use super::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
+use crate::rollout::{Rollout, RolloutStep};
 use crate::token::{TokenHash, TokenId};
 
 mod lock;
@@ -33,6 +35,9 @@ mod reading;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/requests.rs"]
 mod requests;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/rollouts.rs"]
+mod rollouts;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/tokens.rs"]
 mod tokens;
@@ -251,6 +256,33 @@ impl TokenStore for SqliteStore {
         let revoked = tokens::revoke(&mut transaction, revocation).await?;
         transaction.commit().await.map_err(failed(doing))?;
         Ok(revoked)
+    }
+}
+
+#[async_trait]
+impl RolloutStore for SqliteStore {
+    async fn rollout(&self, tenant: &TenantId) -> Result<Option<Rollout>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        rollouts::last(&mut connection, tenant).await
+    }
+
+    async fn active_rollouts(&self) -> Result<Vec<Rollout>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        rollouts::active(&mut connection).await
+    }
+
+    async fn step_rollout(&self, step: RolloutStep) -> Result<(), WriteError> {
+        let doing = "keeping a step of a rollout";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        rollouts::step(&mut transaction, step).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(())
+    }
+
+    async fn lead(&self) -> Result<bool, StoreError> {
+        // The file is this process's alone.
+        Ok(true)
     }
 }
 

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::*;
+use crate::rollout::Stage;
 
 mod requests;
+mod rollouts;
 mod tokens;
 
 pub(super) use requests::*;
+pub(super) use rollouts::*;
 pub(super) use tokens::*;
 
 /// Makes a test of every behaviour. `$open` is an async function to a guard, which keeps the
@@ -35,6 +38,12 @@ macro_rules! store_suite {
             a_nul_is_no_trouble,
             a_request_is_kept_with_what_it_led_to,
             a_request_that_came_before_changes_nothing,
+            a_rollout_begins_with_its_revision,
+            a_step_is_made_once_and_told,
+            a_halted_rollout_leaves_what_was_there,
+            another_change_ends_a_rollout,
+            of_a_new_tenant_only_canaries_have_anything,
+            somebody_leads,
             a_token_is_found_by_name_and_by_hash,
             a_name_is_given_once_for_each_tenant,
             only_one_of_two_tokens_of_a_name_is_made,
@@ -71,6 +80,7 @@ fn change(name: &str, expected: u64, content: &str) -> NewRevision {
         action: WriteAction::Apply,
         submitted: format!("# {content}\n"),
         resolved: Bytes::copy_from_slice(content.as_bytes()),
+        rolled: Rolled::AtOnce(Stage::Superseded),
         request: None,
     }
 }
@@ -161,7 +171,9 @@ pub(super) async fn heads_are_what_changed_and_only_that(store: Arc<dyn Store>) 
     let head = |name, sequence, revision, content: &'static str| Head {
         tenant: tenant(name),
         sequence,
+        latest: Some(Revision(revision)),
         current: Some((Revision(revision), content.into())),
+        canary: None,
     };
     let (zoo, acme) = (head("zoo", 2, 1, "z1"), head("acme", 3, 2, "a2"));
     let expected = [
@@ -185,7 +197,9 @@ pub(super) async fn a_removed_tenant_is_a_change_without_a_document(store: Arc<d
     let head = Head {
         tenant: tenant("acme"),
         sequence: 2,
+        latest: None,
         current: None,
+        canary: None,
     };
     let heads = store.heads_since(1).await.unwrap();
     assert_eq!(heads.heads, [head]);

@@ -163,6 +163,7 @@ async fn a_rollback_is_a_new_revision_with_the_old_document() {
         expected: None,
         validate_only: false,
         must_exist: false,
+        canary: None,
     };
     let applied = plane.control_plane.roll_back(back(1)).await.unwrap();
     assert_eq!((applied.revision, applied.changed), (Revision(3), true));

@@ -190,7 +190,7 @@ pub(super) fn token(record: TokenRecord) -> pb::Token {
     }
 }
 
-fn tenant_name(tenant: &TenantId) -> String {
+pub(super) fn tenant_name(tenant: &TenantId) -> String {
     format!("tenants/{tenant}")
 }
 
@@ -199,7 +199,7 @@ fn etag(revision: Revision) -> String {
     revision.to_string()
 }
 
-fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let nanos = at.subsec_nanosecond();
     // Before 1970 the fraction counts backwards here, and forwards there.
     let (seconds, nanos) = match nanos < 0 {

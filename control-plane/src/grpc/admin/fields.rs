@@ -30,6 +30,9 @@ impl Described for pb::Revision {
 impl Described for pb::Replica {
     const NAME: &'static str = "gateway.admin.v1.Replica";
 }
+impl Described for pb::Rollout {
+    const NAME: &'static str = "gateway.admin.v1.Rollout";
+}
 impl Described for pb::Server {
     const NAME: &'static str = "gateway.admin.v1.Server";
 }

@@ -47,6 +47,9 @@ pub(super) fn apply(error: ApplyError) -> Status {
         ApplyError::Invalid(violations) => fields(violations),
         ApplyError::Conflict { .. } | ApplyError::Repeated => Status::aborted(error.to_string()),
         ApplyError::NoTenant { tenant } => no_tenant(&tenant),
+        ApplyError::NoRollout { .. } | ApplyError::NotHalted { .. } => {
+            Status::failed_precondition(error.to_string())
+        }
         ApplyError::NotFound { tenant, revision } => no_revision(&tenant, revision),
         ApplyError::Store(_) | ApplyError::Unpublished(_) | ApplyError::Interrupted { .. } => {
             log(&error);

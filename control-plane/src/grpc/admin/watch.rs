@@ -11,7 +11,7 @@ use tonic::Status;
 use super::answer::{replica, tenant_without_document};
 use super::names::required_tenant;
 use super::trail::Done;
-use super::{Service, refusal};
+use super::{Service, refusal, rollouts};
 use crate::ControlPlane;
 use crate::grpc::admission::{Caller, Power};
 
@@ -85,11 +85,13 @@ async fn look(
     };
     let found = found.map_err(refusal::store)?;
     let replicas = control.replicas();
+    let rollout = rollouts::last(control, tenant).await?;
     Ok(pb::WatchTenantResponse {
         tenant: found.map(|stored| tenant_without_document(tenant, stored.record)),
         replicas: replicas
             .iter()
             .map(|status| replica(status, Some(tenant)))
             .collect(),
+        rollout,
     })
 }

@@ -27,7 +27,9 @@ fn grow(index: &Arc<Index>, changes: &[(u8, Option<(Revision, Bytes)>)]) -> Arc<
         let head = Head {
             tenant: tenant(*number),
             sequence,
+            latest: current.as_ref().map(|(revision, _)| *revision),
             current: current.clone(),
+            canary: None,
         };
         let heads = vec![head];
         index = index.with(Heads { sequence, heads }).unwrap();

@@ -45,6 +45,7 @@ fn change(tenant: &str, expected: u64) -> NewRevision {
         action: WriteAction::Apply,
         submitted: String::new(),
         resolved: bytes::Bytes::from_static(b"x"),
+        rolled: crate::store::Rolled::AtOnce(crate::rollout::Stage::Superseded),
         request: None,
     }
 }

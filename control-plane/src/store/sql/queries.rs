@@ -4,10 +4,11 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
 use super::audit::AuditRow;
-use super::{Connection, requests, text};
+use super::{Connection, requests, rollouts, text};
+use crate::rollout::Stage;
 use crate::store::sql::{failed, parsed, signed, unsigned};
 use crate::store::{
-    Answered, Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError,
+    Answered, Canary, Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError,
 };
 
 pub(super) async fn heads_since(
@@ -29,17 +30,35 @@ pub(super) async fn heads_since(
          FROM documents WHERE sequence > $1 ORDER BY sequence",
     )
     .bind(signed(sequence))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await
     .map_err(failed(doing))?;
+    let mut ahead = rollouts::ahead_since(connection, signed(sequence)).await?;
 
     let mut heads = Vec::with_capacity(rows.len());
     for (tenant, sequence, revision, removed, resolved) in rows {
+        let tenant = parsed("tenant", tenant)?;
         let revision = Revision(unsigned("revision", revision)?);
+        let latest = Some((revision, Bytes::from(resolved)));
+        let (current, canary) = match ahead.remove(&tenant) {
+            None => (latest, None),
+            Some(ahead) => {
+                let latest = latest.filter(|_| ahead.stage == Stage::Canary);
+                let canary = latest.map(|(revision, config)| Canary {
+                    revision,
+                    config,
+                    replicas: ahead.canaries,
+                });
+                (ahead.stable, canary)
+            }
+        };
+        let is_there = !removed;
         heads.push(Head {
-            tenant: parsed("tenant", tenant)?,
+            tenant,
             sequence: unsigned("sequence", sequence)?,
-            current: (!removed).then(|| (revision, Bytes::from(resolved))),
+            latest: Some(revision).filter(|_| is_there),
+            current: current.filter(|_| is_there),
+            canary: canary.filter(|_| is_there),
         });
     }
     Ok(Heads {
@@ -109,6 +128,7 @@ pub(super) async fn write(
     .await
     .map_err(failed(doing))?;
 
+    rollouts::begin(transaction, &new, (revision, new.expected), sequence).await?;
     if let Some(request) = &new.request {
         let answered = Answered {
             revision,
@@ -147,6 +167,8 @@ pub(super) async fn remove(
         .await
         .map_err(failed("removing a tenant"))?;
 
+    let (tenant, at) = (&removal.tenant, &removal.created_at);
+    rollouts::end(transaction, tenant, Stage::Superseded, at, sequence).await?;
     if let Some(request) = &removal.request {
         let answered = Answered {
             revision: last.revision,
@@ -206,7 +228,7 @@ async fn last_revision(
 
 /// Comes first in a transaction that changes something: the row is locked from then on, so that what
 /// is read next stays as it is, and sequences become visible in their order.
-async fn next_sequence(connection: &mut Connection) -> Result<i64, StoreError> {
+pub(super) async fn next_sequence(connection: &mut Connection) -> Result<i64, StoreError> {
     sqlx::query_scalar("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
         .fetch_one(connection)
         .await

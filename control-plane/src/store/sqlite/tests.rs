@@ -32,6 +32,7 @@ fn change(expected: Option<Revision>) -> NewRevision {
         action: WriteAction::Apply,
         submitted: String::new(),
         resolved: bytes::Bytes::from_static(b"x"),
+        rolled: crate::store::Rolled::AtOnce(crate::rollout::Stage::Superseded),
         request: None,
     }
 }

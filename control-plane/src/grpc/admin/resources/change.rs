@@ -72,6 +72,7 @@ pub(super) async fn make<P: Part>(
             config,
             submitted,
             must_exist: true,
+            canary: None,
             author: asked.author.clone(),
             reason: asked.reason.clone(),
             expected: Some(current.revision),
