@@ -21,5 +21,5 @@ pub use plane::{ControlPlane, Network, Options};
 pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
 pub use token::{
-    InvalidRole, InvalidToken, NoRandomness, Role, TokenHash, TokenUse, Tokens, new_token,
+    InvalidRole, InvalidToken, NoRandomness, Role, Scope, TokenHash, TokenUse, Tokens, new_token,
 };

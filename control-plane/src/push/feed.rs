@@ -8,7 +8,7 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 use gateway_proto::Refusal;
 
-use super::{Index, Position};
+use super::{Index, Position, Recipient};
 
 /// A batch is closed once it holds this many bytes of documents.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -65,6 +65,7 @@ pub(crate) enum UnexpectedAnswer {
 /// One stream's side of the conversation.
 #[derive(Debug)]
 pub(crate) struct Feed {
+    recipient: Recipient,
     /// Where `rest` leads.
     target: Arc<Index>,
     rest: VecDeque<Step>,
@@ -78,12 +79,14 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(super) fn new(
+        recipient: Recipient,
         index: Arc<Index>,
         held: &BTreeMap<TenantId, Revision>,
         comparable: bool,
     ) -> Self {
-        let steps = index.since_held(held, comparable);
+        let steps = index.since_held(held, comparable, &recipient);
         Self {
+            recipient,
             target: index,
             rest: steps.into(),
             last_nonce: 0,
@@ -103,8 +106,8 @@ impl Feed {
         self.rest.is_empty().then(|| self.target.position())
     }
 
-    /// The next batch towards `current`; `None` while an answer is owed or nothing changed. The
-    /// first is made even if it is empty.
+    /// The next batch towards `current`; `None` while an answer is owed, or nothing changed that the
+    /// recipient may know of. The first is made even if it is empty.
     pub(crate) fn next_batch(&mut self, current: &Arc<Index>) -> Option<Batch> {
         if self.is_waiting() {
             return None;
@@ -114,7 +117,11 @@ impl Feed {
             if current.position().sequence <= sequence {
                 return None;
             }
-            self.rest = current.since(sequence).into();
+            let steps = current.since(sequence, &self.recipient);
+            if steps.is_empty() {
+                return None;
+            }
+            self.rest = steps.into();
             self.target = Arc::clone(current);
         }
         Some(self.cut_batch())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
+use super::Recipient;
 use super::feed::Step;
 use crate::store::{Head, Heads};
 
@@ -74,36 +75,43 @@ impl Index {
         Some((entry.sequence, revision))
     }
 
-    /// What leads from `sequence` to here, in the order of the changes.
-    pub(super) fn since(&self, sequence: u64) -> Vec<Step> {
+    /// What leads a recipient from `sequence` to here, in the order of the changes.
+    pub(super) fn since(&self, sequence: u64, recipient: &Recipient) -> Vec<Step> {
         let mut steps: Vec<_> = self
             .heads
             .iter()
             .filter(|(_, entry)| entry.sequence > sequence)
+            .filter(|(tenant, _)| recipient.may_have(tenant))
             .map(|(tenant, entry)| (entry.sequence, step(tenant, entry)))
             .collect();
         steps.sort_by_key(|(sequence, _)| *sequence);
         steps.into_iter().map(|(_, step)| step).collect()
     }
 
-    /// What leads from the documents that a replica holds to here: removals, then documents in the
-    /// order of their changes. `comparable`: equal revisions are equal documents.
+    /// What leads from the documents that a recipient holds to here: removals, also of what it may
+    /// not have any more, then documents in the order of their changes. `comparable`: equal revisions
+    /// are equal documents.
     pub(super) fn since_held(
         &self,
         held: &BTreeMap<TenantId, Revision>,
         comparable: bool,
+        recipient: &Recipient,
     ) -> Vec<Step> {
-        let removed = held
-            .keys()
-            .filter(|tenant| !self.position.revisions.contains_key(*tenant));
+        let stays = |tenant: &TenantId| {
+            self.position.revisions.contains_key(tenant) && recipient.may_have(tenant)
+        };
+        let removed = held.keys().filter(|tenant| !stays(tenant));
         let mut steps: Vec<_> = removed.cloned().map(Step::Remove).collect();
-        let changed = self.since(0).into_iter().filter(|step| match step {
-            Step::Put {
-                tenant, revision, ..
-            } => !comparable || held.get(tenant) != Some(revision),
-            // What the replica does not hold need not be taken away.
-            Step::Remove(_) => false,
-        });
+        let changed = self
+            .since(0, recipient)
+            .into_iter()
+            .filter(|step| match step {
+                Step::Put {
+                    tenant, revision, ..
+                } => !comparable || held.get(tenant) != Some(revision),
+                // What the replica does not hold need not be taken away.
+                Step::Remove(_) => false,
+            });
         steps.extend(changed);
         steps
     }
