@@ -75,8 +75,9 @@ struct ClientsArgs {
 
     /// What the holder of a certificate may do: cn:NAME=ROLE by the common name of its subject,
     /// dns:NAME=ROLE or uri:URI=ROLE by an alternative name, compared exactly; ROLE is
-    /// administrator, tenant-administrator:TENANT, tenant-viewer:TENANT or join. May be given
-    /// several times; the first that fits counts.
+    /// administrator, tenant-administrator:TENANT, tenant-viewer:TENANT, join, or join:TENANT+TENANT
+    /// of a data plane for these tenants only. May be given several times; the first that fits
+    /// counts.
     #[arg(
         long,
         env = "MCP_GATEWAY_MTLS_ROLE",

@@ -24,5 +24,5 @@ pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use rollout::{Plan, Rollout, Stage, Tally};
 pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
 pub use token::{
-    InvalidRole, InvalidToken, NoRandomness, Role, TokenHash, TokenUse, Tokens, new_token,
+    InvalidRole, InvalidToken, NoRandomness, Role, Scope, TokenHash, TokenUse, Tokens, new_token,
 };

@@ -11,10 +11,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
+use crate::token::Scope;
 
 mod feed;
 mod follow;
 mod index;
+mod recipient;
 mod replicas;
 mod rollouts;
 mod verdict;
@@ -23,6 +25,7 @@ pub(crate) use feed::{Batch, Feed, Step};
 pub(crate) use follow::Follower;
 pub(crate) use index::Index;
 pub use index::Position;
+pub(crate) use recipient::Recipient;
 use replicas::Replica;
 pub(crate) use replicas::Seat;
 pub use replicas::{ReplicaStatus, TenantStatus};
@@ -40,6 +43,13 @@ pub(crate) struct Hello {
     /// What it has in force.
     pub(crate) held: BTreeMap<TenantId, Revision>,
 }
+
+/// A replica of this name is connected that may have tenants which the one that comes may not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a replica {0} is connected whose join token is for other tenants: every replica needs a name of its own"
+)]
+pub(crate) struct NameTaken(String);
 
 /// Where writers publish, streams follow, and whoever asks looks up what came of it. Reads the
 /// store once for all streams; nothing here waits for a replica.
@@ -137,8 +147,13 @@ impl Hub {
     }
 
     /// Takes a replica in: its seat, which it has for as long as the seat is held, and what it is
-    /// to be sent. An earlier stream of the same replica loses its seat.
-    pub(crate) fn join(self: &Arc<Self>, hello: Hello) -> (Seat, Feed) {
+    /// to be sent. An earlier stream of the same replica loses its seat, unless it may have what this
+    /// one may not: no token is of use against the replicas of tenants that it is not for.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        hello: Hello,
+        scope: Scope,
+    ) -> Result<(Seat, Feed), NameTaken> {
         let Hello {
             replica,
             version,
@@ -150,15 +165,23 @@ impl Hub {
         // A replica that is ahead has seen what a restored backup has not: the same numbers may
         // since have been given to other content.
         let comparable = store == *self.store_id && cursor <= index.position().sequence;
-        let feed = Feed::new(Arc::clone(&index), &held, comparable);
+        let recipient = Recipient {
+            replica: replica.clone(),
+            scope: scope.clone(),
+        };
+        let feed = Feed::new(recipient, Arc::clone(&index), &held, comparable);
 
         let superseded = CancellationToken::new();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        let held = held
+            .into_iter()
+            .filter(|(tenant, _)| scope.includes(tenant));
         // Nothing is taken as answered before the replica's first answer on this stream.
-        let held = Position::held(held);
+        let held = Position::held(held.collect());
         let entry = Replica {
             stream,
             superseded: superseded.clone(),
+            scope,
             version,
             connected_at: Timestamp::now(),
             delivered: held.clone(),
@@ -166,13 +189,21 @@ impl Hub {
             exceptions: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
-        self.replicas.send_modify(|replicas| {
+        let seated = self.replicas.send_if_modified(|replicas| {
+            let earlier = replicas.get(&replica);
+            if earlier.is_some_and(|earlier| !entry.scope.covers(&earlier.scope)) {
+                return false;
+            }
             if let Some(earlier) = replicas.insert(replica.clone(), entry) {
                 earlier.superseded.cancel();
             }
+            true
         });
+        if !seated {
+            return Err(NameTaken(replica));
+        }
         let seat = Seat::new(Arc::clone(self), replica, stream, superseded);
-        (seat, feed)
+        Ok((seat, feed))
     }
 
     /// The connected replicas, in the order of their names.

@@ -10,9 +10,11 @@ use aws_lc_rs::rand;
 use gateway_core::{ExposeSecret as _, SecretString};
 
 mod role;
+mod scope;
 
 pub(crate) use role::TokenId;
 pub use role::{InvalidRole, Role};
+pub use scope::Scope;
 
 /// 256 random bits. With so many, a plain and fast hash cannot be turned back.
 const SECRET_BYTES: usize = 32;

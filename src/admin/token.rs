@@ -33,9 +33,10 @@ pub(crate) struct CreateTokenArgs {
     #[arg(long, value_enum, value_name = "ROLE")]
     role: RoleName,
 
-    /// The tenant of a tenant's role.
+    /// The tenant of a tenant's role. With the role join, the tenants that the data plane serves and
+    /// is told of, given several times; left out: all.
     #[arg(long, value_name = "TENANT")]
-    tenant: Option<TenantId>,
+    tenant: Vec<TenantId>,
 
     /// When it ends: after a time such as 30d or 12h, or on a date such as 2027-01-31. Left out:
     /// when it is revoked.
@@ -63,7 +64,7 @@ enum RoleName {
     TenantAdministrator,
     /// To see one tenant and its tokens.
     TenantViewer,
-    /// To be a data plane.
+    /// To be a data plane, for all tenants or some.
     Join,
 }
 
@@ -119,26 +120,32 @@ async fn create(args: CreateTokenArgs) -> Result<(), Failure> {
         RoleName::TenantViewer => pb::Role::TenantViewer,
         RoleName::Join => pb::Role::Join,
     };
-    let of_tenant = matches!(
-        args.role,
-        RoleName::TenantAdministrator | RoleName::TenantViewer
-    );
     // In the words of the flags, where the control plane would say `parent`.
-    match &args.tenant {
-        None if of_tenant => return Err(Failure::invalid("--tenant is missing for this role")),
-        Some(_) if !of_tenant => return Err(Failure::invalid("--tenant is for a tenant's roles")),
-        _ => {}
-    }
+    let (parent_tenant, limited_to) = match (role, args.tenant.as_slice()) {
+        (pb::Role::Join, tenants) => (None, tenants),
+        (pb::Role::Administrator, []) => (None, &[][..]),
+        (pb::Role::Administrator, _) => {
+            return Err(Failure::invalid(
+                "--tenant is for a tenant's roles, and for join",
+            ));
+        }
+        (_, [tenant]) => (Some(tenant), &[][..]),
+        (_, []) => return Err(Failure::invalid("--tenant is missing for this role")),
+        (_, [_, _, ..]) => {
+            return Err(Failure::invalid("a tenant's role is of one --tenant only"));
+        }
+    };
     let expire_time = args.expires.map(|end| prost_types::Timestamp {
         seconds: end.as_second(),
         nanos: end.subsec_nanosecond(),
     });
     let request = pb::CreateTokenRequest {
-        parent: parent(args.tenant.as_ref()),
+        parent: parent(parent_tenant),
         token_id: args.name.to_string(),
         token: Some(pb::Token {
             role: role.into(),
             expire_time,
+            tenants: limited_to.iter().map(resource_name).collect(),
             ..Default::default()
         }),
         reason: args.reason,
@@ -171,7 +178,7 @@ async fn list(args: ListTokensArgs) -> Result<(), Failure> {
         request.page_token = page.next_page_token;
     }
     let columns = [
-        "name", "tenant", "role", "created", "author", "expires", "state",
+        "name", "tenants", "role", "created", "author", "expires", "state",
     ];
     args.output.print(&columns, &records)?;
     Ok(())
@@ -193,7 +200,11 @@ async fn revoke(args: RevokeTokenArgs) -> Result<(), Failure> {
 }
 
 fn parent(tenant: Option<&TenantId>) -> String {
-    tenant.map_or_else(String::new, |tenant| format!("tenants/{tenant}"))
+    tenant.map(resource_name).unwrap_or_default()
+}
+
+fn resource_name(tenant: &TenantId) -> String {
+    format!("tenants/{tenant}")
 }
 
 fn record(token: pb::Token) -> Value {
@@ -209,6 +220,9 @@ fn record(token: pb::Token) -> Value {
         Some((tenant, name)) => (Some(tenant.trim_start_matches("tenants/")), name),
         None => (None, token.name.trim_start_matches("tokens/")),
     };
+    let limited_to = token.tenants.iter();
+    let limited_to = limited_to.map(|name| name.trim_start_matches("tenants/"));
+    let tenants: Vec<_> = tenant.into_iter().chain(limited_to).collect();
     let expires = time(token.expire_time);
     let state = if token.revoke_time.is_some() {
         "revoked"
@@ -220,6 +234,7 @@ fn record(token: pb::Token) -> Value {
     json!({
         "name": name,
         "tenant": tenant,
+        "tenants": tenants,
         "role": role,
         "created": time(token.create_time).map(shown),
         "author": token.author,

@@ -149,8 +149,20 @@ async fn a_token_is_refused_once_it_is_revoked_or_its_time_is_over() -> Result<(
     fails(&control, &admin, "token revoke admin", "there is no token").await?;
     for (arguments, reason) in [
         (
-            &["x", "--role", "join", "--tenant", "acme"][..],
+            &["x", "--role", "administrator", "--tenant", "acme"][..],
             "--tenant is for",
+        ),
+        (
+            &[
+                "x",
+                "--role",
+                "tenant-viewer",
+                "--tenant",
+                "a",
+                "--tenant",
+                "b",
+            ],
+            "of one --tenant only",
         ),
         (&["x", "--role", "tenant-viewer"], "--tenant is missing"),
         (

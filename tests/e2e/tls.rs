@@ -21,7 +21,7 @@ const MTLS: [&str; 6] = [
     "--mtls-role",
     "cn:ada=tenant-viewer:acme",
     "--mtls-role",
-    "uri:spiffe://test/edge=join",
+    "uri:spiffe://test/edge=join:acme+later",
 ];
 
 fn signed() -> Result<(Arc<Workspace>, Signer)> {

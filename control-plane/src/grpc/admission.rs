@@ -11,7 +11,7 @@ use tonic::{Code, Request, Status};
 use super::admin::strict::Flaws;
 use super::incoming::Peer;
 use crate::store::{Store, StoreError, TokenRecord};
-use crate::token::{Role, TokenHash, Tokens};
+use crate::token::{Role, Scope, TokenHash, Tokens};
 
 mod access;
 mod certificate;
@@ -105,18 +105,20 @@ impl Presented {
 }
 
 impl Admission {
-    /// Refuses who may not be a replica. `None`: this process, of which nothing has to be known.
+    /// Refuses who may not be a replica, and says of which tenants it may be told. `None`: this
+    /// process, of which nothing has to be known.
     pub(super) async fn admit_replica(
         &self,
         presented: &Presented,
-    ) -> Result<Option<(Arc<Authority>, Caller)>, Status> {
+    ) -> Result<(Scope, Option<(Arc<Authority>, Caller)>), Status> {
         let Self::Network(authority) = self else {
-            return Ok(None);
+            return Ok((Scope::all(), None));
         };
         let what = JOIN_TOKEN;
         let caller = authority.identify(presented, what).await;
-        match caller.map_err(|stranger| stranger.status)? {
-            caller if caller.role == Role::Join => Ok(Some((Arc::clone(authority), caller))),
+        let caller = caller.map_err(|stranger| stranger.status)?;
+        match &caller.role {
+            Role::Join(scope) => Ok((scope.clone(), Some((Arc::clone(authority), caller)))),
             _ => Err(not_valid(what)),
         }
     }
@@ -131,7 +133,7 @@ impl Authority {
         let what = TOKEN;
         let caller = self.identify(presented, what).await?;
         match caller.role {
-            Role::Join => Err(Stranger {
+            Role::Join(_) => Err(Stranger {
                 name: caller.name,
                 status: not_valid(what),
             }),
@@ -154,7 +156,7 @@ impl Authority {
     async fn expel(&self, caller: &Caller) -> Option<Status> {
         let kept = caller.kept.as_ref()?;
         let what = match caller.role {
-            Role::Join => JOIN_TOKEN,
+            Role::Join(_) => JOIN_TOKEN,
             _ => TOKEN,
         };
         match self.store.token(&kept.id()).await {
@@ -181,7 +183,7 @@ impl Authority {
                 FIRST_ADMINISTRATOR,
                 Role::Administrator,
             ),
-            (&self.first.join, FIRST_JOIN, Role::Join),
+            (&self.first.join, FIRST_JOIN, Role::Join(Scope::all())),
         ] {
             if expected.is_of(token) {
                 return Ok(Caller {

@@ -19,6 +19,7 @@ use super::Admission;
 use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
 use crate::rollout::Tally;
+use crate::token::Scope;
 
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -50,7 +51,7 @@ impl ConfigPush for Service {
         request: Request<Streaming<pb::SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let (presented, inbound) = Presented::with(request);
-        let admitted = match self.admission.admit_replica(&presented).await {
+        let (scope, admitted) = match self.admission.admit_replica(&presented).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 let peer = presented.peer().and_then(|peer| peer.address);
@@ -63,6 +64,7 @@ impl ConfigPush for Service {
             hub: Arc::clone(&self.hub),
             inbound,
             admitted,
+            scope,
             outbound,
             hello_timeout: self.hello_timeout,
         };
@@ -79,6 +81,8 @@ struct Stream {
     outbound: Outbound,
     /// By what it was let in; `None`: it is of this process.
     admitted: Option<(Arc<Authority>, Caller)>,
+    /// The tenants of which it is told.
+    scope: Scope,
     hello_timeout: Duration,
 }
 
@@ -112,8 +116,13 @@ impl Stream {
         let hello = read_hello(first)?;
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
-        let (seat, mut feed) = self.hub.join(hello);
-        tracing::info!(replica = seat.replica(), "a replica connected");
+        let joined = self.hub.join(hello, self.scope.clone());
+        let (seat, mut feed) = joined.map_err(|taken| {
+            tracing::warn!(reason = %taken, "a replica was refused");
+            Status::already_exists(taken.to_string())
+        })?;
+        let tenants = self.scope.tenants().map(|_| self.scope.to_string());
+        tracing::info!(replica = seat.replica(), tenants, "a replica connected");
         let ended = self.follow(&seat, &mut feed, &mut index).await;
         tracing::info!(replica = seat.replica(), "a replica disconnected");
         ended
@@ -258,11 +267,12 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
                 tenant,
                 revision: Revision(revision),
                 config,
+                canary,
             } => documents.push(pb::Document {
                 tenant: tenant.into(),
                 revision,
                 config,
-                canary: false,
+                canary,
             }),
             Step::Remove(tenant) => removed_tenants.push(tenant.into()),
         }

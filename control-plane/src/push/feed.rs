@@ -8,7 +8,7 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 use gateway_proto::Refusal;
 
-use super::{Index, Position};
+use super::{Index, Position, Recipient};
 
 /// A batch is closed once it holds this many bytes of documents.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -22,6 +22,8 @@ pub(crate) enum Step {
         revision: Revision,
         /// The encoded configuration, shared by all streams.
         config: Bytes,
+        /// Whether not every replica has it yet.
+        canary: bool,
     },
     /// Stop serving a tenant.
     Remove(TenantId),
@@ -65,6 +67,7 @@ pub(crate) enum UnexpectedAnswer {
 /// One stream's side of the conversation.
 #[derive(Debug)]
 pub(crate) struct Feed {
+    recipient: Recipient,
     /// Where `rest` leads.
     target: Arc<Index>,
     rest: VecDeque<Step>,
@@ -78,12 +81,14 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(super) fn new(
+        recipient: Recipient,
         index: Arc<Index>,
         held: &BTreeMap<TenantId, Revision>,
         comparable: bool,
     ) -> Self {
-        let steps = index.since_held(held, comparable);
+        let steps = index.since_held(held, comparable, &recipient);
         Self {
+            recipient,
             target: index,
             rest: steps.into(),
             last_nonce: 0,
@@ -103,8 +108,8 @@ impl Feed {
         self.rest.is_empty().then(|| self.target.position())
     }
 
-    /// The next batch towards `current`; `None` while an answer is owed or nothing changed. The
-    /// first is made even if it is empty.
+    /// The next batch towards `current`; `None` while an answer is owed, or nothing changed that the
+    /// recipient may know of. The first is made even if it is empty.
     pub(crate) fn next_batch(&mut self, current: &Arc<Index>) -> Option<Batch> {
         if self.is_waiting() {
             return None;
@@ -114,8 +119,9 @@ impl Feed {
             if current.position().sequence <= sequence {
                 return None;
             }
-            self.rest = current.since(sequence).into();
+            let steps = current.since(&self.target, &self.recipient);
             self.target = Arc::clone(current);
+            self.rest = steps?.into();
         }
         Some(self.cut_batch())
     }
@@ -133,6 +139,7 @@ impl Feed {
                     tenant,
                     revision,
                     config,
+                    ..
                 } => {
                     bytes += config.len();
                     documents.insert(tenant.clone(), *revision);

@@ -1,11 +1,12 @@
 //! The current configuration of every tenant, as of one moment of the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
+use super::Recipient;
 use super::feed::Step;
 use crate::store::{self, Head, Heads};
 
@@ -60,6 +61,7 @@ pub(crate) struct Index {
     heads: BTreeMap<TenantId, Entry>,
     /// How many tenants have a last revision that not every replica is to have yet.
     rollouts: usize,
+    recent: Recent,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +88,7 @@ impl Index {
         if read.sequence <= self.position.sequence {
             return None;
         }
-        let mut heads = self.heads.clone();
+        let (mut heads, mut recent) = (self.heads.clone(), self.recent.clone());
         for head in read.heads {
             let Head {
                 tenant,
@@ -103,6 +105,7 @@ impl Index {
                     current,
                     canary,
                 };
+                recent.push(sequence, tenant.clone());
                 heads.insert(tenant, entry);
             }
         }
@@ -127,6 +130,7 @@ impl Index {
             position,
             heads,
             rollouts,
+            recent,
         })
     }
 
@@ -155,48 +159,136 @@ impl Index {
         self.rollouts > 0
     }
 
-    /// What leads from `sequence` to here, in the order of the changes.
-    pub(super) fn since(&self, sequence: u64) -> Vec<Step> {
-        let mut steps: Vec<_> = self
-            .heads
-            .iter()
-            .filter(|(_, entry)| entry.sequence > sequence)
-            .map(|(tenant, entry)| (entry.sequence, step(tenant, entry)))
-            .collect();
-        steps.sort_by_key(|(sequence, _)| *sequence);
-        steps.into_iter().map(|(_, step)| step).collect()
+    /// What leads a recipient from an earlier index to here, in the order of the changes; `None`: no
+    /// change since was of a tenant that it may have. Of one that leaves to it what it had there is
+    /// no step.
+    pub(super) fn since(&self, before: &Self, recipient: &Recipient) -> Option<Vec<Step>> {
+        let mut changed = self.changed_since(before.position.sequence);
+        changed.retain(|tenant| recipient.may_have(tenant));
+        if changed.is_empty() {
+            return None;
+        }
+        let steps = changed.into_iter().filter_map(|tenant| {
+            let (then, now) = (before.for_(recipient, tenant), self.for_(recipient, tenant));
+            match (then, now) {
+                (Some(then), Some(now)) if then.is_same(&now) => None,
+                (None, None) => None,
+                (_, Some(now)) => Some(now.put(tenant)),
+                (Some(_), None) => Some(Step::Remove(tenant.clone())),
+            }
+        });
+        Some(steps.collect())
     }
 
-    /// What leads from the documents that a replica holds to here: removals, then documents in the
-    /// order of their changes. `comparable`: equal revisions are equal documents.
+    /// What leads from the documents that a recipient holds to here: removals, also of what it may
+    /// not have any more, then documents in the order of their changes. `comparable`: equal revisions
+    /// are equal documents.
     pub(super) fn since_held(
         &self,
         held: &BTreeMap<TenantId, Revision>,
         comparable: bool,
+        recipient: &Recipient,
     ) -> Vec<Step> {
-        let removed = held
-            .keys()
-            .filter(|tenant| !self.position.revisions.contains_key(*tenant));
+        let stays = |tenant: &TenantId| {
+            recipient.may_have(tenant) && self.for_(recipient, tenant).is_some()
+        };
+        let removed = held.keys().filter(|tenant| !stays(tenant));
         let mut steps: Vec<_> = removed.cloned().map(Step::Remove).collect();
-        let changed = self.since(0).into_iter().filter(|step| match step {
-            Step::Put {
-                tenant, revision, ..
-            } => !comparable || held.get(tenant) != Some(revision),
+        let all = self.changed_since(0).into_iter();
+        let may_have = all.filter(|tenant| recipient.may_have(tenant));
+        let changed = may_have.filter_map(|tenant| {
             // What the replica does not hold need not be taken away.
-            Step::Remove(_) => false,
+            let now = self.for_(recipient, tenant)?;
+            let is_held = comparable && held.get(tenant) == Some(&now.revision);
+            // A canary is asked to report, which it may have forgotten.
+            (!is_held || now.is_canary).then(|| now.put(tenant))
         });
         steps.extend(changed);
         steps
     }
+
+    /// What a recipient is to have of a tenant that it may have.
+    fn for_(&self, recipient: &Recipient, tenant: &TenantId) -> Option<Wanted<'_>> {
+        let entry = self.heads.get(tenant)?;
+        let canary = entry.canary.as_ref();
+        if let Some(canary) = canary.filter(|canary| canary.replicas.contains(&recipient.replica)) {
+            return Some(Wanted {
+                revision: canary.revision,
+                config: &canary.config,
+                is_canary: true,
+            });
+        }
+        let (revision, config) = entry.current.as_ref()?;
+        Some(Wanted {
+            revision: *revision,
+            config,
+            is_canary: false,
+        })
+    }
+
+    /// The tenants that changed after a sequence, in the order of their last changes.
+    fn changed_since(&self, sequence: u64) -> Vec<&TenantId> {
+        if sequence >= self.recent.begin {
+            let changes = self.recent.changes.iter();
+            let later = changes.filter(|(changed, _)| *changed > sequence);
+            // Of several changes of a tenant only the last one is still its head.
+            let is_last = |(changed, tenant): &&(u64, TenantId)| {
+                let entry = self.heads.get(tenant);
+                entry.is_some_and(|entry| entry.sequence == *changed)
+            };
+            return later.filter(is_last).map(|(_, tenant)| tenant).collect();
+        }
+        let heads = self.heads.iter();
+        let mut changed: Vec<_> = heads
+            .filter(|(_, entry)| entry.sequence > sequence)
+            .map(|(tenant, entry)| (entry.sequence, tenant))
+            .collect();
+        changed.sort_by_key(|(sequence, _)| *sequence);
+        changed.into_iter().map(|(_, tenant)| tenant).collect()
+    }
 }
 
-fn step(tenant: &TenantId, entry: &Entry) -> Step {
-    match &entry.current {
-        Some((revision, config)) => Step::Put {
+/// What a replica is to have of a tenant.
+struct Wanted<'a> {
+    revision: Revision,
+    config: &'a Bytes,
+    is_canary: bool,
+}
+
+impl Wanted<'_> {
+    /// A revision never changes.
+    fn is_same(&self, other: &Wanted<'_>) -> bool {
+        (self.revision, self.is_canary) == (other.revision, other.is_canary)
+    }
+
+    fn put(&self, tenant: &TenantId) -> Step {
+        Step::Put {
             tenant: tenant.clone(),
-            revision: *revision,
-            config: config.clone(),
-        },
-        None => Step::Remove(tenant.clone()),
+            revision: self.revision,
+            config: self.config.clone(),
+            canary: self.is_canary,
+        }
+    }
+}
+
+/// The last changes, so that who is not far behind need not look at every tenant.
+#[derive(Debug, Clone, Default)]
+struct Recent {
+    /// All changes after this sequence are there.
+    begin: u64,
+    changes: VecDeque<(u64, TenantId)>,
+}
+
+impl Recent {
+    /// How many are kept. Most replicas are behind by a few.
+    const MOST: usize = 512;
+
+    fn push(&mut self, sequence: u64, tenant: TenantId) {
+        self.changes.push_back((sequence, tenant));
+        while self.changes.len() > Self::MOST {
+            if let Some((dropped, _)) = self.changes.pop_front() {
+                self.begin = dropped;
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The connected replicas: where each is, kept as a position and the exceptions from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_core::config::Violation;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::Arrival;
 use super::{Hub, Position};
 use crate::rollout::{Seen, Tally};
+use crate::token::Scope;
 
 /// What is known of a connected replica.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(super) struct Replica {
     /// Tells its stream from an earlier one of the same name.
     pub(super) stream: u64,
     pub(super) superseded: CancellationToken,
+    /// The tenants that it may have. Of others it counts for nothing.
+    pub(super) scope: Scope,
     pub(super) version: String,
     pub(super) connected_at: Timestamp,
     /// Where what it was sent leads.
@@ -93,6 +96,7 @@ impl Replica {
     pub(super) fn status(&self, name: &str, desired: &Position) -> ReplicaStatus {
         ReplicaStatus {
             replica: name.to_owned(),
+            scope: self.scope.clone(),
             version: self.version.clone(),
             connected_at: self.connected_at,
             desired: desired.clone(),
@@ -184,6 +188,8 @@ impl Drop for Seat {
 pub struct ReplicaStatus {
     /// Its name.
     pub replica: String,
+    /// The tenants that it may have.
+    pub scope: Scope,
     /// The version of its program.
     pub version: String,
     /// When its stream began.
@@ -212,9 +218,24 @@ pub struct TenantStatus {
 }
 
 impl ReplicaStatus {
-    /// Where the replica is with one tenant.
+    /// The tenants that it has or should have.
+    pub fn tenants(&self) -> BTreeSet<&TenantId> {
+        let all = self.desired.tenants().chain(self.in_force.tenants());
+        all.filter(|tenant| self.scope.includes(tenant)).collect()
+    }
+
+    /// Whether it may have one tenant, or any where none is named.
+    pub(crate) fn is_of(&self, tenant: Option<&TenantId>) -> bool {
+        tenant.is_none_or(|tenant| self.scope.includes(tenant))
+    }
+
+    /// Where the replica is with one tenant, of those that it may have.
     pub fn tenant(&self, tenant: &TenantId) -> TenantStatus {
-        let at = |position: &Position| position.revision(tenant, &self.replica);
+        let may_have = self.scope.includes(tenant);
+        let at = |position: &Position| {
+            let revision = position.revision(tenant, &self.replica);
+            revision.filter(|_| may_have)
+        };
         let exception = self.exceptions.get(tenant);
         TenantStatus {
             desired: at(&self.desired),

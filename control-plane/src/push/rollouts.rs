@@ -14,8 +14,11 @@ impl Hub {
     /// The connected replicas that may have a tenant, and where they are with it.
     pub(crate) fn seen(&self, tenant: &TenantId) -> Vec<Seen> {
         let replicas = self.replicas.borrow();
-        let seen = replicas.iter();
-        seen.map(|(name, replica)| replica.seen(name, tenant))
+        let may_have = replicas
+            .iter()
+            .filter(|(_, replica)| replica.scope.includes(tenant));
+        may_have
+            .map(|(name, replica)| replica.seen(name, tenant))
             .collect()
     }
 

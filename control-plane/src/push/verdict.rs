@@ -8,7 +8,7 @@ use super::Hub;
 /// What became of a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every connected replica has it in force.
+    /// Every connected replica that may have the tenant has it in force.
     InForce,
     /// At least one replica refused it, for these reasons, and keeps what it had.
     Refused(Vec<Violation>),
@@ -19,7 +19,7 @@ pub enum Verdict {
 /// There is no verdict.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerdictError {
-    /// Nobody was there to answer.
+    /// Nobody was there to answer who may have the tenant.
     #[error("no data plane is connected, so nothing is in force yet")]
     NoReplica,
     /// Somebody did not answer in time.
@@ -47,8 +47,9 @@ struct Answers {
 }
 
 impl Hub {
-    /// Waits until every connected replica, and at least one, has answered to a revision. If that
-    /// does not happen by the deadline, a refusal by one of them is answer enough.
+    /// Waits until every connected replica that may have the tenant, and at least one, has answered
+    /// to a revision. If that does not happen by the deadline, a refusal by one of them is answer
+    /// enough.
     pub(crate) async fn verdict(
         &self,
         tenant: &TenantId,
@@ -113,6 +114,9 @@ impl Hub {
         }
         let mut answers = Answers::default();
         for (name, replica) in self.replicas.borrow().iter() {
+            if !replica.scope.includes(tenant) {
+                continue;
+            }
             answers.replicas += 1;
             if replica.in_force.sequence < sequence {
                 answers.waiting_for.push(name.clone());

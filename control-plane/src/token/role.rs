@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use gateway_core::{InvalidName, TenantId, TokenName};
 
-use super::TokenUse;
+use super::{Scope, TokenUse};
 
 /// What the holder of a token or a certificate may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,36 +16,49 @@ pub enum Role {
     TenantAdministrator(TenantId),
     /// To see one tenant and its tokens.
     TenantViewer(TenantId),
-    /// To be a replica of the data plane.
-    Join,
+    /// To be a replica of the data plane, and to be told of these tenants.
+    Join(Scope),
 }
 
 /// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no role: write administrator, tenant-administrator:TENANT, tenant-viewer:TENANT or join"
+    "`{0}` is no role: write administrator, tenant-administrator:TENANT, tenant-viewer:TENANT, join or join:TENANT+TENANT"
 )]
 pub struct InvalidRole(String);
 
 impl Role {
-    /// The role of this kind; `None` if there is no such kind, or it has a tenant and should have
-    /// none, or the other way round.
+    /// The role that `kind` and `tenant` were; `None` if none is.
     pub(crate) fn of_kind(kind: &str, tenant: Option<TenantId>) -> Option<Self> {
         match (kind, tenant) {
             ("administrator", None) => Some(Self::Administrator),
             ("tenant-administrator", Some(tenant)) => Some(Self::TenantAdministrator(tenant)),
             ("tenant-viewer", Some(tenant)) => Some(Self::TenantViewer(tenant)),
-            ("join", None) => Some(Self::Join),
+            ("join", None) => Some(Self::Join(Scope::all())),
+            (kind, None) => {
+                let scope = kind.strip_prefix("join:")?.parse().ok()?;
+                Some(Self::Join(scope))
+            }
             _ => None,
         }
     }
 
-    pub(crate) fn kind(&self) -> &'static str {
+    /// What it is, apart from the tenant that it is bound to. The tenants to which a replica is
+    /// limited are part of it: a control plane of an earlier version, which does not know of limits,
+    /// does not know the kind either, and lets nobody in by it.
+    pub(crate) fn stored_kind(&self) -> String {
+        match self {
+            Self::Join(scope) if scope.tenants().is_some() => format!("join:{scope}"),
+            role => role.kind().to_owned(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
         match self {
             Self::Administrator => "administrator",
             Self::TenantAdministrator(_) => "tenant-administrator",
             Self::TenantViewer(_) => "tenant-viewer",
-            Self::Join => "join",
+            Self::Join(_) => "join",
         }
     }
 
@@ -53,7 +66,7 @@ impl Role {
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         match self {
             Self::TenantAdministrator(tenant) | Self::TenantViewer(tenant) => Some(tenant),
-            Self::Administrator | Self::Join => None,
+            Self::Administrator | Self::Join(_) => None,
         }
     }
 
@@ -61,7 +74,7 @@ impl Role {
         match self {
             Self::Administrator => TokenUse::Administration,
             Self::TenantAdministrator(_) | Self::TenantViewer(_) => TokenUse::Tenant,
-            Self::Join => TokenUse::Join,
+            Self::Join(_) => TokenUse::Join,
         }
     }
 }
@@ -70,19 +83,20 @@ impl FromStr for Role {
     type Err = InvalidRole;
 
     fn from_str(text: &str) -> Result<Self, InvalidRole> {
-        let (kind, tenant) = match text.split_once(':') {
-            Some((kind, tenant)) => (kind, tenant.parse().ok()),
-            None => (text, None),
+        let role = match text.split_once(':') {
+            Some((kind, tenant)) if kind != "join" => {
+                let tenant = tenant.parse().ok();
+                tenant.and_then(|tenant| Self::of_kind(kind, Some(tenant)))
+            }
+            _ => Self::of_kind(text, None),
         };
-        // A tenant that is none leaves its role without one, and the others with a colon.
-        let role = Self::of_kind(kind, tenant).filter(|role| role.to_string() == text);
         role.ok_or_else(|| InvalidRole(text.to_owned()))
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())?;
+        f.write_str(&self.stored_kind())?;
         match self.tenant() {
             Some(tenant) => write!(f, ":{tenant}"),
             None => Ok(()),
@@ -142,6 +156,8 @@ mod tests {
             "tenant-administrator:acme",
             "tenant-viewer:a-1",
             "join",
+            "join:acme",
+            "join:acme+beta",
         ] {
             assert_eq!(text.parse::<Role>().unwrap().to_string(), text);
         }
@@ -151,7 +167,9 @@ mod tests {
             "administrator:acme",
             "administrator:",
             "administrator:A",
-            "join:acme",
+            "join:",
+            "join:ACME",
+            "join:acme+",
             "tenant-viewer",
             "tenant-viewer:",
             "tenant-viewer:a:b",

@@ -126,10 +126,7 @@ fn change(difference: Difference) -> pb::Change {
 pub(super) fn replica(status: &ReplicaStatus, only: Option<&TenantId>) -> pb::Replica {
     let tenants: BTreeSet<_> = match only {
         Some(only) => BTreeSet::from([only]),
-        None => {
-            let (desired, in_force) = (&status.desired.revisions, &status.in_force.revisions);
-            desired.keys().chain(in_force.keys()).collect()
-        }
+        None => status.tenants(),
     };
     pb::Replica {
         name: format!("replicas/{}", status.replica),
@@ -174,11 +171,16 @@ pub(super) fn token(record: TokenRecord) -> pb::Token {
         expires_at,
         revoked_at,
     } = record;
+    let tenants = match &role {
+        Role::Join(scope) => scope.tenants().into_iter().flatten(),
+        _ => None.into_iter().flatten(),
+    };
+    let tenants = tenants.map(tenant_name).collect();
     let role = match role {
         Role::Administrator => pb::Role::Administrator,
         Role::TenantAdministrator(_) => pb::Role::TenantAdministrator,
         Role::TenantViewer(_) => pb::Role::TenantViewer,
-        Role::Join => pb::Role::Join,
+        Role::Join(_) => pb::Role::Join,
     };
     pb::Token {
         name,
@@ -187,6 +189,7 @@ pub(super) fn token(record: TokenRecord) -> pb::Token {
         create_time: Some(timestamp(created_at)),
         author,
         revoke_time: revoked_at.map(timestamp),
+        tenants,
     }
 }
 

@@ -161,7 +161,8 @@ impl Service {
         };
         let query = Query::read::<pb::Replica>(&request.tenant, asked)?;
         let found = self.control.replicas();
-        let found = found.iter().map(|status| replica(status, only.as_ref()));
+        let found = found.iter().filter(|status| status.is_of(only.as_ref()));
+        let found = found.map(|status| replica(status, only.as_ref()));
         let (replicas, next_page_token) = query.page(found.collect(), limit)?;
         Ok(pb::ListReplicasResponse {
             replicas,

@@ -14,12 +14,15 @@ use super::refusal::{self, field};
 use super::trail::{Call, Done, Trail};
 use crate::grpc::admission::{Caller, FIRST_ADMINISTRATOR, FIRST_JOIN, Power, Presented};
 use crate::store::{CreateTokenError, NewToken, Revocation, Store, TokenRecord};
-use crate::token::{Role, TokenHash, TokenId, new_token};
+use crate::token::{Role, Scope, TokenHash, TokenId, new_token};
 
 const TOKENS: Page = Page {
     usual: 50,
     most: 1000,
 };
+
+/// More would be no limit that anybody keeps in view.
+const MOST_TENANTS: usize = 1000;
 
 pub(in crate::grpc) struct Service {
     store: Arc<dyn Store>,
@@ -42,7 +45,8 @@ impl Service {
             None => Status::permission_denied("tokens without a tenant are made by administrators"),
         })?;
         let token = request.token.unwrap_or_default();
-        let role = role(token.role(), tenant)?;
+        let scope = scope(&token.tenants)?;
+        let role = role(token.role(), tenant, scope)?;
         let name = token_name(&request.token_id, &role)?;
         let now = Timestamp::now();
         let expires_at = token.expire_time.map(timestamp).transpose()?;
@@ -180,11 +184,26 @@ fn token_name(text: &str, role: &Role) -> Result<TokenName, Status> {
         .map_err(|error: gateway_core::InvalidName| field("token_id", error.to_string()))
 }
 
-fn role(role: pb::Role, tenant: Option<TenantId>) -> Result<Role, Status> {
+/// The tenants to which a token is limited; `None`: to none.
+fn scope(tenants: &[String]) -> Result<Option<Scope>, Status> {
+    if tenants.len() > MOST_TENANTS {
+        let reason = format!("names more than {MOST_TENANTS} tenants");
+        return Err(field("token.tenants", reason));
+    }
+    let named = tenants.iter().enumerate();
+    let named =
+        named.map(|(index, name)| required_tenant(&format!("token.tenants[{index}]"), name));
+    Ok(Scope::only(named.collect::<Result<_, _>>()?))
+}
+
+fn role(role: pb::Role, tenant: Option<TenantId>, scope: Option<Scope>) -> Result<Role, Status> {
+    if scope.is_some() && role != pb::Role::Join {
+        return Err(field("token.tenants", "is for ROLE_JOIN only"));
+    }
     match (role, tenant) {
         (pb::Role::Unspecified, _) => Err(field("token.role", "is missing")),
         (pb::Role::Administrator, None) => Ok(Role::Administrator),
-        (pb::Role::Join, None) => Ok(Role::Join),
+        (pb::Role::Join, None) => Ok(Role::Join(scope.unwrap_or_default())),
         (pb::Role::TenantAdministrator, Some(tenant)) => Ok(Role::TenantAdministrator(tenant)),
         (pb::Role::TenantViewer, Some(tenant)) => Ok(Role::TenantViewer(tenant)),
         (pb::Role::Administrator | pb::Role::Join, Some(_)) => {

@@ -90,6 +90,7 @@ async fn look(
         tenant: found.map(|stored| tenant_without_document(tenant, stored.record)),
         replicas: replicas
             .iter()
+            .filter(|status| status.is_of(Some(tenant)))
             .map(|status| replica(status, Some(tenant)))
             .collect(),
         rollout,

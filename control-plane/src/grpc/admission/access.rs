@@ -41,7 +41,7 @@ impl Caller {
                     "a tenant viewer may look, and change nothing",
                 )),
             },
-            Role::TenantAdministrator(_) | Role::TenantViewer(_) | Role::Join => Err(missing()),
+            Role::TenantAdministrator(_) | Role::TenantViewer(_) | Role::Join(_) => Err(missing()),
         }
     }
 
@@ -61,6 +61,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::token::Scope;
 
     #[test]
     fn each_role_may_do_what_it_is_for() {
@@ -79,12 +80,14 @@ mod tests {
         };
         let administrator = Role::TenantAdministrator(acme.clone());
         let viewer = Role::TenantViewer(acme.clone());
+        let limited = Scope::only([acme.clone()].into()).unwrap();
         let denied = Code::PermissionDenied;
         for (role, own) in [
             (Role::Administrator, [Code::Ok; 3]),
             (administrator, [Code::Ok, Code::Ok, denied]),
             (viewer, [Code::Ok, denied, denied]),
-            (Role::Join, [Code::NotFound; 3]),
+            (Role::Join(Scope::all()), [Code::NotFound; 3]),
+            (Role::Join(limited), [Code::NotFound; 3]),
         ] {
             let others = match role {
                 Role::Administrator => Code::Ok,

@@ -20,7 +20,8 @@ pub(crate) enum Subject {
 }
 
 /// The role of those whose certificate has a name: `cn:NAME=ROLE`, `dns:NAME=ROLE` or
-/// `uri:URI=ROLE`, where a tenant's role is followed by `:TENANT`.
+/// `uri:URI=ROLE`, where a tenant's role is followed by `:TENANT`, and `join` may be by
+/// `:TENANT+TENANT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRole {
     pub(super) subject: Subject,
@@ -209,6 +210,11 @@ mod tests {
                 "dns:edge.example=join",
                 Subject::Dns("edge.example".into()),
                 "join",
+            ),
+            (
+                "dns:edge.example=join:acme+beta",
+                Subject::Dns("edge.example".into()),
+                "join:acme+beta",
             ),
             (
                 "uri:spiffe://x/y?a=b=tenant-viewer:acme",

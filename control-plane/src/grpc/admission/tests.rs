@@ -76,7 +76,7 @@ async fn keep(authority: &Authority, name: &str, role: Role, expires_at: Option<
 #[tokio::test]
 async fn a_replica_is_let_in_by_a_join_token_only() {
     let (_dir, authority) = authority().await;
-    keep(&authority, "edge", Role::Join, None).await;
+    keep(&authority, "edge", Role::Join(Scope::all()), None).await;
     let network = Admission::Network(authority);
     for text in [
         &format!("Bearer {JOIN}"),
@@ -104,7 +104,7 @@ async fn a_replica_is_let_in_by_a_join_token_only() {
         assert!(!status.message().contains(JOIN) && !status.message().contains(ADMIN));
     }
     let own = Admission::OwnProcess.admit_replica(&nothing()).await;
-    assert!(own.unwrap().is_none());
+    assert!(own.unwrap().1.is_none());
 }
 
 #[tokio::test]
@@ -147,15 +147,21 @@ async fn a_token_that_has_ended_is_refused_at_once_and_its_holder_expelled() {
     let (_dir, authority) = authority().await;
     let soon = Timestamp::now() + 1.hour();
     let before = Timestamp::now() - 1.second();
-    keep(&authority, "edge", Role::Join, Some(soon)).await;
-    keep(&authority, "old-edge", Role::Join, Some(before)).await;
+    keep(&authority, "edge", Role::Join(Scope::all()), Some(soon)).await;
+    keep(
+        &authority,
+        "old-edge",
+        Role::Join(Scope::all()),
+        Some(before),
+    )
+    .await;
     let network = Admission::Network(Arc::clone(&authority));
     let old = presented("Bearer old-edge-token-of-the-test");
     let status = network.admit_replica(&old).await.unwrap_err();
     assert_eq!(status.message(), "the join token has expired");
 
     let edge = presented("Bearer edge-token-of-the-test");
-    let (_, caller) = network.admit_replica(&edge).await.unwrap().unwrap();
+    let caller = network.admit_replica(&edge).await.unwrap().1.unwrap().1;
     assert!(authority.expel(&caller).await.is_none());
     let revocation = Revocation {
         id: caller.kept.as_ref().unwrap().id(),
@@ -171,7 +177,7 @@ async fn a_token_that_has_ended_is_refused_at_once_and_its_holder_expelled() {
         assert_eq!(status.message(), "the join token was revoked");
     }
     let first = presented(&format!("Bearer {JOIN}"));
-    let (_, caller) = network.admit_replica(&first).await.unwrap().unwrap();
+    let caller = network.admit_replica(&first).await.unwrap().1.unwrap().1;
     // Even where nothing can be looked up.
     authority.store.close().await;
     assert!(authority.expel(&caller).await.is_none());

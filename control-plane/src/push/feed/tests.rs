@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::{Head, Heads};
+use crate::token::Scope;
 
 fn tenant(number: u8) -> TenantId {
     format!("t{number}").parse().unwrap()
@@ -47,6 +48,21 @@ fn names(batch: &Batch) -> Vec<String> {
     batch.steps.iter().map(name).collect()
 }
 
+fn anybody() -> Recipient {
+    Recipient {
+        replica: "r1".to_owned(),
+        scope: Scope::all(),
+    }
+}
+
+fn only(numbers: &[u8]) -> Recipient {
+    let tenants = numbers.iter().map(|number| tenant(*number));
+    Recipient {
+        scope: Scope::only(tenants.collect()).unwrap(),
+        ..anybody()
+    }
+}
+
 fn refusal(number: u8, revision: u64) -> Refusal {
     Refusal {
         tenant: tenant(number),
@@ -58,7 +74,7 @@ fn refusal(number: u8, revision: u64) -> Refusal {
 #[test]
 fn the_first_batch_is_made_even_if_there_is_nothing() {
     let empty = Arc::default();
-    let mut feed = Feed::new(Arc::clone(&empty), &BTreeMap::new(), true);
+    let mut feed = Feed::new(anybody(), Arc::clone(&empty), &BTreeMap::new(), true);
     let batch = feed.next_batch(&empty).unwrap();
     assert_eq!((batch.nonce, batch.sequence, batch.steps.len()), (1, 0, 0));
     assert!(feed.acknowledge(1, Vec::new()).unwrap().is_some());
@@ -75,7 +91,7 @@ fn what_is_held_is_not_sent_again_and_what_is_gone_is_removed() {
         (2, document(2, 1)),
     ]);
     let held: BTreeMap<_, _> = [1, 2, 3, 9].map(|n| (tenant(n), Revision(1))).into();
-    let mut feed = Feed::new(Arc::clone(&index), &held, true);
+    let mut feed = Feed::new(anybody(), Arc::clone(&index), &held, true);
     let batch = feed.next_batch(&index).unwrap();
     assert_eq!(names(&batch), ["-t3", "-t9", "t2@2"]);
     assert_eq!(batch.sequence, 5);
@@ -85,14 +101,14 @@ fn what_is_held_is_not_sent_again_and_what_is_gone_is_removed() {
 fn what_was_held_of_another_store_is_sent_again() {
     let index = index(&[(1, document(1, 1))]);
     let held = [(tenant(1), Revision(1)), (tenant(2), Revision(1))].into();
-    let mut feed = Feed::new(Arc::clone(&index), &held, false);
+    let mut feed = Feed::new(anybody(), Arc::clone(&index), &held, false);
     assert_eq!(names(&feed.next_batch(&index).unwrap()), ["-t2", "t1@1"]);
 }
 
 #[test]
 fn changes_while_an_answer_is_owed_come_as_one_batch_of_the_latest() {
     let one = index(&[(1, document(1, 1))]);
-    let mut feed = Feed::new(Arc::clone(&one), &BTreeMap::new(), true);
+    let mut feed = Feed::new(anybody(), Arc::clone(&one), &BTreeMap::new(), true);
     feed.next_batch(&one).unwrap();
     let later = grow(
         &one,
@@ -116,7 +132,7 @@ fn much_comes_in_several_batches_of_which_the_last_says_so() {
         (2, document(1, BATCH_BYTES)),
         (3, document(1, 1)),
     ]);
-    let mut feed = Feed::new(Arc::clone(&index), &BTreeMap::new(), true);
+    let mut feed = Feed::new(anybody(), Arc::clone(&index), &BTreeMap::new(), true);
     let first = feed.next_batch(&index).unwrap();
     assert_eq!((names(&first).len(), first.more), (2, true));
     let refused = vec![refusal(2, 1)];
@@ -132,7 +148,7 @@ fn much_comes_in_several_batches_of_which_the_last_says_so() {
 #[test]
 fn an_answer_that_fits_no_question_is_an_error() {
     let index = index(&[(1, document(4, 1))]);
-    let mut feed = Feed::new(Arc::clone(&index), &BTreeMap::new(), true);
+    let mut feed = Feed::new(anybody(), Arc::clone(&index), &BTreeMap::new(), true);
     let unasked = feed.acknowledge(0, Vec::new()).unwrap_err();
     assert_eq!(unasked, UnexpectedAnswer::Nonce(0));
     feed.next_batch(&index).unwrap();
@@ -143,6 +159,27 @@ fn an_answer_that_fits_no_question_is_an_error() {
     }
     feed.acknowledge(1, vec![refusal(1, 4)]).unwrap();
     assert!(feed.acknowledge(1, Vec::new()).is_err(), "answered twice");
+}
+
+#[test]
+fn a_limited_replica_is_sent_its_tenants_and_told_of_no_other_change() {
+    let first = index(&[(1, document(1, 1)), (2, document(1, 1))]);
+    let held = [1, 2].map(|n| (tenant(n), Revision(1))).into();
+    let mut feed = Feed::new(only(&[1, 3]), Arc::clone(&first), &held, true);
+    let batch = feed.next_batch(&first).unwrap();
+    assert_eq!(names(&batch), ["-t2"], "it holds what it may not have");
+    feed.acknowledge(1, Vec::new()).unwrap();
+
+    let others = grow(&first, &[(2, document(2, 1)), (4, document(1, 1))]);
+    let others = grow(&others, &[(2, None)]);
+    assert_eq!(feed.next_batch(&others), None);
+    let own = grow(&others, &[(3, document(1, 1)), (1, document(2, 1))]);
+    assert_eq!(names(&feed.next_batch(&own).unwrap()), ["t3@1", "t1@2"]);
+    let refused = feed.acknowledge(2, vec![refusal(4, 1)]).unwrap_err();
+    assert!(matches!(refused, UnexpectedAnswer::Refusal { .. }));
+    feed.acknowledge(2, Vec::new()).unwrap();
+    let gone = grow(&own, &[(3, None), (4, None)]);
+    assert_eq!(names(&feed.next_batch(&gone).unwrap()), ["-t3"]);
 }
 
 /// Something that happens between a control plane and a replica.
@@ -180,10 +217,14 @@ fn put(batch: &Batch, held: &mut BTreeMap<TenantId, Revision>) {
 
 proptest! {
     #[test]
-    fn a_replica_ends_up_with_what_is_current(events in vec(event(), 0..40)) {
+    fn a_replica_ends_up_with_what_is_current(
+        events in vec(event(), 0..40),
+        is_limited in any::<bool>(),
+    ) {
+        let recipient = if is_limited { only(&[0, 2]) } else { anybody() };
         let mut current: Arc<Index> = Arc::default();
         let mut held = BTreeMap::new();
-        let mut feed = Feed::new(Arc::clone(&current), &held, true);
+        let mut feed = Feed::new(recipient.clone(), Arc::clone(&current), &held, true);
         let mut sent: Option<Batch> = None;
         for event in events {
             match event {
@@ -201,7 +242,7 @@ proptest! {
                 }
                 Event::Reconnect => {
                     sent = None;
-                    feed = Feed::new(Arc::clone(&current), &held, true);
+                    feed = Feed::new(recipient.clone(), Arc::clone(&current), &held, true);
                 }
             }
         }
@@ -209,6 +250,8 @@ proptest! {
             put(&batch, &mut held);
             feed.acknowledge(batch.nonce, Vec::new()).unwrap();
         }
-        prop_assert_eq!(&held, &*current.position().revisions);
+        let mut expected = BTreeMap::clone(&current.position().revisions);
+        expected.retain(|tenant, _| recipient.may_have(tenant));
+        prop_assert_eq!(held, expected);
     }
 }

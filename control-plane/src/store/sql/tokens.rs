@@ -28,7 +28,7 @@ pub(super) async fn create(
     )
     .bind(token.role.tenant().map_or("", TenantId::as_str))
     .bind(token.name.as_str())
-    .bind(token.role.kind())
+    .bind(token.role.stored_kind())
     .bind(token.hash.as_bytes())
     .bind(token.created_at.to_string())
     .bind(text(&token.author))

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::tenant;
 use crate::store::*;
-use crate::token::{Role, TokenHash, TokenId};
+use crate::token::{Role, Scope, TokenHash, TokenId};
 
 fn hash(secret: &str) -> TokenHash {
     TokenHash::of(&SecretString::from(format!("{secret}-secret-of-the-suite"))).unwrap()
@@ -29,7 +29,7 @@ fn token(text: &str) -> NewToken {
     let TokenId { tenant, name } = id(text);
     NewToken {
         name,
-        role: tenant.map_or(Role::Join, Role::TenantViewer),
+        role: tenant.map_or(Role::Join(Scope::all()), Role::TenantViewer),
         hash: hash(&text.replace('/', "-in-")),
         created_at: "2026-11-26T10:00:00.5Z".parse().unwrap(),
         author: "ada".to_owned(),
@@ -61,7 +61,8 @@ fn kept(new: &NewToken) -> TokenRecord {
 pub(in crate::store) async fn a_token_is_found_by_name_and_by_hash(store: Arc<dyn Store>) {
     let roles = [
         ("ops", Role::Administrator),
-        ("edge", Role::Join),
+        ("edge", Role::Join(Scope::all())),
+        ("edge-west", Role::Join("acme+zoo".parse().unwrap())),
         ("acme/ops", Role::TenantAdministrator(tenant("acme"))),
         ("acme/look", Role::TenantViewer(tenant("acme"))),
     ];

@@ -259,24 +259,46 @@ async fn lists_show_a_tenant_its_own() {
     let behind = client.list_tenants(page("acme")).await.unwrap();
     assert!(behind.into_inner().tenants.is_empty());
 
-    let (_seat, _feed) = served.control.hub.join(crate::push::Hello {
-        replica: "west".to_owned(),
+    let hello = |name: &str| crate::push::Hello {
+        replica: name.to_owned(),
         version: "1".to_owned(),
         store: String::new(),
         cursor: 0,
-        held: std::collections::BTreeMap::new(),
-    });
-    let all = pb::ListReplicasRequest::default();
-    let names = |found: pb::ListReplicasResponse| -> Vec<String> {
-        let tenants = found.replicas[0].tenants.iter();
-        tenants.map(|at| at.tenant.clone()).collect()
+        // What it says of tenants that are not its own, nobody is told.
+        held: [("zoo".parse().unwrap(), gateway_core::Revision(7))].into(),
     };
-    let own = client.list_replicas(all.clone()).await.unwrap();
-    assert_eq!(names(own.into_inner()), [ACME]);
-    let own = client.list_replicas(replicas("acme")).await.unwrap();
-    assert_eq!(names(own.into_inner()), [ACME]);
-    let both = served.client(TOKEN).list_replicas(all).await.unwrap();
-    assert_eq!(names(both.into_inner()), [ACME, "tenants/zoo"]);
+    let hub = &served.control.hub;
+    let _west = hub.join(hello("west"), crate::Scope::all()).unwrap();
+    let limited = |tenant: &str| tenant.parse::<crate::Scope>().unwrap();
+    let _acme = hub.join(hello("acme-1"), limited("acme")).unwrap();
+    let _zoo = hub.join(hello("zoo-1"), limited("zoo")).unwrap();
+    let taken = hub.join(hello("zoo-1"), limited("acme")).unwrap_err();
+    assert!(taken.to_string().contains("a name of its own"), "{taken}");
+    let all = pb::ListReplicasRequest::default();
+    let shown = |found: pb::ListReplicasResponse| -> Vec<String> {
+        let shown = found.replicas.into_iter().map(|replica| {
+            let tenants = replica.tenants.into_iter().map(|at| at.tenant);
+            let tenants = tenants.collect::<Vec<_>>().join(" ");
+            format!("{}: {tenants}", replica.name).replace("tenants/", "")
+        });
+        shown.collect()
+    };
+    for request in [all.clone(), replicas("acme")] {
+        let own = client.list_replicas(request).await.unwrap();
+        let own = shown(own.into_inner());
+        assert_eq!(own, ["replicas/acme-1: acme", "replicas/west: acme"]);
+    }
+    let watched = client.watch_tenant(watch("acme")).await.unwrap();
+    let watched = watched.into_inner().message().await.unwrap().unwrap();
+    let names: Vec<_> = watched.replicas.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["replicas/acme-1", "replicas/west"]);
+    let all = served.client(TOKEN).list_replicas(all).await.unwrap();
+    let expected = [
+        "replicas/acme-1: acme",
+        "replicas/west: acme zoo",
+        "replicas/zoo-1: zoo",
+    ];
+    assert_eq!(shown(all.into_inner()), expected);
     served.stop().await;
 }
 

@@ -35,6 +35,14 @@ pub(super) fn create(name: &str, role: pb::Role) -> pb::CreateTokenRequest {
     }
 }
 
+/// The same, limited to a tenant.
+fn limited(name: &str, role: pb::Role, tenant: &str) -> pb::CreateTokenRequest {
+    let mut request = create(name, role);
+    let token = request.token.as_mut().unwrap();
+    token.tenants.push(tenant.to_owned());
+    request
+}
+
 fn named(name: &str) -> pb::GetTokenRequest {
     pb::GetTokenRequest {
         name: name.to_owned(),
@@ -88,6 +96,24 @@ async fn a_token_is_made_shown_used_and_revoked() {
         row("ops", "GetTenant", "tenants/acme", "Unauthenticated"),
     ];
     assert_eq!(served.trail().await, expected);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_join_token_says_to_which_tenants_it_is_limited() {
+    let served = Served::start().await;
+    let mut tokens = served.tokens(TOKEN);
+    let mut request = limited("edge", pb::Role::Join, "tenants/zoo");
+    let more = ["tenants/acme", "tenants/zoo"].map(str::to_owned);
+    request.token.as_mut().unwrap().tenants.extend(more);
+    tokens.create_token(request).await.unwrap();
+    let found = tokens.get_token(named("tokens/edge")).await.unwrap();
+    let found = found.into_inner();
+    assert_eq!(found.role(), pb::Role::Join);
+    assert_eq!(found.tenants, ["tenants/acme", "tenants/zoo"]);
+    served.token("west", pb::Role::Join).await;
+    let west = tokens.get_token(named("tokens/west")).await.unwrap();
+    assert!(west.into_inner().tenants.is_empty());
     served.stop().await;
 }
 
@@ -168,6 +194,15 @@ async fn what_is_wrong_with_a_token_is_refused_with_its_field() {
         (create("ACME/look", pb::Role::TenantViewer), "parent"),
         (create("ops", pb::Role::Unspecified), "token.role"),
         (past, "token.expire_time"),
+        (limited("edge", pb::Role::Join, "acme"), "token.tenants[0]"),
+        (
+            limited("ops", pb::Role::Administrator, "tenants/acme"),
+            "token.tenants",
+        ),
+        (
+            limited("acme/look", pb::Role::TenantViewer, "tenants/acme"),
+            "token.tenants",
+        ),
     ] {
         let status = tokens.create_token(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
