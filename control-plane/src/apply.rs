@@ -144,7 +144,7 @@ impl Writer {
             again: None,
             request,
             must_exist,
-            rolled: rolled(canary),
+            rolled: rolled(canary)?,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -187,7 +187,7 @@ impl Writer {
             again: Some(to),
             request,
             must_exist,
-            rolled: rolled(canary),
+            rolled: rolled(canary)?,
         };
         self.keep(wanted, expected, validate_only).await
     }
@@ -372,8 +372,17 @@ struct Wanted {
     rolled: Rolled,
 }
 
-fn rolled(canary: Option<Plan>) -> Rolled {
-    canary.map_or(Rolled::AtOnce(Stage::Superseded), Rolled::By)
+fn rolled(canary: Option<Plan>) -> Result<Rolled, ApplyError> {
+    let Some(plan) = canary else {
+        return Ok(Rolled::AtOnce(Stage::Superseded));
+    };
+    match plan.problem() {
+        None => Ok(Rolled::By(plan)),
+        Some((field, reason)) => {
+            let violation = Violation::new(format!("canary.{field}"), reason);
+            Err(ApplyError::Invalid(vec![violation]))
+        }
+    }
 }
 
 /// Refuses a change whose author has seen another revision than the current one.

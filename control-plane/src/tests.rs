@@ -11,6 +11,7 @@ pub(crate) mod harness;
 
 mod apply;
 mod hostile;
+mod rollout;
 
 use harness::{Plane, Replica};
 

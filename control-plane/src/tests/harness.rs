@@ -168,6 +168,8 @@ pub(crate) struct Batch {
     pub(crate) documents: Vec<(u64, TenantConfig)>,
     pub(crate) encoded: Vec<Bytes>,
     pub(crate) removed: Vec<TenantId>,
+    /// The tenants of which it is to report.
+    pub(crate) canaries: Vec<String>,
 }
 
 pub(crate) struct Replica {
@@ -196,25 +198,35 @@ impl Replica {
     }
 
     pub(crate) async fn next(&mut self) -> Batch {
-        let response = self.conversation.hear().await.unwrap();
-        let response = response.expect("the stream ended");
+        let next = tokio::time::timeout(PATIENCE, self.next_or_end()).await;
+        next.expect("nothing came").expect("the stream ended")
+    }
+
+    /// The next batch, however long that takes; `None` once the stream has ended.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Batch> {
+        let response = self.conversation.responses.message().await.ok()??;
         let mut documents = Vec::new();
         let mut encoded = Vec::new();
+        let mut canaries = Vec::new();
         for document in response.documents {
             let config = gateway_proto::decode(&document.config).unwrap();
             assert_eq!(config.tenant.as_str(), document.tenant);
+            if document.canary {
+                canaries.push(document.tenant);
+            }
             documents.push((document.revision, config));
             encoded.push(document.config);
         }
         let removed = response.removed_tenants.iter();
-        Batch {
+        Some(Batch {
             nonce: response.nonce,
             store: response.store,
             sequence: response.sequence,
             documents,
             encoded,
             removed: removed.map(|name| tenant(name)).collect(),
-        }
+            canaries,
+        })
     }
 
     /// The next batch, put in force.

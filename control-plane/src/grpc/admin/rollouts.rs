@@ -29,15 +29,11 @@ pub(super) fn plan(canary: Option<&pb::Canary>) -> Result<Option<Plan>, Status> 
     let bake = canary.bake.as_ref().map_or(Ok(Duration::ZERO), |bake| {
         Duration::try_from(*bake).map_err(|_| field("canary.bake", "is no duration from now on"))
     });
-    let plan = Plan {
+    Ok(Some(Plan {
         share: canary.share,
         bake: bake?,
         max_error_rate: canary.max_error_rate.unwrap_or(Plan::MAX_ERROR_RATE),
-    };
-    match plan.problem() {
-        Some((name, reason)) => Err(field(&format!("canary.{name}"), reason)),
-        None => Ok(Some(plan)),
-    }
+    }))
 }
 
 /// The tenant of `tenants/TENANT/rollout`.
