@@ -323,8 +323,9 @@ impl ChangeArgs {
         }
         let (tenant, revision) = (made.tenant.as_str(), made.response.revision);
         let patience = self.timeout.as_duration();
-        if self.canary.plan()?.is_some() {
-            let begun = rollout::begun(client, &made.tenant, (revision, made.response.changed));
+        if let Some(plan) = self.canary.plan()? {
+            let made_now = (revision, made.response.changed);
+            let begun = rollout::begun(client, &made.tenant, made_now, plan.bake.is_some());
             let begun = tokio::time::timeout(patience, begun).await;
             let late = |_| {
                 Failure::Failed(anyhow!(

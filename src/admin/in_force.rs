@@ -245,6 +245,7 @@ mod tests {
                 ..Default::default()
             }),
             replicas: replicas.iter().map(replica).collect(),
+            rollout: None,
         }
     }
 

@@ -180,17 +180,22 @@ fn abort(args: DecideArgs) -> Result<(), Failure> {
     })
 }
 
-/// Says how far a change has come that is rolled out, once the canaries have it; whether every data
-/// plane is to have it by now.
+/// Says how far a change has come that is rolled out, once the canaries have it or, if it does not
+/// bake, once they have taken it; whether every data plane is to have it by now.
 pub(super) async fn begun(
     client: &mut Client,
     tenant: &TenantId,
     (revision, is_new): (u64, bool),
+    bakes: bool,
 ) -> Result<bool, Failure> {
     if !is_new && !is_under_way(client, tenant, revision).await? {
         return Ok(true);
     }
-    let found = follow(client, tenant, revision, Until::Baking).await?;
+    let until = match bakes {
+        true => Until::Baking,
+        false => Until::Over,
+    };
+    let found = follow(client, tenant, revision, until).await?;
     match found.stage() {
         Stage::Complete => Ok(true),
         Stage::Canary => {

@@ -80,6 +80,20 @@ async fn refusals(client: &mut Client, tenant: &str) -> Vec<Status> {
         client.list_replicas(replicas(tenant)).await.map(drop),
         client.watch_tenant(watch(tenant)).await.map(drop),
     ];
+    let name = format!("tenants/{tenant}/rollout");
+    let get = pb::GetRolloutRequest { name: name.clone() };
+    statuses.push(client.get_rollout(get).await.map(drop));
+    let (reason, again) = (String::new(), name.clone());
+    let resume = pb::ResumeRolloutRequest {
+        name,
+        reason: reason.clone(),
+    };
+    statuses.push(client.resume_rollout(resume).await.map(drop));
+    let abort = pb::AbortRolloutRequest {
+        name: again,
+        reason,
+    };
+    statuses.push(client.abort_rollout(abort).await.map(drop));
     for request in [
         yaml(tenant, "x"),
         yaml(tenant, "two"),
