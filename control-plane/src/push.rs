@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 
 mod feed;
+mod fleet;
 mod follow;
 mod index;
 mod replicas;
 mod verdict;
 
 pub(crate) use feed::{Batch, Feed, Step};
+use fleet::Fleet;
+pub(crate) use fleet::{Following, Peer, Table, is_address};
 pub(crate) use follow::Follower;
 pub(crate) use index::Index;
 pub use index::Position;
@@ -38,6 +41,8 @@ pub(crate) struct Hello {
     pub(crate) cursor: u64,
     /// What it has in force.
     pub(crate) held: BTreeMap<TenantId, Revision>,
+    /// Where other replicas reach it, as HOST:PORT.
+    pub(crate) advertise: Option<String>,
 }
 
 /// Where writers publish, streams follow, and whoever asks looks up what came of it. Reads the
@@ -47,6 +52,7 @@ pub(crate) struct Hub {
     store_id: Arc<str>,
     index: watch::Sender<Arc<Index>>,
     replicas: watch::Sender<BTreeMap<String, Replica>>,
+    pub(crate) fleet: Fleet,
     streams: AtomicU64,
 }
 
@@ -81,6 +87,7 @@ impl Hub {
             store_id: store.id().into(),
             index: watch::Sender::default(),
             replicas: watch::Sender::default(),
+            fleet: Fleet::default(),
             streams: AtomicU64::new(0),
         };
         hub.refresh(store).await?;
@@ -145,6 +152,7 @@ impl Hub {
             store,
             cursor,
             held,
+            advertise,
         } = hello;
         let index = Arc::clone(&self.index.borrow());
         // A replica that is ahead has seen what a restored backup has not: the same numbers may
@@ -173,6 +181,7 @@ impl Hub {
                 earlier.superseded.cancel();
             }
         });
+        self.fleet.join(&replica, advertise, stream);
         let seat = Seat::new(Arc::clone(self), replica, stream, superseded);
         (seat, feed)
     }

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
-use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
+use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Peer, Seat, Step, Table, is_address};
 
 /// For how long changes are put together before they are sent.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -99,6 +99,12 @@ impl Stream {
                 tracing::debug!("a replica that reads nothing was not told why its stream ended");
             }
         }
+        let hub = Arc::clone(&self.hub);
+        // What is sent ends with these.
+        drop((self, outbound));
+        shutdown
+            .run_until_cancelled(hub.fleet.forget_departed())
+            .await;
     }
 
     /// Ends without an error when the replica ends the stream.
@@ -111,9 +117,10 @@ impl Stream {
         let hello = read_hello(first)?;
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
+        let mut fleet = self.hub.fleet.follow();
         let (seat, mut feed) = self.hub.join(hello);
         tracing::info!(replica = seat.replica(), "a replica connected");
-        let ended = self.follow(&seat, &mut feed, &mut index).await;
+        let ended = self.follow(&seat, &mut feed, &mut index, &mut fleet).await;
         tracing::info!(replica = seat.replica(), "a replica disconnected");
         ended
     }
@@ -123,11 +130,20 @@ impl Stream {
         seat: &Seat,
         feed: &mut Feed,
         index: &mut watch::Receiver<Arc<Index>>,
+        fleet: &mut Following,
     ) -> Result<(), Status> {
+        let mut told: Option<Table> = None;
         loop {
             let current = Arc::clone(&index.borrow_and_update());
-            if let Some(batch) = feed.next_batch(&current) {
-                self.send(batch).await?;
+            let table = fleet.look();
+            let news = Some(table).filter(|table| told.as_ref() != Some(table));
+            let mut batch = feed.next_batch(&current);
+            if batch.is_none() && news.is_some() {
+                batch = feed.bare_batch();
+            }
+            if let Some(batch) = batch {
+                self.send(batch, news.as_ref()).await?;
+                told = news.or(told);
                 if let Some(position) = feed.target() {
                     seat.delivered(position.clone());
                 }
@@ -145,6 +161,9 @@ impl Stream {
                     }
                     tokio::time::sleep(COALESCE).await;
                 }
+                _ = fleet.changed(), if !feed.is_waiting() => {
+                    tokio::time::sleep(COALESCE).await;
+                }
                 () = seat.superseded() => {
                     return Err(Status::aborted(format!(
                         "a later stream of replica {} has taken over",
@@ -155,8 +174,8 @@ impl Stream {
         }
     }
 
-    async fn send(&self, batch: Batch) -> Result<(), Status> {
-        let response = Ok(response(batch, self.hub.store_id()));
+    async fn send(&self, batch: Batch, table: Option<&Table>) -> Result<(), Status> {
+        let response = Ok(response(batch, table, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
     }
@@ -218,16 +237,26 @@ fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
             )));
         }
     }
+    let advertise = Some(hello.advertise).filter(|address| !address.is_empty());
+    if advertise
+        .as_deref()
+        .is_some_and(|address| !is_address(address))
+    {
+        return Err(Status::invalid_argument(
+            "where the replica is reached by others must be HOST:PORT",
+        ));
+    }
     Ok(Hello {
         replica: hello.replica,
         version: hello.version,
         store: hello.store,
         cursor: hello.cursor,
         held,
+        advertise,
     })
 }
 
-fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
+fn response(batch: Batch, table: Option<&Table>, store: &str) -> pb::SubscribeResponse {
     let mut documents = Vec::new();
     let mut removed_tenants = Vec::new();
     for step in batch.steps {
@@ -252,8 +281,17 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
         documents,
         removed_tenants,
         more: batch.more,
-        peers: None,
+        peers: table.map(|table| pb::Peers {
+            peers: table.iter().map(peer).collect(),
+        }),
         host_names: None,
+    }
+}
+
+fn peer(peer: &Peer) -> pb::Peer {
+    pb::Peer {
+        replica: peer.replica.clone(),
+        advertise: peer.advertise.clone(),
     }
 }
 

@@ -153,6 +153,7 @@ impl Drop for Seat {
             }
             ours
         });
+        self.hub.fleet.leave(&self.replica, self.stream);
     }
 }
 

@@ -265,6 +265,7 @@ async fn lists_show_a_tenant_its_own() {
         store: String::new(),
         cursor: 0,
         held: std::collections::BTreeMap::new(),
+        advertise: None,
     });
     let all = pb::ListReplicasRequest::default();
     let names = |found: pb::ListReplicasResponse| -> Vec<String> {
