@@ -1,6 +1,7 @@
 //! `mcp-gateway data-plane`: serves MCP clients by what a control plane of another process pushes.
 
 mod join;
+mod replicas;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::process;
 use crate::signals::StopSignals;
 use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
 use join::JoinArgs;
+use replicas::{ReplicaListener, ReplicasArgs};
 
 /// How long requests under way may take to finish at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub(crate) struct DataPlaneArgs {
 
     #[command(flatten)]
     tls: ServerTlsArgs,
+
+    #[command(flatten)]
+    replicas: ReplicasArgs,
 
     #[command(flatten)]
     permitted: PermittedArgs,
@@ -114,6 +119,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         allowed_host,
         session_key_file,
         tls,
+        replicas,
         permitted,
         limits,
     } = args;
@@ -122,6 +128,9 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     listen::check_operations(ops_listen)?;
     let tls = tls.read(HTTP, None)?;
     listen::check_plain(listen, tls.is_some())?;
+    let replicas = replicas
+        .bind(tls.is_some(), session_key_file.is_some())
+        .await?;
     let (channel, client_tls) = join.channel()?;
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
@@ -134,6 +143,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
             None => SessionKeys::random(),
         }
         .map_err(anyhow::Error::from)?,
+        fleet: replicas.as_ref().map(ReplicaListener::options),
         access: Access::new(listen::own_host(listen).into_iter().chain(allowed_host)),
         limits,
     };
@@ -143,7 +153,8 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let data =
         DataPlane::start(options, channel).map_err(|error| Failure::invalid(error.to_string()))?;
     let stop = CancellationToken::new();
-    let serving = serve(&data, mcp, tls, operations, client_tls, &stop);
+    let listeners = (mcp, operations, replicas);
+    let serving = serve(&data, listeners, tls, client_tls, &stop);
     let ended = process::until_signal(signals, &stop, serving).await;
     info!("stopped");
     ended
@@ -151,19 +162,22 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
 
 async fn serve(
     data: &DataPlane,
-    mcp: TcpListener,
+    (mcp, operations, replicas): (TcpListener, TcpListener, Option<ReplicaListener>),
     tls: Option<Kept<ServerConfig>>,
-    operations: TcpListener,
     client_tls: Option<Kept<ClientConfig>>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let scheme = listen::scheme(tls.is_some());
     info!("operations on http://{}", listen::address(&operations)?);
+    if let Some(replicas) = &replicas {
+        info!("replicas on {scheme}://{}", replicas.address()?);
+    }
     info!("listening on {scheme}://{}/mcp", listen::address(&mcp)?);
     let current = tls.as_ref().map(Kept::current);
     let work = async {
         tokio::join!(
-            data.serve(mcp, current),
+            data.serve(mcp, current.clone()),
+            replicas::serve(data, replicas, current),
             data.serve_operations(operations),
             tls::follow(tls),
             tls::follow(client_tls),

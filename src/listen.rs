@@ -16,6 +16,8 @@ pub(crate) const MCP_PORT: u16 = 8811;
 pub(crate) const CONTROL_PORT: u16 = 8812;
 #[cfg(feature = "data-plane")]
 pub(crate) const OPERATIONS_PORT: u16 = 8813;
+#[cfg(feature = "data-plane")]
+pub(crate) const REPLICAS_PORT: u16 = 8815;
 
 /// An address that only this machine reaches.
 pub(crate) fn loopback(port: u16) -> SocketAddr {

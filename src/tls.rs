@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 #[cfg(feature = "data-plane")]
-pub(crate) use client::ClientTlsArgs;
+pub(crate) use client::{ClientTlsArgs, peers};
 pub(crate) use files::{Kept, follow};
 #[cfg(feature = "control-plane")]
 pub(crate) use server::GRPC;

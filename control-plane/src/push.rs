@@ -14,6 +14,7 @@ use crate::store::{Store, StoreError};
 use crate::token::Scope;
 
 mod feed;
+mod fleet;
 mod follow;
 mod index;
 mod recipient;
@@ -22,6 +23,8 @@ mod rollouts;
 mod verdict;
 
 pub(crate) use feed::{Batch, Feed, Step};
+use fleet::Fleet;
+pub(crate) use fleet::{Following, Peer, Table, is_address};
 pub(crate) use follow::Follower;
 pub(crate) use index::Index;
 pub use index::Position;
@@ -42,6 +45,8 @@ pub(crate) struct Hello {
     pub(crate) cursor: u64,
     /// What it has in force.
     pub(crate) held: BTreeMap<TenantId, Revision>,
+    /// Where other replicas reach it, as HOST:PORT.
+    pub(crate) advertise: Option<String>,
 }
 
 /// A replica of this name is connected that may have tenants which the one that comes may not.
@@ -58,6 +63,7 @@ pub(crate) struct Hub {
     store_id: Arc<str>,
     index: watch::Sender<Arc<Index>>,
     replicas: watch::Sender<BTreeMap<String, Replica>>,
+    pub(crate) fleet: Fleet,
     streams: AtomicU64,
 }
 
@@ -92,6 +98,7 @@ impl Hub {
             store_id: store.id().into(),
             index: watch::Sender::default(),
             replicas: watch::Sender::default(),
+            fleet: Fleet::default(),
             streams: AtomicU64::new(0),
         };
         hub.refresh(store).await?;
@@ -160,6 +167,7 @@ impl Hub {
             store,
             cursor,
             held,
+            advertise,
         } = hello;
         let index = Arc::clone(&self.index.borrow());
         // A replica that is ahead has seen what a restored backup has not: the same numbers may
@@ -202,6 +210,7 @@ impl Hub {
         if !seated {
             return Err(NameTaken(replica));
         }
+        self.fleet.join(&replica, advertise, stream);
         let seat = Seat::new(Arc::clone(self), replica, stream, superseded);
         Ok((seat, feed))
     }

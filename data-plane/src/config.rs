@@ -10,4 +10,4 @@ pub(crate) use compile::Compiler;
 pub use compile::Permits;
 pub(crate) use follow::Follower;
 pub(crate) use join::authorization;
-pub use join::{ClientTls, JoinError, channel};
+pub use join::{ClientTls, JoinError, channel, is_loopback};

@@ -42,6 +42,16 @@ impl Endpoint {
         };
         Some(Self { tenant, view })
     }
+
+    /// The path that names it, whatever it was named by.
+    pub(crate) fn path(&self) -> String {
+        let tenant = &self.tenant;
+        match &self.view {
+            View::All => format!("/t/{tenant}/mcp"),
+            View::Server(server) => format!("/t/{tenant}/s/{server}/mcp"),
+            View::Profile(profile) => format!("/t/{tenant}/p/{profile}/mcp"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +74,14 @@ mod tests {
         assert_eq!(view("/p/dev/mcp"), Some(("default".into(), profile)));
         assert_eq!(view("/t/acme/mcp"), Some(("acme".into(), View::All)));
         assert_eq!(view("/t/acme/s/files/mcp"), Some(("acme".into(), server)));
+    }
+
+    #[test]
+    fn has_one_path_by_which_it_is_found_again() {
+        for path in ["/mcp", "/s/files/mcp", "/t/acme/p/dev/mcp", "/t/acme/mcp"] {
+            let endpoint = Endpoint::parse(path).unwrap();
+            assert_eq!(Endpoint::parse(&endpoint.path()), Some(endpoint), "{path}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl SessionIds {
     /// `None` when the system gives no random bytes.
     pub fn new() -> Option<Self> {
         Some(Self {
-            sessions: Sessions::new(SessionKeys::random().ok()?),
+            sessions: Sessions::new(SessionKeys::random().ok()?, "one"),
             tenant: TenantId::default(),
         })
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::fleet::Fleet;
 use crate::limits::Limits;
 use crate::live::LiveSessions;
 use crate::load::Load;
@@ -20,6 +21,7 @@ use crate::snapshot::Tenants;
 pub(crate) struct Listeners {
     pub(crate) mcp: OnceLock<SocketAddr>,
     pub(crate) operations: OnceLock<SocketAddr>,
+    pub(crate) replicas: OnceLock<SocketAddr>,
 }
 
 /// The data plane's shared state.
@@ -28,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) tenants: Tenants,
     pub(crate) sessions: Sessions,
     pub(crate) live: LiveSessions,
+    /// The other replicas; `None` for one that others do not reach.
+    pub(crate) fleet: Option<Fleet>,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
     /// What is under way of all tenants.

@@ -10,6 +10,7 @@ mod detach;
 mod endpoint;
 mod error;
 mod exposure;
+mod fleet;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -40,11 +41,14 @@ use tonic::transport::Channel;
 use tracing::warn;
 
 use config::{Compiler, Follower};
+use fleet::Fleet;
 use gateway::Gateway;
-use session::Sessions;
+use server::Door;
+use session::{ReplicaTag, Sessions};
 
 pub use access::Access;
-pub use config::{ClientTls, JoinError, Permits, channel};
+pub use config::{ClientTls, JoinError, Permits, channel, is_loopback};
+pub use fleet::FleetOptions;
 pub use limits::Limits;
 pub use server::ServerTls;
 pub use session::{KeyError, SessionKeys};
@@ -61,6 +65,8 @@ pub struct Options {
     pub permits: Permits,
     /// The keys that legacy session ids are sealed with.
     pub session_keys: SessionKeys,
+    /// How it takes part in a fleet; `None`: other replicas do not reach it, and it none of them.
+    pub fleet: Option<FleetOptions>,
     /// Under which host names the listener answers.
     pub access: Access,
     /// Bounds for every request.
@@ -90,10 +96,13 @@ impl DataPlane {
         let token = options.join_token.as_ref();
         let authorization = token.map(config::authorization).transpose()?;
         let tasks = TaskTracker::new();
+        let replica = options.replica;
+        let tag = options.fleet.as_ref().map(|_| ReplicaTag::of(&replica));
         let gateway = Arc::new(Gateway {
             tenants: snapshot::Tenants::default(),
-            sessions: Sessions::new(options.session_keys),
-            live: live::LiveSessions::default(),
+            sessions: Sessions::new(options.session_keys, &replica),
+            live: live::LiveSessions::new(tag),
+            fleet: options.fleet.map(|fleet| Fleet::new(&replica, fleet)),
             access: options.access,
             limits: options.limits,
             load: load::Load::of_all(&options.limits),
@@ -108,7 +117,7 @@ impl DataPlane {
         });
         let (in_sync_sender, in_sync) = watch::channel(false);
         let follower = Follower {
-            replica: options.replica,
+            replica,
             authorization,
             gateway: Arc::clone(&gateway),
             compiler: Compiler {
@@ -133,7 +142,15 @@ impl DataPlane {
     pub async fn serve(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.mcp, &listener);
         let gateway = Arc::clone(&self.gateway);
-        server::serve(gateway, listener, tls, self.stop.clone()).await;
+        server::serve(gateway, Door::Clients, listener, tls, self.stop.clone()).await;
+    }
+
+    /// Serves other replicas of the fleet until [`shut_down`](Self::shut_down), by TLS or in plain
+    /// text.
+    pub async fn serve_replicas(&self, listener: TcpListener, tls: Option<ServerTls>) {
+        note(&self.gateway.listeners.replicas, &listener);
+        let gateway = Arc::clone(&self.gateway);
+        server::serve(gateway, Door::Replicas, listener, tls, self.stop.clone()).await;
     }
 
     /// Serves the operations endpoints until [`shut_down`](Self::shut_down).

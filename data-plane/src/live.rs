@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::session::SessionId;
+use crate::session::{ReplicaTag, SessionId};
 use calls::Calls;
 use feed::Feeds;
 use questions::Questions;
@@ -20,6 +20,7 @@ use table::Table;
 use watches::Watches;
 
 pub(crate) use calls::Call;
+pub(crate) use feed::replica_of_stream;
 
 /// How long a session's state is kept unused.
 pub(crate) const IDLE: Duration = Duration::from_secs(60 * 60);
@@ -42,7 +43,7 @@ pub(crate) struct LiveSession {
 }
 
 /// What a session has for longer than a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) feeds: Feeds,
     pub(crate) questions: Questions,
@@ -65,10 +66,16 @@ impl LiveSession {
     /// What is kept of it; from here on that is kept whether or not somebody uses it.
     pub(crate) fn keep(&self) -> &Kept {
         self.kept.get_or_init(|| {
-            if let Some(table) = self.table.upgrade() {
+            let table = self.table.upgrade();
+            if let Some(table) = &table {
                 table.keep(self);
             }
-            Box::default()
+            Box::new(Kept {
+                feeds: Feeds::new(table.and_then(|table| table.replica)),
+                questions: Questions::default(),
+                level: ArcSwapOption::empty(),
+                watches: Watches::default(),
+            })
         })
     }
 
@@ -109,6 +116,14 @@ impl Drop for LiveSession {
 }
 
 impl LiveSessions {
+    /// None yet; `replica`: where they are, if there are several.
+    pub(crate) fn new(replica: Option<ReplicaTag>) -> Self {
+        let table = Table::new(replica);
+        Self {
+            table: Arc::new(table),
+        }
+    }
+
     /// The state of a session that is known to be one. All who use it at the same time get the same.
     pub(crate) fn of(&self, session: SessionId) -> Arc<LiveSession> {
         let (live, expired) = self.table.get_or_insert(session);
@@ -125,6 +140,13 @@ impl LiveSessions {
     pub(crate) fn count(&self) -> usize {
         end_all(&self.table.sweep());
         self.table.count()
+    }
+
+    /// The sessions with a log level, and which that is.
+    pub(crate) fn levels(&self) -> Vec<(SessionId, Arc<String>)> {
+        let all = self.table.all().into_iter();
+        all.filter_map(|live| Some((live.id, live.level()?)))
+            .collect()
     }
 
     /// Ends a session's state: its streams end, and nothing waits for its answers any more.

@@ -16,6 +16,7 @@ use gateway_mcp::params::Params;
 use gateway_mcp::sse;
 use gateway_mcp::version::Era;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::{Instrument as _, debug_span};
@@ -24,14 +25,15 @@ use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
+use crate::fleet::{self, Errand, Fleet, Way};
 use crate::pipeline::{self, EventStream, Reply};
 use crate::request::{
-    ByControl, ClientRequest, check_notification, era_of, find_session, read_dialect,
+    ByControl, ClientRequest, Dialect, check_notification, era_of, find_session, read_dialect,
 };
 use crate::server::text;
-use read::Body;
+use crate::session::Session;
 
-pub(crate) use read::Space;
+pub(crate) use read::{Body, Space};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -40,50 +42,83 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// How long a stream may be silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Answers one HTTP request to an MCP endpoint.
-pub(crate) async fn answer(
-    gateway: &Arc<Gateway>,
-    endpoint: Endpoint,
-    request: hyper::Request<Incoming>,
-) -> Response<ReplyBody> {
-    match *request.method() {
-        Method::POST => post(gateway, endpoint, request).await,
-        Method::GET => get(gateway, &endpoint, request.headers()).await,
-        Method::DELETE => delete(gateway, &endpoint, request.headers()).await,
-        _ => {
-            let mut response = text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "send MCP messages by POST\n",
-            );
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
-            response
-        }
-    }
-}
-
-async fn post(
+/// Answers one HTTP request of a client to an MCP endpoint.
+pub(crate) async fn take(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
     request: hyper::Request<Incoming>,
 ) -> Response<ReplyBody> {
     let (head, body) = request.into_parts();
-    let headers = head.headers;
-    if let Some(refusal) = refuse_media_types(&headers) {
+    let way = match head.extensions.get::<ByControl>() {
+        Some(ByControl) => Way::Control,
+        None => Way::Listener,
+    };
+    if head.method != Method::POST {
+        return answer_without_message(gateway, &endpoint, &head, way).await;
+    }
+    if let Some(refusal) = refuse_media_types(&head.headers) {
         return refusal;
     }
     let deadline = Deadline::after(gateway.limits.request_timeout);
-    let body = match read::read_body(gateway, body, deadline).await {
-        Ok(body) => body,
-        Err(failure) => return failed(&failure, None, Era::Legacy),
-    };
+    match read::read_body(gateway, body, deadline).await {
+        Ok(body) => answer_message(gateway, endpoint, head.headers, body, deadline, way).await,
+        Err(failure) => failed(&failure, None, Era::Legacy),
+    }
+}
+
+/// Answers one that another replica has handed on, with the body that it has read.
+pub(crate) async fn take_over(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    head: Parts,
+    body: Body,
+    deadline: Deadline,
+) -> Response<ReplyBody> {
+    let way = Way::HandedOn;
+    if head.method == Method::POST {
+        answer_message(gateway, endpoint, head.headers, body, deadline, way).await
+    } else {
+        answer_without_message(gateway, &endpoint, &head, way).await
+    }
+}
+
+/// Reads the body of a request whole; what is wrong with it, as it is answered.
+pub(crate) async fn read_body(
+    gateway: &Gateway,
+    body: Incoming,
+    deadline: Deadline,
+) -> Result<Body, Response<ReplyBody>> {
+    let read = read::read_body(gateway, body, deadline).await;
+    read.map_err(|failure| failed(&failure, None, Era::Legacy))
+}
+
+async fn answer_without_message(
+    gateway: &Arc<Gateway>,
+    endpoint: &Endpoint,
+    head: &Parts,
+    way: Way,
+) -> Response<ReplyBody> {
+    match head.method {
+        Method::GET => get(gateway, endpoint, &head.headers, way).await,
+        Method::DELETE => delete(gateway, endpoint, &head.headers).await,
+        _ => not_allowed("send MCP messages by POST\n", "POST, GET, DELETE"),
+    }
+}
+
+async fn answer_message(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    body: Body,
+    deadline: Deadline,
+    way: Way,
+) -> Response<ReplyBody> {
     let message = match Message::scan(body.bytes.clone()) {
         Ok(message) => message,
         Err(ScanError::Batch) => {
             // On the heap, as all that is large and seldom needed: every request has the size of
             // the largest of its ways.
-            return Box::pin(batch::answer(gateway, endpoint, headers, body)).await;
+            return Box::pin(batch::answer(gateway, endpoint, headers, body, way)).await;
         }
         Err(error) => return failed(&error.into(), None, Era::Legacy),
     };
@@ -92,15 +127,52 @@ async fn post(
     }
     match message.kind() {
         Kind::Request => {
-            let by_control = head.extensions.get::<ByControl>().is_some();
             let incoming = (headers, message, body.space);
-            answer_request(gateway, endpoint, incoming, deadline, by_control).await
+            answer_request(gateway, endpoint, incoming, deadline, way).await
         }
         Kind::Notification => {
-            Box::pin(accept_notification(gateway, &endpoint, &headers, &message)).await
+            let accepting = accept_notification(gateway, &endpoint, &headers, &message, way);
+            Box::pin(accepting).await
         }
-        Kind::Response => Box::pin(accept_response(gateway, &endpoint, &headers, &message)).await,
+        Kind::Response => {
+            let accepting = accept_response(gateway, &endpoint, &headers, &message, way);
+            Box::pin(accepting).await
+        }
     }
+}
+
+/// The answer of the replica at which a message's session is at home, where that is another one
+/// and the message needs what is kept there.
+async fn elsewhere(
+    gateway: &Gateway,
+    (endpoint, headers): (&Endpoint, &HeaderMap),
+    session: &Session,
+    message: &Message,
+    way: Way,
+) -> Option<Response<ReplyBody>> {
+    let fleet = fleet::away(gateway, session, way)?;
+    if !fleet::is_kept_at_home(gateway, endpoint, session, message) {
+        return None;
+    }
+    let errand = Errand {
+        method: Method::POST,
+        endpoint,
+        headers,
+        body: message.bytes().clone(),
+        id: message.id(),
+    };
+    handed_on(gateway, fleet, session, &errand).await
+}
+
+async fn handed_on(
+    gateway: &Gateway,
+    fleet: &Fleet,
+    session: &Session,
+    errand: &Errand<'_>,
+) -> Option<Response<ReplyBody>> {
+    // On the heap, because most messages are not.
+    let answered = Box::pin(fleet::hand_on(gateway, fleet, session, errand)).await?;
+    Some(answered.unwrap_or_else(|failure| failed(&failure, errand.id, Era::Legacy)))
 }
 
 async fn answer_request(
@@ -108,7 +180,7 @@ async fn answer_request(
     endpoint: Endpoint,
     (headers, message, space): (HeaderMap, Message, Space),
     deadline: Deadline,
-    by_control: bool,
+    way: Way,
 ) -> Response<ReplyBody> {
     let rpc_id = message.id().map(str::to_owned);
     let id = RequestId::new(uuid::Uuid::now_v7().to_string());
@@ -128,11 +200,17 @@ async fn answer_request(
             return failed(&failure, rpc_id.as_deref(), era);
         }
     };
+    if let Dialect::Legacy(session) = &dialect
+        && let Some(response) =
+            elsewhere(gateway, (&endpoint, &headers), session, &message, way).await
+    {
+        return response;
+    }
     let era = dialect.era();
     // Over HTTP, a modern client that leaves them out is refused; a client behind a bridge cannot
     // but do so.
     let lacks_param_headers =
-        era == Era::Legacy || (by_control && !header::repeats_params(&headers));
+        era == Era::Legacy || (way == Way::Control && !header::repeats_params(&headers));
     let span =
         debug_span!("request", id = %id, tenant.id = %endpoint.tenant, method = message.method());
     let request = Box::new(ClientRequest {
@@ -154,14 +232,19 @@ async fn answer_request(
 
 /// Takes a notification.
 async fn accept_notification(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     message: &Message,
+    way: Way,
 ) -> Response<ReplyBody> {
     match check_notification(endpoint, headers, message, &gateway.sessions) {
         Ok(None) => accepted(),
         Ok(Some(session)) => {
+            let handing_on = elsewhere(gateway, (endpoint, headers), &session, message, way);
+            if let Some(response) = handing_on.await {
+                return response;
+            }
             match pipeline::take_notification(gateway, endpoint, headers, &session, message).await {
                 Ok(()) => accepted(),
                 Err(failure) => failed(&failure, None, Era::Legacy),
@@ -177,6 +260,7 @@ async fn accept_response(
     endpoint: &Endpoint,
     headers: &HeaderMap,
     message: &Message,
+    way: Way,
 ) -> Response<ReplyBody> {
     let session = match era_of(headers, message, None) {
         Era::Modern => Err(Failure::new(
@@ -185,10 +269,15 @@ async fn accept_response(
         )),
         Era::Legacy => find_session(endpoint, headers, &gateway.sessions),
     };
-    let taken = match session {
-        Ok(session) => pipeline::take_answer(gateway, endpoint, headers, &session, message).await,
-        Err(failure) => Err(failure),
+    let session = match session {
+        Ok(session) => session,
+        Err(failure) => return failed(&failure, None, Era::Legacy),
     };
+    let handing_on = elsewhere(gateway, (endpoint, headers), &session, message, way);
+    if let Some(response) = handing_on.await {
+        return response;
+    }
+    let taken = pipeline::take_answer(gateway, endpoint, headers, &session, message).await;
     taken.map_or_else(
         |failure| failed(&failure, None, Era::Legacy),
         |()| accepted(),
@@ -200,38 +289,45 @@ async fn get(
     gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
+    way: Way,
 ) -> Response<ReplyBody> {
     if !headers.contains_key(MCP_SESSION_ID) {
-        let mut response = text(
-            StatusCode::METHOD_NOT_ALLOWED,
+        return not_allowed(
             "streams belong to sessions: send MCP messages by POST\n",
+            "POST",
         );
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
-        return response;
     }
-    match pipeline::open_stream(gateway, endpoint, headers).await {
+    let session = match find_session(endpoint, headers, &gateway.sessions) {
+        Ok(session) => session,
+        Err(failure) => return failed(&failure, None, Era::Legacy),
+    };
+    // A stream to come back to may be at any replica, even where the session is at home here.
+    if let Some(fleet) = gateway.fleet.as_ref().filter(|_| way != Way::HandedOn) {
+        let errand = Errand {
+            method: Method::GET,
+            endpoint,
+            headers,
+            body: Bytes::new(),
+            id: None,
+        };
+        if let Some(response) = handed_on(gateway, fleet, &session, &errand).await {
+            return response;
+        }
+    }
+    match pipeline::open_stream(gateway, endpoint, headers, &session).await {
         Ok(reply) => respond(reply),
         Err(failure) => failed(&failure, None, Era::Legacy),
     }
 }
 
-/// Ends a legacy session.
+/// Ends a legacy session. All replicas are told, so that any may do it.
 async fn delete(
     gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
 ) -> Response<ReplyBody> {
     if !headers.contains_key(MCP_SESSION_ID) {
-        let mut response = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "there is no session to end\n",
-        );
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
-        return response;
+        return not_allowed("there is no session to end\n", "POST");
     }
     match pipeline::end_session(gateway, endpoint, headers).await {
         Ok(()) => {
@@ -241,6 +337,13 @@ async fn delete(
         }
         Err(failure) => failed(&failure, None, Era::Legacy),
     }
+}
+
+fn not_allowed(what: &'static str, allowed: &'static str) -> Response<ReplyBody> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, what);
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(ALLOW, allowed);
+    response
 }
 
 /// A browser can send other media types across origins without asking; JSON it cannot.

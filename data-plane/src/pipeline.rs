@@ -35,6 +35,7 @@ use crate::Gateway;
 use crate::detach::Detached;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
+use crate::fleet::{self, Word};
 use crate::live::LiveSession;
 use crate::request::{ClientRequest, find_session, unknown_session};
 use crate::session::Session;
@@ -92,7 +93,7 @@ fn resumable(gateway: &Gateway, live: &LiveSession, mut events: EventStream) -> 
 
 /// Takes a notification that the owner of a legacy session sends.
 pub(crate) async fn take_notification(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     session: &Session,
@@ -106,10 +107,8 @@ pub(crate) async fn take_notification(
         let found = find(bytes, 0..bytes.len(), &place)
             .pop()
             .and_then(|range| bytes.get(range));
-        if let Some(id) = found.and_then(|id| std::str::from_utf8(id).ok())
-            && let Some(live) = gateway.live.find(session.id)
-        {
-            live.calls.cancel(id);
+        if let Some(id) = found.and_then(|id| std::str::from_utf8(id).ok()) {
+            cancel(gateway, endpoint, session, id).await;
         }
     }
     if message.method() == Some("notifications/roots/list_changed") {
@@ -118,6 +117,18 @@ pub(crate) async fn take_notification(
         }
     }
     Ok(())
+}
+
+/// Cancels a call of a session, at whichever replica it is under way.
+async fn cancel(gateway: &Arc<Gateway>, endpoint: &Endpoint, session: &Session, id: &str) {
+    let live = gateway.live.find(session.id);
+    if !live.is_some_and(|live| live.calls.cancel(id)) {
+        let cancelled = Word::Cancelled {
+            session: session.id,
+            request: id.to_owned(),
+        };
+        fleet::tell(gateway, &endpoint.tenant, cancelled).await;
+    }
 }
 
 /// Takes the answer of a client to what a server asked.
@@ -241,9 +252,10 @@ async fn discover(
     Ok(reply)
 }
 
-/// `logging/setLevel`: for this session, at the servers that it has sessions with now or later.
+/// `logging/setLevel`: for this session, at the servers that it has sessions with now or later,
+/// through whichever replica.
 async fn set_level(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     request: &ClientRequest,
     trail: &mut Trail,
 ) -> Result<Reply, Failure> {
@@ -257,6 +269,13 @@ async fn set_level(
     for server in caller.view.servers() {
         server.set_level(session.id, &level).await;
     }
+    let session = session.id;
+    fleet::tell(
+        gateway,
+        &request.endpoint.tenant,
+        Word::Level { session, level },
+    )
+    .await;
     trail.forget();
     Ok(open::pong(request))
 }
@@ -317,7 +336,7 @@ pub(crate) async fn record_refusal(
     }
 }
 
-/// DELETE: ends a legacy session here and at the servers that it opened sessions at.
+/// DELETE: ends a legacy session at every replica, and at the servers that it opened sessions at.
 pub(crate) async fn end_session(
     gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
@@ -334,7 +353,7 @@ pub(crate) async fn end_session(
 }
 
 async fn end(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
     trail: &mut Trail,
@@ -345,10 +364,12 @@ async fn end(
     let caller = authenticate::authenticate_caller(&snapshot, headers, &gateway.limits).await?;
     trail.caller(&caller);
     authenticate::check_owner(&caller, &session)?;
-    gateway.sessions.end(&session);
-    gateway.live.end(session.id);
+    let session = session.id;
+    let until = gateway.sessions.end(session);
+    gateway.live.end(session);
     for server in snapshot.servers.values() {
-        server.end_sessions_of(session.id);
+        server.end_sessions_of(session);
     }
+    fleet::tell(gateway, &endpoint.tenant, Word::Ended { session, until }).await;
     Ok(())
 }

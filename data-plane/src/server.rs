@@ -25,6 +25,7 @@ use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::connection::{Begun, Requests, Version, Watched};
 use crate::endpoint::Endpoint;
+use crate::fleet;
 use crate::limits::Limits;
 use crate::mcp_http;
 
@@ -34,9 +35,18 @@ pub type ServerTls = watch::Receiver<Arc<ServerConfig>>;
 /// How long to wait before accepting again when the system has run out of something.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// For whom a listener is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Door {
+    Clients,
+    /// The other replicas of the fleet.
+    Replicas,
+}
+
 /// Serves until told to stop; connections then finish what they have begun.
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
+    door: Door,
     listener: TcpListener,
     tls: Option<ServerTls>,
     stop: CancellationToken,
@@ -58,9 +68,9 @@ pub(crate) async fn serve(
                 // Made within the task, which otherwise has the space for it twice.
                 drop(gateway.requests.spawn(async move {
                     match tls {
-                        None => serve_connection(keeper, stream, stop).await,
+                        None => serve_connection(keeper, door, stream, stop).await,
                         // What it takes is not there for connections without it.
-                        Some(tls) => Box::pin(serve_tls(keeper, stream, tls, stop)).await,
+                        Some(tls) => Box::pin(serve_tls(keeper, door, stream, tls, stop)).await,
                     }
                     drop(place);
                 }));
@@ -76,6 +86,7 @@ pub(crate) async fn serve(
 /// A handshake has the time that a request's head has, and its connection's place.
 async fn serve_tls(
     gateway: Arc<Gateway>,
+    door: Door,
     stream: TcpStream,
     tls: Arc<ServerConfig>,
     stop: CancellationToken,
@@ -87,15 +98,20 @@ async fn serve_tls(
         () = stop.cancelled() => return,
     };
     match shaken {
-        Ok(Ok(stream)) => serve_stream(gateway, stream, stop).await,
+        Ok(Ok(stream)) => serve_stream(gateway, door, stream, stop).await,
         Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
         Err(_) => debug!("a TLS handshake took too long"),
     }
 }
 
-async fn serve_connection(gateway: Arc<Gateway>, stream: TcpStream, stop: CancellationToken) {
+async fn serve_connection(
+    gateway: Arc<Gateway>,
+    door: Door,
+    stream: TcpStream,
+    stop: CancellationToken,
+) {
     send_at_once(&stream);
-    serve_stream(gateway, stream, stop).await;
+    serve_stream(gateway, door, stream, stop).await;
 }
 
 /// Answers are small and complete: waiting to fill a packet only delays them.
@@ -105,14 +121,19 @@ fn send_at_once(stream: &TcpStream) {
     }
 }
 
-async fn serve_stream<T>(gateway: Arc<Gateway>, stream: T, stop: CancellationToken)
+async fn serve_stream<T>(gateway: Arc<Gateway>, door: Door, stream: T, stop: CancellationToken)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = gateway.limits;
     let answer = move |request| {
         let gateway = Arc::clone(&gateway);
-        async move { answer(&gateway, request).await }
+        async move {
+            match door {
+                Door::Clients => answer(&gateway, request).await,
+                Door::Replicas => Box::pin(fleet::answer(&gateway, request)).await,
+            }
+        }
     };
     speak_http(stream, &limits, answer, stop).await;
 }
@@ -203,7 +224,7 @@ pub(crate) async fn answer(
         return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
     match Endpoint::parse(request.uri().path()) {
-        Some(endpoint) => mcp_http::answer(gateway, endpoint, request).await,
+        Some(endpoint) => mcp_http::take(gateway, endpoint, request).await,
         None => text(
             StatusCode::NOT_FOUND,
             "nothing answers here; MCP is at /mcp and, for one server, at /s/SERVER/mcp\n",

@@ -1,11 +1,13 @@
 //! Legacy sessions: the session id is a sealed token that holds the session itself, so that a
 //! replica needs no memory of it and a restarted gateway goes on with its clients' sessions.
 
+mod home;
 mod keys;
 
 use std::time::Duration;
 
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway_core::{TenantId, UserId};
@@ -13,6 +15,8 @@ use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use jiff::Timestamp;
 
+pub(crate) use home::ReplicaTag;
+pub(crate) use keys::ID_LEN as KEY_ID_LEN;
 pub use keys::{KeyError, SessionKeys};
 
 /// How long a session may last. Long, because clients keep sessions open for days; the end is
@@ -22,8 +26,9 @@ const LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// How many ended sessions are remembered until they would have expired.
 const MAX_TOMBSTONES: u64 = 1_000_000;
 
-/// The format of the sealed token.
-const FORMAT: u8 = 2;
+/// The format of the sealed token, and the one before it, which did not say where the session is at home.
+const FORMAT: u8 = 3;
+const FORMAT_WITHOUT_HOME: u8 = 2;
 
 /// Identifies one session while it lasts.
 pub(crate) type SessionId = uuid::Uuid;
@@ -84,6 +89,8 @@ pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) version: Version,
     pub(crate) callbacks: Callbacks,
+    /// The replica that opened it; `None` in an id of the format that did not say.
+    pub(crate) home: Option<ReplicaTag>,
 }
 
 /// The sealed content: short and read without a parser, because it travels with every request.
@@ -94,13 +101,14 @@ struct Claims {
 }
 
 impl Claims {
-    /// Id, end, then version and user, each behind its length, and what the client can be asked for.
+    /// Id, end and home, then version and user, each behind its length, and what the client can be asked for.
     fn write(&self) -> Option<Vec<u8>> {
         let session = &self.session;
         let (version, user) = (session.version.as_str(), session.user.as_str());
         let mut bytes = Vec::with_capacity(128);
         bytes.extend_from_slice(session.id.as_bytes());
         bytes.extend_from_slice(&self.expires.to_be_bytes());
+        bytes.extend_from_slice(&session.home?.to_bytes());
         for text in [version, user] {
             bytes.extend_from_slice(&u16::try_from(text.len()).ok()?.to_be_bytes());
             bytes.extend_from_slice(text.as_bytes());
@@ -109,7 +117,7 @@ impl Claims {
         Some(bytes)
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    fn read(bytes: &[u8], has_home: bool) -> Option<Self> {
         fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
             let (length, rest) = bytes.split_first_chunk()?;
             let (text, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
@@ -117,6 +125,13 @@ impl Claims {
         }
         let (id, rest) = bytes.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
+        let (home, rest) = match has_home {
+            true => {
+                let (home, rest) = rest.split_first_chunk()?;
+                (Some(ReplicaTag::from_bytes(*home)), rest)
+            }
+            false => (None, rest),
+        };
         let (version, rest) = text(rest)?;
         let (user, callbacks) = text(rest)?;
         Some(Self {
@@ -125,6 +140,7 @@ impl Claims {
                 user: user.parse().ok()?,
                 version: Version::parse(version)?,
                 callbacks: Callbacks(std::str::from_utf8(callbacks).ok()?.to_owned()),
+                home,
             },
             expires: i64::from_be_bytes(*expires),
         })
@@ -135,16 +151,21 @@ impl Claims {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     keys: SessionKeys,
-    ended: moka::sync::Cache<SessionId, ()>,
+    /// The replica that new sessions are at home at.
+    home: ReplicaTag,
+    /// Until when, in seconds since 1970, the ids of ended sessions could open something.
+    ended: moka::sync::Cache<SessionId, i64>,
 }
 
 impl Sessions {
-    pub(crate) fn new(keys: SessionKeys) -> Self {
+    /// For the replica of this name.
+    pub(crate) fn new(keys: SessionKeys, replica: &str) -> Self {
         let ended = moka::sync::Cache::builder()
             .max_capacity(MAX_TOMBSTONES)
             .time_to_live(LIFETIME)
             .build();
-        Self { keys, ended }
+        let home = ReplicaTag::of(replica);
+        Self { keys, home, ended }
     }
 
     /// A new session and its id, which only gateways with the same key can read. `None` when the
@@ -161,23 +182,21 @@ impl Sessions {
             user,
             version,
             callbacks,
+            home: Some(self.home),
         };
         let token = self.seal(tenant, &session)?;
         Some((session, token))
     }
 
     fn seal(&self, tenant: &TenantId, session: &Session) -> Option<String> {
-        let expires = Timestamp::now()
-            .as_second()
-            .saturating_add_unsigned(LIFETIME.as_secs());
         let claims = Claims {
             session: session.clone(),
-            expires,
+            expires: latest_end(),
         };
         let key = self.keys.current();
         let mut sealed = claims.write()?;
         let cipher = key.for_tenant(tenant)?;
-        let bound = Aad::from(associated_data(key.id(), tenant));
+        let bound = Aad::from(associated_data(FORMAT, key.id(), tenant));
         let nonce = cipher.seal_in_place_append_tag(bound, &mut sealed).ok()?;
         let mut token = vec![FORMAT];
         token.extend_from_slice(&key.id());
@@ -193,34 +212,69 @@ impl Sessions {
         let (format, rest) = token.split_first()?;
         let (key_id, rest) = rest.split_first_chunk::<{ keys::ID_LEN }>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        if *format != FORMAT {
-            return None;
-        }
+        let has_home = match *format {
+            FORMAT => true,
+            FORMAT_WITHOUT_HOME => false,
+            _ => return None,
+        };
         let key = self.keys.by_id(*key_id)?;
         let cipher = key.for_tenant(tenant)?;
-        let bound = Aad::from(associated_data(*key_id, tenant));
+        let bound = Aad::from(associated_data(*format, *key_id, tenant));
         let mut sealed = sealed.to_vec();
         let opened = cipher
             .open_in_place(Nonce::from(nonce), bound, &mut sealed)
             .ok()?;
-        let Claims { session, expires } = Claims::read(opened)?;
+        let Claims { session, expires } = Claims::read(opened, has_home)?;
         let is_over = expires <= Timestamp::now().as_second();
         (!is_over && !self.ended.contains_key(&session.id)).then_some(session)
     }
 
-    /// Ends a session: its id opens nothing any more.
-    pub(crate) fn end(&self, session: &Session) {
-        self.ended.insert(session.id, ());
+    /// Ends a session: its id opens nothing any more. Says until when that has to be remembered.
+    pub(crate) fn end(&self, session: SessionId) -> i64 {
+        let until = latest_end();
+        self.ended.insert(session, until);
+        until
+    }
+
+    /// Remembers of a session that ended at another replica.
+    pub(crate) fn remember_ended(&self, session: SessionId, until: i64) {
+        if until > Timestamp::now().as_second() {
+            self.ended.insert(session, until.min(latest_end()));
+        }
+    }
+
+    /// Ended sessions whose ids have not expired, and until when they could open something.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (SessionId, i64)> {
+        let now = Timestamp::now().as_second();
+        let all = self.ended.iter().map(|(session, until)| (*session, until));
+        all.filter(move |(_, until)| *until > now)
+    }
+
+    /// By what this replica signs what it sends to others, and the id of that key.
+    pub(crate) fn replica_key(&self) -> Option<([u8; KEY_ID_LEN], hmac::Key)> {
+        let key = self.keys.current();
+        Some((key.id(), key.between_replicas()?.clone()))
+    }
+
+    /// By what a replica signs that has the key of this id.
+    pub(crate) fn replica_key_of(&self, id: [u8; KEY_ID_LEN]) -> Option<hmac::Key> {
+        self.keys.by_id(id)?.between_replicas().cloned()
     }
 }
 
-fn associated_data(key_id: [u8; keys::ID_LEN], tenant: &TenantId) -> Vec<u8> {
-    [
-        b"mcp session ",
-        key_id.as_slice(),
-        tenant.as_str().as_bytes(),
-    ]
-    .concat()
+/// When a session ends, in seconds since 1970, that is opened now.
+fn latest_end() -> i64 {
+    let now = Timestamp::now().as_second();
+    now.saturating_add_unsigned(LIFETIME.as_secs())
+}
+
+fn associated_data(format: u8, key_id: [u8; keys::ID_LEN], tenant: &TenantId) -> Vec<u8> {
+    let bound = match format {
+        FORMAT_WITHOUT_HOME => &b"mcp session "[..],
+        // So that none is read as of another format than the one it was sealed in.
+        _ => b"mcp session 3 ",
+    };
+    [bound, &key_id, tenant.as_str().as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -257,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_id_holds_its_session() {
-        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
         let (session, token) = begin(&sessions, "acme");
         assert_eq!(find(&sessions, "acme", &token), Some(session));
         assert!(
@@ -267,18 +321,59 @@ mod tests {
     }
 
     #[test]
+    fn an_id_says_where_its_session_is_at_home() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
+        let (session, _) = begin(&sessions, "acme");
+        assert_eq!(session.home, Some(ReplicaTag::of("one")));
+        assert_ne!(session.home, Some(ReplicaTag::of("two")));
+    }
+
+    #[test]
+    fn an_id_of_the_format_without_a_home_still_opens() {
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
+        let (session, _) = begin(&sessions, "acme");
+        let session = Session {
+            home: None,
+            ..session
+        };
+        let token = seal_without_home(&sessions, &"acme".parse().unwrap(), &session);
+        assert_eq!(find(&sessions, "acme", &token), Some(session));
+        assert_eq!(find(&sessions, "rival", &token), None);
+    }
+
+    /// As versions before homes did it.
+    fn seal_without_home(sessions: &Sessions, tenant: &TenantId, session: &Session) -> String {
+        let mut sealed = session.id.as_bytes().to_vec();
+        sealed.extend_from_slice(&latest_end().to_be_bytes());
+        for text in [session.version.as_str(), session.user.as_str()] {
+            sealed.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+            sealed.extend_from_slice(text.as_bytes());
+        }
+        sealed.extend_from_slice(session.callbacks.0.as_bytes());
+        let key = sessions.keys.current();
+        let bound = [b"mcp session ", &key.id()[..], tenant.as_str().as_bytes()].concat();
+        let cipher = key.for_tenant(tenant).unwrap();
+        let nonce = cipher.seal_in_place_append_tag(Aad::from(bound), &mut sealed);
+        let nonce = nonce.unwrap();
+        URL_SAFE_NO_PAD.encode([&[2], &key.id()[..], nonce.as_ref(), &sealed].concat())
+    }
+
+    #[test]
     fn another_tenant_finds_nothing() {
-        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
         let (_, token) = begin(&sessions, "acme");
         assert_eq!(find(&sessions, "rival", &token), None);
     }
 
     #[test]
     fn an_id_of_another_key_is_unknown() {
-        let (_, token) = begin(&Sessions::new(SessionKeys::random().unwrap()), "acme");
+        let (_, token) = begin(
+            &Sessions::new(SessionKeys::random().unwrap(), "one"),
+            "acme",
+        );
         assert_eq!(
             find(
-                &Sessions::new(SessionKeys::random().unwrap()),
+                &Sessions::new(SessionKeys::random().unwrap(), "one"),
                 "acme",
                 &token
             ),
@@ -288,15 +383,31 @@ mod tests {
 
     #[test]
     fn an_ended_session_is_unknown() {
-        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
         let (session, token) = begin(&sessions, "acme");
-        sessions.end(&session);
+        sessions.end(session.id);
         assert_eq!(find(&sessions, "acme", &token), None);
     }
 
     #[test]
+    fn what_ended_elsewhere_is_unknown_here_and_told_on_until_it_has_expired() {
+        let keys = SessionKeys::random().unwrap();
+        let (one, two) = (
+            Sessions::new(keys.clone(), "one"),
+            Sessions::new(keys, "two"),
+        );
+        let (session, token) = begin(&one, "acme");
+        assert_eq!(find(&two, "acme", &token), Some(session.clone()));
+        two.remember_ended(session.id, one.end(session.id));
+        two.remember_ended(SessionId::new_v4(), 7);
+        assert_eq!(find(&two, "acme", &token), None);
+        let told: Vec<_> = two.ended().map(|(session, _)| session).collect();
+        assert_eq!(told, [session.id]);
+    }
+
+    #[test]
     fn no_byte_of_an_id_can_be_changed() {
-        let sessions = Sessions::new(SessionKeys::random().unwrap());
+        let sessions = Sessions::new(SessionKeys::random().unwrap(), "one");
         let (_, token) = begin(&sessions, "acme");
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         for index in 0..bytes.len() {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use gateway_core::config::{CredentialsMode, TimeSpan};
+use gateway_core::config::{CredentialsMode, Isolation, TimeSpan};
 use gateway_core::{Deadline, SecretString, ServerName, UserId};
 use gateway_mcp::author;
 use gateway_mcp::bridge::{self, Unbridgeable};
@@ -220,6 +220,21 @@ impl Upstream {
                 Link::Starting(_) | Link::Down(_) => None,
             },
             Common::OnDemand(_) => None,
+        }
+    }
+
+    /// Whether it may keep something for a client session that only this replica reaches: in a child
+    /// process, or in a session. Of one that is not there for everybody that is not known.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        if !self.target.is_http() || self.target.config.isolation == Some(Isolation::PerSession) {
+            return true;
+        }
+        match &self.common {
+            Common::Kept(links) => match links.now() {
+                Link::Ready(connection) => connection.peer.hello().session_id.is_some(),
+                Link::Starting(_) | Link::Down(_) => true,
+            },
+            Common::OnDemand(_) => true,
         }
     }
 

@@ -90,6 +90,7 @@ impl Planes {
         }));
         let options = gateway_data_plane::Options {
             replica: "desktop".to_owned(),
+            fleet: None,
             join_token: None,
             permits,
             session_keys,

@@ -1,6 +1,6 @@
 //! How a control plane is reached by TLS: whom is trusted, and by which certificate one is known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -130,20 +130,34 @@ impl ClientTlsArgs {
         let files = [&ca, &certificate, &key].into_iter().flatten();
         let paths = files.map(|file| file.path.clone()).collect();
         Kept::new(paths, move || {
-            config(ca.as_ref(), certificate.as_ref().zip(key.as_ref()))
+            let own = certificate.as_ref().zip(key.as_ref());
+            config("--tls-ca", ca.as_ref(), own, b"h2")
         })
     }
 }
 
-fn config(ca: Option<&Named>, own: Option<(&Named, &Named)>) -> anyhow::Result<ClientConfig> {
+/// By what replicas reach each other, who know each other by something else than certificates.
+pub(crate) fn peers(ca: Option<&Path>) -> anyhow::Result<Kept<ClientConfig>> {
+    const FLAG: &str = "--peer-tls-ca";
+    let ca = ca.map(|path| Named::new(FLAG, path));
+    let paths = ca.iter().map(|file| file.path.clone()).collect();
+    Kept::new(paths, move || config(FLAG, ca.as_ref(), None, b"http/1.1"))
+}
+
+fn config(
+    flag: &str,
+    ca: Option<&Named>,
+    own: Option<(&Named, &Named)>,
+    protocol: &[u8],
+) -> anyhow::Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .context("TLS cannot be set up")?;
     let builder = match ca {
         Some(file) => builder.with_root_certificates(file.roots()?),
-        None => builder
-            .with_native_roots()
-            .context("the certificates that this machine trusts cannot be read: use --tls-ca")?,
+        None => builder.with_native_roots().with_context(|| {
+            format!("the certificates that this machine trusts cannot be read: use {flag}")
+        })?,
     };
     let mut config = match own {
         None => builder.with_no_client_auth(),
@@ -154,6 +168,6 @@ fn config(ca: Option<&Named>, own: Option<(&Named, &Named)>) -> anyhow::Result<C
                 .with_context(|| mismatch(certificate, key))?
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)
 }

@@ -10,6 +10,7 @@ use gateway_proto::push::v1 as pb;
 use gateway_proto::push::v1::config_push_server::ConfigPush;
 use gateway_proto::push::v1::subscribe_request::Message;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,11 +18,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
-use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
+use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Peer, Seat, Step, Table, is_address};
 use crate::rollout::Tally;
 use crate::token::Scope;
 
-/// For how long changes are put together before they are sent.
+/// How much time there is at least between two batches; what changes meanwhile is put together.
 const COALESCE: Duration = Duration::from_millis(50);
 
 /// A batch and, should the stream end before it was read, the reason. There is never a second
@@ -104,6 +105,12 @@ impl Stream {
                 tracing::debug!("a replica that reads nothing was not told why its stream ended");
             }
         }
+        let hub = Arc::clone(&self.hub);
+        // What is sent ends with these.
+        drop((self, outbound));
+        shutdown
+            .run_until_cancelled(hub.fleet.forget_departed())
+            .await;
     }
 
     /// Ends without an error when the replica ends the stream.
@@ -116,6 +123,7 @@ impl Stream {
         let hello = read_hello(first)?;
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
+        let mut fleet = self.hub.fleet.follow();
         let joined = self.hub.join(hello, self.scope.clone());
         let (seat, mut feed) = joined.map_err(|taken| {
             tracing::warn!(reason = %taken, "a replica was refused");
@@ -123,7 +131,7 @@ impl Stream {
         })?;
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");
-        let ended = self.follow(&seat, &mut feed, &mut index).await;
+        let ended = self.follow(&seat, &mut feed, &mut index, &mut fleet).await;
         tracing::info!(replica = seat.replica(), "a replica disconnected");
         ended
     }
@@ -133,11 +141,22 @@ impl Stream {
         seat: &Seat,
         feed: &mut Feed,
         index: &mut watch::Receiver<Arc<Index>>,
+        fleet: &mut Following,
     ) -> Result<(), Status> {
+        let mut told: Option<Table> = None;
+        let mut last_sent: Option<Instant> = None;
         loop {
             let current = Arc::clone(&index.borrow_and_update());
-            if let Some(batch) = feed.next_batch(&current) {
-                self.send(batch).await?;
+            let table = fleet.look();
+            let news = Some(table).filter(|table| told.as_ref() != Some(table));
+            let mut batch = feed.next_batch(&current);
+            if batch.is_none() && news.is_some() {
+                batch = feed.bare_batch();
+            }
+            if let Some(batch) = batch {
+                self.send(batch, news.as_ref()).await?;
+                last_sent = Some(Instant::now());
+                told = news.or(told);
                 if let Some(position) = feed.target() {
                     seat.delivered(position.clone());
                 }
@@ -153,8 +172,9 @@ impl Stream {
                     if changed.is_err() {
                         return Err(Status::unavailable("the control plane has stopped"));
                     }
-                    tokio::time::sleep(COALESCE).await;
+                    gather(last_sent).await;
                 }
+                _ = fleet.changed(), if !feed.is_waiting() => gather(last_sent).await,
                 () = seat.superseded() => {
                     return Err(Status::aborted(format!(
                         "a later stream of replica {} has taken over",
@@ -165,10 +185,17 @@ impl Stream {
         }
     }
 
-    async fn send(&self, batch: Batch) -> Result<(), Status> {
-        let response = Ok(response(batch, self.hub.store_id()));
+    async fn send(&self, batch: Batch, table: Option<&Table>) -> Result<(), Status> {
+        let response = Ok(response(batch, table, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
+    }
+}
+
+/// Puts together what comes shortly after something was sent. A change at rest is sent at once.
+async fn gather(last_sent: Option<Instant>) {
+    if let Some(last_sent) = last_sent {
+        tokio::time::sleep_until(last_sent + COALESCE).await;
     }
 }
 
@@ -249,16 +276,26 @@ fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
             )));
         }
     }
+    let advertise = Some(hello.advertise).filter(|address| !address.is_empty());
+    if advertise
+        .as_deref()
+        .is_some_and(|address| !is_address(address))
+    {
+        return Err(Status::invalid_argument(
+            "where the replica is reached by others must be HOST:PORT",
+        ));
+    }
     Ok(Hello {
         replica: hello.replica,
         version: hello.version,
         store: hello.store,
         cursor: hello.cursor,
         held,
+        advertise,
     })
 }
 
-fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
+fn response(batch: Batch, table: Option<&Table>, store: &str) -> pb::SubscribeResponse {
     let mut documents = Vec::new();
     let mut removed_tenants = Vec::new();
     for step in batch.steps {
@@ -284,8 +321,17 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
         documents,
         removed_tenants,
         more: batch.more,
-        peers: None,
+        peers: table.map(|table| pb::Peers {
+            peers: table.iter().map(peer).collect(),
+        }),
         host_names: None,
+    }
+}
+
+fn peer(peer: &Peer) -> pb::Peer {
+    pb::Peer {
+        replica: peer.replica.clone(),
+        advertise: peer.advertise.clone(),
     }
 }
 

@@ -180,6 +180,7 @@ impl Drop for Seat {
             }
             ours
         });
+        self.hub.fleet.leave(&self.replica, self.stream);
     }
 }
 

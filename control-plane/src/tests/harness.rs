@@ -134,6 +134,8 @@ pub(crate) struct Memory {
     pub(crate) store: String,
     pub(crate) cursor: u64,
     held: BTreeMap<String, u64>,
+    /// Where it says that others reach it.
+    pub(crate) advertise: String,
 }
 
 impl Memory {
@@ -148,7 +150,7 @@ impl Memory {
             store: self.store.clone(),
             cursor: self.cursor,
             held: held.collect(),
-            advertise: String::new(),
+            advertise: self.advertise.clone(),
         };
         let conversation = Conversation::open(plane).await;
         conversation.say(Message::Hello(hello)).await;
@@ -170,6 +172,8 @@ pub(crate) struct Batch {
     pub(crate) removed: Vec<TenantId>,
     /// The tenants of which it is to report.
     pub(crate) canaries: Vec<String>,
+    /// The table of replicas by their names, where the batch has one.
+    pub(crate) peers: Option<Vec<(String, String)>>,
 }
 
 pub(crate) struct Replica {
@@ -181,6 +185,16 @@ impl Replica {
     pub(crate) async fn connect(plane: &Plane, name: &str) -> Self {
         let memory = Memory {
             name: name.to_owned(),
+            ..Memory::default()
+        };
+        memory.reconnect(plane).await
+    }
+
+    /// One that others reach.
+    pub(crate) async fn reachable(plane: &Plane, name: &str, advertise: &str) -> Self {
+        let memory = Memory {
+            name: name.to_owned(),
+            advertise: advertise.to_owned(),
             ..Memory::default()
         };
         memory.reconnect(plane).await
@@ -218,6 +232,10 @@ impl Replica {
             encoded.push(document.config);
         }
         let removed = response.removed_tenants.iter();
+        let peers = response.peers.map(|table| {
+            let peers = table.peers.into_iter();
+            peers.map(|peer| (peer.replica, peer.advertise)).collect()
+        });
         Some(Batch {
             nonce: response.nonce,
             store: response.store,
@@ -226,6 +244,7 @@ impl Replica {
             encoded,
             removed: removed.map(|name| tenant(name)).collect(),
             canaries,
+            peers,
         })
     }
 

@@ -53,6 +53,25 @@ async fn a_hello_that_holds_what_is_no_tenant_is_refused() {
 }
 
 #[tokio::test]
+async fn a_hello_that_is_reached_nowhere_in_particular_is_refused() {
+    let plane = Plane::start().await;
+    for advertise in [
+        "west-1",
+        "west-1:0",
+        "http://west-1:8815",
+        "user@west-1:8815",
+    ] {
+        let hello = pb::Hello {
+            advertise: advertise.to_owned(),
+            ..hello("r1")
+        };
+        let reason = refused_hello(&plane, hello).await;
+        assert!(reason.contains("HOST:PORT"), "{reason}");
+    }
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn a_first_message_that_is_no_hello_is_refused() {
     let plane = Plane::start().await;
     let mut conversation = Conversation::open(&plane).await;

@@ -8,7 +8,7 @@ use gateway_core::{Revision, TenantId};
 use gateway_proto::push::v1::config_push_client::ConfigPushClient;
 use gateway_proto::push::v1::subscribe_request::Message as Said;
 use gateway_proto::push::v1::{
-    Acknowledge, Document, HeldDocument, Hello, Refusal, SubscribeRequest, SubscribeResponse,
+    Acknowledge, Document, HeldDocument, Hello, Peers, Refusal, SubscribeRequest, SubscribeResponse,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,11 +22,15 @@ use super::Compiler;
 use super::outage::Outage;
 use super::report::Reporter;
 use crate::Gateway;
+use crate::fleet;
 use crate::snapshot::Origin;
 
 /// The pause before the stream is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a replica that starts waits for what others know of sessions.
+const INTRODUCTION: Duration = Duration::from_secs(2);
 
 /// Where the replica stands in the control plane's store.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +100,9 @@ impl Follower {
                     continue;
                 }
             };
-            let Some(batch) = batch else { return Ok(()) };
+            let Some(mut batch) = batch else {
+                return Ok(());
+            };
             *pause = FIRST_PAUSE;
             outage.end();
             let (nonce, more) = (batch.nonce, batch.more);
@@ -107,6 +113,7 @@ impl Follower {
             for document in &batch.documents {
                 reporter.note(&document.tenant, document.canary);
             }
+            self.meet(batch.peers.take()).await;
             let refusals = self.put_in_force(batch, &reached.store);
             if !more {
                 *position = reached;
@@ -118,12 +125,13 @@ impl Follower {
 
     fn hello(&self, position: &Position) -> Hello {
         let held = self.gateway.tenants.all().into_iter();
+        let fleet = self.gateway.fleet.as_ref();
         Hello {
             replica: self.replica.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store: position.store.to_string(),
             cursor: position.sequence,
-            advertise: String::new(),
+            advertise: fleet.map_or(String::new(), |fleet| fleet.advertise().to_string()),
             held: held
                 .map(|snapshot| HeldDocument {
                     tenant: snapshot.tenant.to_string(),
@@ -134,6 +142,29 @@ impl Follower {
                     },
                 })
                 .collect(),
+        }
+    }
+
+    /// Takes note of the other replicas, and asks those that are new what they know of sessions. They
+    /// have a moment before this one says that it is ready; afterwards they are listened to on the side.
+    async fn meet(&self, peers: Option<Peers>) {
+        let (Some(fleet), Some(Peers { peers })) = (&self.gateway.fleet, peers) else {
+            return;
+        };
+        let told = peers.into_iter().filter_map(|peer| {
+            let address = peer.advertise.parse();
+            Some((peer.replica, address.ok()?))
+        });
+        let new = fleet.update(told);
+        if new.is_empty() {
+            return;
+        }
+        let gateway = Arc::clone(&self.gateway);
+        let stop = gateway.stopping.clone();
+        let learning = stop.run_until_cancelled_owned(fleet::learn(gateway, new));
+        let learnt = self.gateway.tasks.spawn(learning);
+        if !*self.in_sync.borrow() {
+            tokio::time::timeout(INTRODUCTION, learnt).await.ok();
         }
     }
 

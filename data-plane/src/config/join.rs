@@ -76,7 +76,8 @@ pub fn channel(url: &str, tls: Option<ClientTls>) -> Result<Channel, JoinError> 
     })
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine, as it is written.
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address = bare.parse::<IpAddr>();
     address.is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")

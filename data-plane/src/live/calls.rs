@@ -59,13 +59,13 @@ impl Drop for Call {
 }
 
 impl Calls {
-    /// Cancels the call with this raw id, if it is under way.
-    pub(crate) fn cancel(&self, id: &str) {
-        if let Ok(by_id) = self.by_id.lock()
-            && let Some(call) = by_id.get(id)
-        {
-            call.cancel();
-        }
+    /// Cancels the call with this raw id; `false`: it is not under way here.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        let Ok(by_id) = self.by_id.lock() else {
+            return false;
+        };
+        let call = by_id.get(id);
+        call.inspect(|call| call.cancel()).is_some()
     }
 }
 
@@ -77,7 +77,8 @@ mod tests {
     fn a_call_is_cancelled_by_its_own_id_while_it_is_under_way() {
         let live = Arc::new(LiveSession::default());
         let (one, other) = (Call::begin(&live, "1"), Call::begin(&live, "\"1\""));
-        live.calls.cancel("1");
+        assert!(live.calls.cancel("1"));
+        assert!(!live.calls.cancel("2"));
         assert!(one.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
         drop((one, other));
         assert!(live.calls.by_id.lock().unwrap().is_empty());

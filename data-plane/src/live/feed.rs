@@ -2,6 +2,7 @@
 //! and a client goes on where it stopped (2025-11-25, transports, "Resumability and Redelivery").
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,8 @@ use futures_util::Stream;
 use gateway_mcp::sse;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+
+use crate::session::ReplicaTag;
 
 /// How much of a stream is kept for clients that come back. What is older is lost to them.
 const KEPT_EVENTS: usize = 1_000;
@@ -32,9 +35,55 @@ const STANDING: u64 = 0;
 )]
 type Mutex<T> = std::sync::Mutex<T>;
 
+/// The replica that has the stream of an event. `None` for the standing stream, of which each
+/// replica has one, and for an id that does not say.
+pub(crate) fn replica_of_stream(event_id: &str) -> Option<ReplicaTag> {
+    let id = EventId::parse(event_id)?;
+    id.replica.filter(|_| id.feed != STANDING)
+}
+
+/// The id of an event: `FEED-EVENT`, and where there are several replicas `FEED-EVENT-REPLICA`,
+/// because each of them counts for itself.
+struct EventId {
+    feed: u64,
+    event: u64,
+    replica: Option<ReplicaTag>,
+}
+
+impl EventId {
+    fn parse(text: &str) -> Option<Self> {
+        let (feed, rest) = text.split_once('-')?;
+        let (event, replica) = match rest.split_once('-') {
+            Some((event, replica)) => (event, Some(ReplicaTag::parse(replica)?)),
+            None => (rest, None),
+        };
+        Some(Self {
+            feed: feed.parse().ok()?,
+            event: event.parse().ok()?,
+            replica,
+        })
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            feed,
+            event,
+            replica,
+        } = self;
+        match replica {
+            Some(replica) => write!(f, "{feed}-{event}-{replica}"),
+            None => write!(f, "{feed}-{event}"),
+        }
+    }
+}
+
 /// The streams of one session.
 #[derive(Debug)]
 pub(crate) struct Feeds {
+    /// Where they are, if there are several replicas.
+    replica: Option<ReplicaTag>,
     standing: Arc<Feed>,
     next: AtomicU64,
     recent: Mutex<VecDeque<Arc<Feed>>>,
@@ -44,6 +93,7 @@ pub(crate) struct Feeds {
 #[derive(Debug)]
 pub(crate) struct Feed {
     id: u64,
+    replica: Option<ReplicaTag>,
     kept: Mutex<Kept>,
     /// Counts what happens, to wake the reader.
     changes: watch::Sender<u64>,
@@ -72,17 +122,17 @@ enum Found {
     End,
 }
 
-impl Default for Feeds {
-    fn default() -> Self {
+impl Feeds {
+    /// None yet; `replica`: where they are, if there are several.
+    pub(crate) fn new(replica: Option<ReplicaTag>) -> Self {
         Self {
-            standing: Arc::new(Feed::new(STANDING)),
+            replica,
+            standing: Arc::new(Feed::new(STANDING, replica)),
             next: AtomicU64::new(STANDING + 1),
             recent: Mutex::default(),
         }
     }
-}
 
-impl Feeds {
     /// The stream of what belongs to no request.
     pub(crate) fn standing(&self) -> &Arc<Feed> {
         &self.standing
@@ -90,7 +140,8 @@ impl Feeds {
 
     /// A new stream for the answer to a request.
     pub(crate) fn open(&self) -> Arc<Feed> {
-        let feed = Arc::new(Feed::new(self.next.fetch_add(1, Ordering::Relaxed)));
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let feed = Arc::new(Feed::new(id, self.replica));
         if let Ok(mut recent) = self.recent.lock() {
             recent.push_back(Arc::clone(&feed));
             while recent.len() > KEPT_FEEDS {
@@ -107,11 +158,23 @@ impl Feeds {
     /// The stream of an event, and how many of its events the client has seen. `None` for an id
     /// that this session never gave, or that is too long ago.
     pub(crate) fn resume(&self, event_id: &str) -> Option<(Arc<Feed>, u64)> {
-        let (feed, event) = event_id.split_once('-')?;
-        let (feed, event): (u64, u64) = (feed.parse().ok()?, event.parse().ok()?);
+        let EventId {
+            feed,
+            event,
+            replica,
+        } = EventId::parse(event_id)?;
         let seen = event.checked_add(1)?;
         if feed == STANDING {
-            return Some((Arc::clone(&self.standing), seen));
+            let standing = Arc::clone(&self.standing);
+            // What was seen of another replica's says nothing about this one's.
+            let seen = match replica == self.replica {
+                true => seen,
+                false => standing.given(),
+            };
+            return Some((standing, seen));
+        }
+        if replica != self.replica {
+            return None;
         }
         let recent = self.recent.lock().ok()?;
         let found = recent.iter().find(|candidate| candidate.id == feed)?;
@@ -128,9 +191,10 @@ impl Feeds {
 }
 
 impl Feed {
-    fn new(id: u64) -> Self {
+    fn new(id: u64, replica: Option<ReplicaTag>) -> Self {
         Self {
             id,
+            replica,
             kept: Mutex::default(),
             changes: watch::Sender::new(0),
             taken: Notify::new(),
@@ -178,8 +242,12 @@ impl Feed {
         if let Ok(mut kept) = self.kept.lock()
             && !kept.closed
         {
-            let number = kept.first.saturating_add(kept.events.len() as u64);
-            let event = sse::encode_event(message, Some(&format!("{}-{number}", self.id)));
+            let id = EventId {
+                feed: self.id,
+                event: kept.first.saturating_add(kept.events.len() as u64),
+                replica: self.replica,
+            };
+            let event = sse::encode_event(message, Some(&id.to_string()));
             kept.bytes = kept.bytes.saturating_add(event.len());
             kept.events.push_back(event);
             while kept.events.len() > 1
@@ -207,7 +275,12 @@ impl Feed {
 
     /// Reads from the first event on that no reader was given yet.
     pub(crate) fn read_on(self: &Arc<Self>) -> impl Stream<Item = Bytes> + Send + use<> {
-        self.read(self.kept.lock().map_or(0, |kept| kept.given))
+        self.read(self.given())
+    }
+
+    /// The number after that of the last event that a reader was given.
+    fn given(&self) -> u64 {
+        self.kept.lock().map_or(0, |kept| kept.given)
     }
 
     /// Reads from the event with this number on. An earlier reader ends: a message is sent on one
@@ -272,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_comes_back_goes_on_where_it_stopped() {
-        let feeds = Feeds::default();
+        let feeds = Feeds::new(None);
         let feed = feeds.open();
         feed.push(b"one");
         feed.push(b"two");
@@ -294,8 +367,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_event_of_another_replica_leads_to_no_stream_but_the_standing_one() {
+        let (here, there) = (ReplicaTag::of("here"), ReplicaTag::of("there"));
+        let feeds = Feeds::new(Some(here));
+        feeds.open().push(b"answer");
+        feeds.standing().push(b"news");
+        assert!(feeds.resume(&format!("1-0-{here}")).is_some());
+        for id in [format!("1-0-{there}"), "1-0".to_owned(), "1-0-x".to_owned()] {
+            assert!(feeds.resume(&id).is_none(), "{id}");
+        }
+        let (standing, seen) = feeds.resume(&format!("0-7-{there}")).unwrap();
+        let event = Box::pin(standing.read(seen)).next().await.unwrap();
+        assert!(
+            text(&event).contains(&format!("id: 0-0-{here}")),
+            "{event:?}"
+        );
+        assert_eq!(replica_of_stream(&format!("1-0-{there}")), Some(there));
+        assert_eq!(replica_of_stream(&format!("0-7-{there}")), None);
+    }
+
+    #[tokio::test]
     async fn a_reader_waits_for_what_is_to_come() {
-        let feeds = Feeds::default();
+        let feeds = Feeds::new(None);
         let mut reader = Box::pin(feeds.standing().read(0));
         assert!(reader.next().now_or_never().is_none());
         feeds.standing().push(b"news");
@@ -307,7 +400,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_lost_to_a_reader_that_is_slow() {
         const COUNT: usize = 3 * KEPT_EVENTS;
-        let feeds = Feeds::default();
+        let feeds = Feeds::new(None);
         let feed = feeds.open();
         let reader = feed.read(0);
         let writing = async {
@@ -322,7 +415,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_reader_that_is_gone() {
-        let feed = Feeds::default().open();
+        let feed = Feeds::new(None).open();
         drop(feed.read(0));
         for _ in 0..=KEPT_EVENTS {
             feed.deliver(b"x").await;
@@ -332,7 +425,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_ids_of_others_lead_nowhere() {
-        let feeds = Feeds::default();
+        let feeds = Feeds::new(None);
         for _ in 0..3 {
             feeds.standing().push(&vec![b'x'; KEPT_BYTES / 2]);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{IDLE, LiveSession};
-use crate::session::SessionId;
+use crate::session::{ReplicaTag, SessionId};
 
 /// How many sessions are known at most.
 const MOST: usize = 100_000;
@@ -29,6 +29,8 @@ type Mutex<T> = std::sync::Mutex<T>;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: Mutex<Entries>,
+    /// Where they are, if there are several replicas.
+    pub(super) replica: Option<ReplicaTag>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +54,13 @@ enum Live {
 }
 
 impl Table {
+    pub(super) fn new(replica: Option<ReplicaTag>) -> Self {
+        Self {
+            entries: Mutex::default(),
+            replica,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

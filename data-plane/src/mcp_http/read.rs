@@ -21,8 +21,8 @@ const SMALL_BYTES: usize = 64 * 1024;
 
 /// A body, and the space that it takes in memory.
 #[derive(Debug, Clone)]
-pub(super) struct Body {
-    pub(super) bytes: Bytes,
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
     pub(super) space: Space,
 }
 

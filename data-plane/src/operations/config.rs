@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::redact::redacted;
 use crate::Gateway;
+use crate::fleet::Fleet;
 use crate::gateway::Listeners;
 use crate::snapshot::Snapshot;
 
@@ -15,6 +16,7 @@ pub(super) fn in_force(gateway: &Gateway) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "listeners": listeners(&gateway.listeners),
         "limits": gateway.limits,
+        "other_replicas": gateway.fleet.as_ref().map(Fleet::named),
         "tenants": tenants,
     })
 }
@@ -29,6 +31,10 @@ fn tenant(snapshot: &Snapshot) -> Value {
 }
 
 fn listeners(listeners: &Listeners) -> Value {
-    let Listeners { mcp, operations } = listeners;
-    json!({ "mcp": mcp.get(), "operations": operations.get() })
+    let Listeners {
+        mcp,
+        operations,
+        replicas,
+    } = listeners;
+    json!({ "mcp": mcp.get(), "operations": operations.get(), "replicas": replicas.get() })
 }

@@ -14,7 +14,6 @@ use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
 use crate::live::{self, LiveSession};
 use crate::load::Slot;
-use crate::request::find_session;
 use crate::session::Session;
 
 /// The standing stream of a legacy session, or a stream that the client lost.
@@ -22,14 +21,14 @@ pub(crate) async fn open_stream(
     gateway: &Arc<Gateway>,
     endpoint: &Endpoint,
     headers: &HeaderMap,
+    session: &Session,
 ) -> Result<Reply, Failure> {
-    let session = find_session(endpoint, headers, &gateway.sessions)?;
     let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
-    authenticate::authenticate_owner(&snapshot, headers, &session, &gateway.limits).await?;
+    authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
     let slot = gateway.load.stream(&snapshot.load)?;
     let live = gateway.live.of(session.id);
     let Some(last) = headers.get(LAST_EVENT_ID) else {
-        return Ok(standing_stream(gateway, endpoint, &session, &live, slot));
+        return Ok(standing_stream(gateway, endpoint, session, &live, slot));
     };
     let resumed = last
         .to_str()

@@ -6,23 +6,29 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_core::TenantId;
 use moka::sync::Cache;
 
-pub(super) const ID_LEN: usize = 4;
+pub(crate) const ID_LEN: usize = 4;
 const KEY_LEN: usize = 32;
 
 /// Of how many tenants derived keys are kept.
 const MAX_DERIVED: u64 = 10_000;
+
+/// What keys are derived for; each has its own, so that nothing made for one passes for another.
+const SESSIONS: &[u8] = b"mcp-gateway session";
+const REPLICAS: &[u8] = b"mcp-gateway replicas";
 
 /// One root key.
 #[derive(Clone)]
 pub(super) struct RootKey {
     id: [u8; ID_LEN],
     secret: [u8; KEY_LEN],
+    /// By which replicas know each other; `None` when it cannot be derived.
+    between_replicas: Option<hmac::Key>,
     /// What was derived of late: every request of a session needs its tenant's.
     derived: Cache<TenantId, Arc<RandomizedNonceKey>>,
 }
@@ -74,9 +80,11 @@ impl RootKey {
     }
 
     fn new(id: [u8; ID_LEN], secret: [u8; KEY_LEN]) -> Self {
+        let between_replicas = derive(&secret, REPLICAS, &[]);
         Self {
             id,
             secret,
+            between_replicas: between_replicas.map(|key| hmac::Key::new(hmac::HMAC_SHA256, &key)),
             derived: Cache::new(MAX_DERIVED),
         }
     }
@@ -97,28 +105,31 @@ impl RootKey {
         if let Some(key) = self.derived.get(tenant) {
             return Some(key);
         }
-        let key = self.derive(tenant)?;
+        // A key of the tenant's own, so that no tenant's id opens as another's.
+        let key = derive(&self.secret, SESSIONS, tenant.as_str().as_bytes())?;
         let key = Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &key).ok()?);
         self.derived.insert(tenant.clone(), Arc::clone(&key));
         Some(key)
     }
 
-    /// A key of the tenant's own (HKDF, RFC 5869), so that no tenant's id opens as another's.
-    fn derive(&self, tenant: &TenantId) -> Option<[u8; KEY_LEN]> {
-        struct Length;
-        impl KeyType for Length {
-            fn len(&self) -> usize {
-                KEY_LEN
-            }
-        }
-        let root = Salt::new(HKDF_SHA256, b"mcp-gateway session").extract(&self.secret);
-        let mut key = [0; KEY_LEN];
-        root.expand(&[tenant.as_str().as_bytes()], Length)
-            .ok()?
-            .fill(&mut key)
-            .ok()?;
-        Some(key)
+    /// What replicas sign by what they send each other.
+    pub(super) fn between_replicas(&self) -> Option<&hmac::Key> {
+        self.between_replicas.as_ref()
     }
+}
+
+/// A key of its own for each purpose and name (HKDF, RFC 5869).
+fn derive(secret: &[u8], purpose: &[u8], name: &[u8]) -> Option<[u8; KEY_LEN]> {
+    struct Length;
+    impl KeyType for Length {
+        fn len(&self) -> usize {
+            KEY_LEN
+        }
+    }
+    let root = Salt::new(HKDF_SHA256, purpose).extract(secret);
+    let mut key = [0; KEY_LEN];
+    root.expand(&[name], Length).ok()?.fill(&mut key).ok()?;
+    Some(key)
 }
 
 impl SessionKeys {

@@ -146,6 +146,21 @@ fn much_comes_in_several_batches_of_which_the_last_says_so() {
 }
 
 #[test]
+fn a_batch_without_steps_is_answered_as_any_other() {
+    let index = index(&[(1, document(4, 1))]);
+    let mut feed = Feed::new(anybody(), Arc::clone(&index), &BTreeMap::new(), true);
+    assert_eq!(feed.bare_batch(), None, "there are steps to be sent first");
+    feed.next_batch(&index).unwrap();
+    assert_eq!(feed.bare_batch(), None);
+    feed.acknowledge(1, Vec::new()).unwrap();
+    let batch = feed.bare_batch().unwrap();
+    assert_eq!((batch.nonce, batch.sequence, batch.more), (2, 1, false));
+    assert!(batch.steps.is_empty());
+    let arrival = feed.acknowledge(2, Vec::new()).unwrap().unwrap();
+    assert_eq!(arrival.position, *index.position());
+}
+
+#[test]
 fn an_answer_that_fits_no_question_is_an_error() {
     let index = index(&[(1, document(4, 1))]);
     let mut feed = Feed::new(anybody(), Arc::clone(&index), &BTreeMap::new(), true);

@@ -280,6 +280,7 @@ async fn lists_show_a_tenant_its_own() {
         cursor: 0,
         // What it says of tenants that are not its own, nobody is told.
         held: [("zoo".parse().unwrap(), gateway_core::Revision(7))].into(),
+        advertise: None,
     };
     let hub = &served.control.hub;
     let _west = hub.join(hello("west"), crate::Scope::all()).unwrap();

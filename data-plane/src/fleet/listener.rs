@@ -1,0 +1,69 @@
+//! What other replicas are answered: messages that they hand on, and what they tell of sessions.
+//! Nobody else is listened to.
+
+use std::sync::Arc;
+
+use gateway_core::Deadline;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tracing::debug;
+
+use super::signature::{Claim, Refused, SIGNATURE, Said};
+use super::told;
+use crate::Gateway;
+use crate::body::ReplyBody;
+use crate::endpoint::Endpoint;
+use crate::mcp_http;
+use crate::server::text;
+
+/// Where replicas tell and ask.
+pub(super) const TOLD: &str = "/replicas/told";
+
+/// Answers one request of another replica. `Host` and `Origin` were the business of the replica
+/// that the client reached.
+pub(crate) async fn answer(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let (head, body) = request.into_parts();
+    let (fleet, claim) = match (&gateway.fleet, Claim::of(&head.headers)) {
+        (Some(fleet), Ok(claim)) => (fleet, claim),
+        (_, Err(refused)) => return refuse(refused),
+        (None, Ok(_)) => return refuse(Refused::Unsigned),
+    };
+    let deadline = Deadline::after(gateway.limits.request_timeout);
+    let body = match mcp_http::read_body(gateway, body, deadline).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let path = head.uri.path();
+    let said = Said {
+        to: fleet.own,
+        method: &head.method,
+        path,
+        headers: &head.headers,
+        body: &body.bytes,
+    };
+    if let Err(refused) = claim.check(&gateway.sessions, &fleet.nonces, &said) {
+        return refuse(refused);
+    }
+    if path == TOLD {
+        return match head.method {
+            Method::GET => told::all(gateway),
+            _ => told::hear(gateway, &body.bytes).await,
+        };
+    }
+    match Endpoint::parse(path) {
+        Some(endpoint) => mcp_http::take_over(gateway, endpoint, head, body, deadline).await,
+        None => text(StatusCode::NOT_FOUND, "nothing answers here\n"),
+    }
+}
+
+/// Says that nothing was done.
+fn refuse(refused: Refused) -> Response<ReplyBody> {
+    debug!(%refused, "what is no replica was refused");
+    let mut response = text(StatusCode::UNAUTHORIZED, format!("{refused}\n"));
+    let value = HeaderValue::from_static("refused");
+    response.headers_mut().insert(SIGNATURE, value);
+    response
+}
