@@ -1,6 +1,7 @@
 //! `mcp-gateway data-plane`: serves MCP clients by what a control plane of another process pushes.
 
 mod join;
+mod keys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use gateway_data_plane::{Access, Commands, DataPlane, Limits, Options, Permits, SessionKeys};
+use gateway_data_plane::{Access, Commands, DataPlane, Limits, Options, Permits};
 use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
 use rustls::{ClientConfig, ServerConfig};
@@ -18,12 +19,14 @@ use tracing::info;
 
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
+use crate::kept::{self, Kept};
 use crate::limits::LimitsArgs;
 use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, loopback};
 use crate::process;
 use crate::signals::StopSignals;
-use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
+use crate::tls::{HTTP, ServerTlsArgs};
 use join::JoinArgs;
+use keys::Keys;
 
 /// How long requests under way may take to finish at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -54,8 +57,9 @@ pub(crate) struct DataPlaneArgs {
     )]
     allowed_host: Vec<String>,
 
-    /// The keys that session ids are sealed with, made if the file is missing. Left out: a key that
-    /// ends with the process, and with it the sessions of its clients.
+    /// The keys that session ids are sealed with, one a line, made if the file is missing and read
+    /// again when it changes: the first seals, all open. Left out: a key that ends with the process, and with it the
+    /// sessions of its clients.
     #[arg(long, env = "MCP_GATEWAY_SESSION_KEY_FILE", value_name = "FILE")]
     session_key_file: Option<PathBuf>,
 
@@ -125,15 +129,12 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let (channel, client_tls) = join.channel()?;
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
+    let (session_keys, keys) = Keys::of(session_key_file)?;
     let options = Options {
         replica,
         join_token,
         permits: permitted.permits(listen.ip().is_loopback(), limits)?,
-        session_keys: match session_key_file {
-            Some(file) => SessionKeys::load_or_create(&file),
-            None => SessionKeys::random(),
-        }
-        .map_err(anyhow::Error::from)?,
+        session_keys,
         access: Access::new(listen::own_host(listen).into_iter().chain(allowed_host)),
         limits,
     };
@@ -143,7 +144,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let data =
         DataPlane::start(options, channel).map_err(|error| Failure::invalid(error.to_string()))?;
     let stop = CancellationToken::new();
-    let serving = serve(&data, mcp, tls, operations, client_tls, &stop);
+    let serving = serve(&data, mcp, tls, operations, client_tls, keys, &stop);
     let ended = process::until_signal(signals, &stop, serving).await;
     info!("stopped");
     ended
@@ -155,6 +156,7 @@ async fn serve(
     tls: Option<Kept<ServerConfig>>,
     operations: TcpListener,
     client_tls: Option<Kept<ClientConfig>>,
+    keys: Keys,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let scheme = listen::scheme(tls.is_some());
@@ -165,8 +167,9 @@ async fn serve(
         tokio::join!(
             data.serve(mcp, current),
             data.serve_operations(operations),
-            tls::follow(tls),
-            tls::follow(client_tls),
+            kept::follow(tls),
+            kept::follow(client_tls),
+            keys.follow(data),
         )
     };
     tokio::select! {

@@ -129,6 +129,12 @@ impl DataPlane {
         })
     }
 
+    /// Seals sessions with the first of these keys from now on. Sessions under keys that are not among
+    /// them are unknown then.
+    pub fn replace_session_keys(&self, keys: Arc<SessionKeys>) {
+        self.gateway.sessions.replace_keys(keys);
+    }
+
     /// Serves MCP clients until [`shut_down`](Self::shut_down), by TLS or in plain text.
     pub async fn serve(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.mcp, &listener);

@@ -3,8 +3,10 @@
 
 mod keys;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -134,7 +136,7 @@ impl Claims {
 /// Seals and opens session ids, and remembers which sessions were ended.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    keys: SessionKeys,
+    keys: ArcSwap<SessionKeys>,
     ended: moka::sync::Cache<SessionId, ()>,
 }
 
@@ -144,7 +146,13 @@ impl Sessions {
             .max_capacity(MAX_TOMBSTONES)
             .time_to_live(LIFETIME)
             .build();
+        let keys = ArcSwap::from_pointee(keys);
         Self { keys, ended }
+    }
+
+    /// Seals with the first of these from now on, and opens with all of them and no others.
+    pub(crate) fn replace_keys(&self, keys: Arc<SessionKeys>) {
+        self.keys.store(keys);
     }
 
     /// A new session and its id, which only gateways with the same key can read. `None` when the
@@ -174,7 +182,8 @@ impl Sessions {
             session: session.clone(),
             expires,
         };
-        let key = self.keys.current();
+        let keys = self.keys.load();
+        let key = keys.current();
         let mut sealed = claims.write()?;
         let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(key.id(), tenant));
@@ -196,7 +205,8 @@ impl Sessions {
         if *format != FORMAT {
             return None;
         }
-        let key = self.keys.by_id(*key_id)?;
+        let keys = self.keys.load();
+        let key = keys.by_id(*key_id)?;
         let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(*key_id, tenant));
         let mut sealed = sealed.to_vec();
@@ -284,6 +294,27 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn keys_are_replaced_while_sessions_go_on() {
+        let (old, new) = (
+            SessionKeys::random().unwrap(),
+            SessionKeys::random().unwrap(),
+        );
+        let sessions = Sessions::new(old.clone());
+        let (_, before) = begin(&sessions, "acme");
+        sessions.replace_keys(Arc::new(new.clone().and_older(&old)));
+        let (_, after) = begin(&sessions, "acme");
+        assert!(find(&sessions, "acme", &before).is_some(), "all keys open");
+        assert!(find(&sessions, "acme", &after).is_some());
+        let elsewhere = Sessions::new(new.clone());
+        assert!(
+            find(&elsewhere, "acme", &after).is_some(),
+            "the first seals"
+        );
+        sessions.replace_keys(Arc::new(new));
+        assert_eq!(find(&sessions, "acme", &before), None);
     }
 
     #[test]

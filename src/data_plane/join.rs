@@ -11,7 +11,8 @@ use rustls::ClientConfig;
 use tonic::transport::Channel;
 
 use crate::exit::Failure;
-use crate::tls::{ClientTlsArgs, Kept};
+use crate::kept::Kept;
+use crate::tls::ClientTlsArgs;
 
 /// A file larger than this holds something else.
 const MAX_BYTES: u64 = 4096;

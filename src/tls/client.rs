@@ -10,8 +10,9 @@ use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
-use super::{Kept, Named, identity, mismatch, provider};
+use super::{CERTIFICATES, Named, identity, mismatch, provider};
 use crate::exit::Failure;
+use crate::kept::Kept;
 
 /// Of its own for each flag: one for all would go on over the flags behind them.
 const HEADING: &str = "TLS to the control plane";
@@ -129,7 +130,7 @@ impl ClientTlsArgs {
         let key = key.map(|path| Named::new("--tls-client-key", path));
         let files = [&ca, &certificate, &key].into_iter().flatten();
         let paths = files.map(|file| file.path.clone()).collect();
-        Kept::new(paths, move || {
+        Kept::new(CERTIFICATES, paths, move || {
             config(ca.as_ref(), certificate.as_ref().zip(key.as_ref()))
         })
     }

@@ -142,18 +142,27 @@ impl SessionKeys {
             path: path.to_owned(),
             cause,
         };
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                check_mode(path)?;
-                Self::parse(&text, path)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match Self::load(path) {
+            Err(KeyError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 let keys = Self::random()?;
                 keys.write_new(path).map_err(failed)?;
                 Ok(keys)
             }
-            Err(error) => Err(failed(error)),
+            loaded => loaded,
         }
+    }
+
+    /// Reads the keys of a file that is there.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| KeyError::File {
+            path: path.to_owned(),
+            cause,
+        })?;
+        check_mode(path)?;
+        Self::parse(&text, path)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, KeyError> {
@@ -193,6 +202,13 @@ impl SessionKeys {
             STANDARD.encode(self.first.secret)
         )?;
         file.sync_all()
+    }
+
+    /// The same with the first of others behind them.
+    #[cfg(test)]
+    pub(crate) fn and_older(mut self, others: &Self) -> Self {
+        self.older.push(others.first.clone());
+        self
     }
 
     pub(super) fn current(&self) -> &RootKey {
