@@ -1,17 +1,16 @@
 //! `mcp-gateway data-plane`: serves MCP clients by what a control plane of another process pushes.
 
+mod cache;
+mod drain;
 mod join;
 mod keys;
+mod permitted;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use gateway_data_plane::{Access, Commands, DataPlane, Limits, Options, Permits};
-use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
-use gateway_plugins::{Registry, Role, SecretResolver};
+use gateway_data_plane::{Access, DataPlane, JoinError, Options};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +24,11 @@ use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, loopback};
 use crate::process;
 use crate::signals::StopSignals;
 use crate::tls::{HTTP, ServerTlsArgs};
+use cache::CacheArgs;
+use drain::DrainArgs;
 use join::JoinArgs;
 use keys::Keys;
-
-/// How long requests under way may take to finish at the end.
-const DRAIN: Duration = Duration::from_secs(5);
+use permitted::PermittedArgs;
 
 /// The flags of `data-plane`.
 #[derive(Debug, Args)]
@@ -64,43 +63,19 @@ pub(crate) struct DataPlaneArgs {
     session_key_file: Option<PathBuf>,
 
     #[command(flatten)]
+    cache: CacheArgs,
+
+    #[command(flatten)]
     tls: ServerTlsArgs,
 
     #[command(flatten)]
     permitted: PermittedArgs,
 
     #[command(flatten)]
+    drain: DrainArgs,
+
+    #[command(flatten)]
     limits: LimitsArgs,
-}
-
-/// What a pushed configuration may ask of this process. No configuration can extend it.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What a configuration may ask for")]
-struct PermittedArgs {
-    /// A program that servers of `type: command` may be, by the exact text of `command`; may be
-    /// given several times. Left out: none.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_ALLOW_COMMAND",
-        value_delimiter = ',',
-        value_name = "PROGRAM"
-    )]
-    allow_command: Vec<String>,
-
-    /// A loopback or private network whose addresses may be reached, such as 10.0.0.0/8; may be
-    /// given several times. Left out: public addresses only.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_ALLOW_NETWORK",
-        value_delimiter = ',',
-        value_name = "CIDR"
-    )]
-    allow_network: Vec<Cidr>,
-
-    /// Where `from_file: NAME` of a tenant is found, in DIR/TENANT/NAME. Left out: nowhere. The
-    /// variable that `from_env: NAME` means is MCP_GATEWAY_SECRET__TENANT__NAME.
-    #[arg(long, env = "MCP_GATEWAY_SECRET_DIR", value_name = "DIR")]
-    secret_dir: Option<PathBuf>,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -117,8 +92,10 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         ops_listen,
         allowed_host,
         session_key_file,
+        cache,
         tls,
         permitted,
+        drain,
         limits,
     } = args;
     let listen = listen.unwrap_or_else(|| loopback(MCP_PORT));
@@ -126,7 +103,8 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     listen::check_operations(ops_listen)?;
     let tls = tls.read(HTTP, None)?;
     listen::check_plain(listen, tls.is_some())?;
-    let (channel, client_tls) = join.channel()?;
+    cache.check(session_key_file.is_some())?;
+    let (control_planes, client_tls) = join.control_planes()?;
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
     let (session_keys, keys) = Keys::of(session_key_file)?;
@@ -134,6 +112,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         replica,
         join_token,
         permits: permitted.permits(listen.ip().is_loopback(), limits)?,
+        cache: cache.open(&session_keys)?,
         session_keys,
         access: Access::new(listen::own_host(listen).into_iter().chain(allowed_host)),
         limits,
@@ -141,59 +120,72 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let mcp = listen::bind(listen, "--listen").await?;
     let operations = listen::bind(ops_listen, "--ops-listen").await?;
     raise_descriptors();
-    let data =
-        DataPlane::start(options, channel).map_err(|error| Failure::invalid(error.to_string()))?;
+    let started = DataPlane::start(options, control_planes);
+    let data = started.map_err(|error| Failure::Invalid(vec![chain(&error)]))?;
     let stop = CancellationToken::new();
-    let serving = serve(&data, mcp, tls, operations, client_tls, keys, &stop);
-    let ended = process::until_signal(signals, &stop, serving).await;
+    let served = Served {
+        mcp,
+        tls,
+        operations,
+        client_tls,
+        keys,
+    };
+    let ending = async {
+        stop.cancelled().await;
+        data.drain(drain.delay(listen)).await;
+        data.shut_down(drain.timeout()).await;
+    };
+    let serving = served.serve(&data, ending);
+    let ended = process::until_signal(signals, &stop, Box::pin(serving)).await;
     info!("stopped");
     ended
 }
 
-async fn serve(
-    data: &DataPlane,
+/// What an error says, with what it came of.
+fn chain(error: &JoinError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// What a data plane serves with.
+struct Served {
     mcp: TcpListener,
     tls: Option<Kept<ServerConfig>>,
     operations: TcpListener,
     client_tls: Option<Kept<ClientConfig>>,
     keys: Keys,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
-    let scheme = listen::scheme(tls.is_some());
-    info!("operations on http://{}", listen::address(&operations)?);
-    info!("listening on {scheme}://{}/mcp", listen::address(&mcp)?);
-    let current = tls.as_ref().map(Kept::current);
-    let work = async {
-        tokio::join!(
-            data.serve(mcp, current),
-            data.serve_operations(operations),
-            kept::follow(tls),
-            kept::follow(client_tls),
-            keys.follow(data),
-        )
-    };
-    tokio::select! {
-        _ = work => {}
-        () = stop.cancelled() => {}
-    }
-    data.shut_down(DRAIN).await;
-    Ok(())
 }
 
-impl PermittedArgs {
-    fn permits(self, loopback_only: bool, limits: Limits) -> anyhow::Result<Permits> {
-        let Self {
-            allow_command,
-            allow_network,
-            secret_dir,
-        } = self;
-        let network = NetworkPolicy::public_only(allow_network);
-        Ok(Permits {
-            registry: Registry::new(Role::DataPlane { loopback_only }),
-            secrets: SecretResolver::data_plane(secret_dir),
-            connector: Connector::new(network).context("TLS cannot be set up")?,
-            commands: Commands::Only(allow_command),
-            max_message_bytes: limits.max_body_bytes,
-        })
+impl Served {
+    /// Serves until `ending` is done, which ends the listeners in their turn.
+    async fn serve(
+        self,
+        data: &DataPlane,
+        ending: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let scheme = listen::scheme(self.tls.is_some());
+        info!(
+            "operations on http://{}",
+            listen::address(&self.operations)?
+        );
+        info!(
+            "listening on {scheme}://{}/mcp",
+            listen::address(&self.mcp)?
+        );
+        let current = self.tls.as_ref().map(Kept::current);
+        let work = async {
+            tokio::join!(
+                data.serve(self.mcp, current),
+                data.serve_operations(self.operations),
+                kept::follow(self.tls),
+                kept::follow(self.client_tls),
+                self.keys.follow(data),
+            )
+        };
+        tokio::select! {
+            _ = work => {}
+            () = ending => {}
+        }
+        Ok(())
     }
 }

@@ -30,21 +30,22 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gateway_core::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Channel;
-use tracing::warn;
+use tracing::{info, warn};
 
-use config::{Compiler, Follower};
+use config::cache::Keeper;
+use config::{Authorization, Compiler, Follower, InForce};
 use gateway::Gateway;
 use session::Sessions;
 
 pub use access::Access;
-pub use config::{ClientTls, JoinError, Permits, channel};
+pub use config::{
+    Cache, CacheError, ClientTls, ControlPlane, JoinError, JoinToken, Permits, channel,
+};
 pub use limits::Limits;
 pub use server::ServerTls;
 pub use session::{KeyError, SessionKeys};
@@ -56,11 +57,13 @@ pub struct Options {
     /// The replica's name towards the control plane.
     pub replica: String,
     /// The token by which a control plane of another process lets the replica in.
-    pub join_token: Option<SecretString>,
+    pub join_token: Option<JoinToken>,
     /// What configurations may ask of this process.
     pub permits: Permits,
     /// The keys that legacy session ids are sealed with.
     pub session_keys: SessionKeys,
+    /// Where the last good configuration is kept; `None`: nowhere.
+    pub cache: Option<Cache>,
     /// Under which host names the listener answers.
     pub access: Access,
     /// Bounds for every request.
@@ -76,19 +79,22 @@ pub fn is_endpoint(path: &str) -> bool {
 #[derive(Debug)]
 pub struct DataPlane {
     gateway: Arc<Gateway>,
+    cache: Option<Keeper>,
     in_sync: watch::Receiver<bool>,
     stop: CancellationToken,
+    /// Cancelled when all requests are answered, or given up.
+    ended: CancellationToken,
     following: TaskTracker,
 }
 
 impl DataPlane {
-    /// Starts to follow the control plane at the other end of `channel`.
+    /// Starts to follow the control planes, of which there is at least one: one at a time.
     ///
     /// # Errors
     /// The join token is no token.
-    pub fn start(options: Options, channel: Channel) -> Result<Self, JoinError> {
-        let token = options.join_token.as_ref();
-        let authorization = token.map(config::authorization).transpose()?;
+    pub fn start(options: Options, control_planes: Vec<ControlPlane>) -> Result<Self, JoinError> {
+        let token = options.join_token;
+        let authorization = token.map(Authorization::new).transpose()?;
         let tasks = TaskTracker::new();
         let gateway = Arc::new(Gateway {
             tenants: snapshot::Tenants::default(),
@@ -102,29 +108,36 @@ impl DataPlane {
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
+            draining: connection::Draining::default(),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: tasks.clone(),
         });
         let (in_sync_sender, in_sync) = watch::channel(false);
+        let keeper = options.cache.as_ref().map(Cache::keeper);
         let follower = Follower {
             replica: options.replica,
             authorization,
-            gateway: Arc::clone(&gateway),
-            compiler: Compiler {
-                permits: options.permits,
-                limits: options.limits,
-                tasks,
+            in_force: InForce {
+                gateway: Arc::clone(&gateway),
+                compiler: Compiler {
+                    permits: options.permits,
+                    limits: options.limits,
+                    tasks,
+                },
+                keeper: keeper.clone(),
+                in_sync: in_sync_sender,
             },
-            in_sync: in_sync_sender,
         };
         let stop = CancellationToken::new();
         let following = TaskTracker::new();
-        drop(following.spawn(follower.run(channel, stop.clone())));
+        drop(following.spawn(follower.run(control_planes, options.cache, stop.clone())));
         Ok(Self {
             gateway,
+            cache: keeper,
             in_sync,
             stop,
+            ended: CancellationToken::new(),
             following,
         })
     }
@@ -132,6 +145,9 @@ impl DataPlane {
     /// Seals sessions with the first of these keys from now on. Sessions under keys that are not among
     /// them are unknown then.
     pub fn replace_session_keys(&self, keys: Arc<SessionKeys>) {
+        if let Some(cache) = &self.cache {
+            cache.replace_keys(&keys);
+        }
         self.gateway.sessions.replace_keys(keys);
     }
 
@@ -139,10 +155,12 @@ impl DataPlane {
     pub async fn serve(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.mcp, &listener);
         let gateway = Arc::clone(&self.gateway);
-        server::serve(gateway, listener, tls, self.stop.clone()).await;
+        // What is accepted to the last is waited for.
+        let _accepting = gateway.requests.token();
+        server::serve(Arc::clone(&gateway), listener, tls, self.stop.clone()).await;
     }
 
-    /// Serves the operations endpoints until [`shut_down`](Self::shut_down).
+    /// Serves the operations endpoints until [`shut_down`](Self::shut_down) has answered everybody.
     pub async fn serve_operations(&self, listener: TcpListener) {
         note(&self.gateway.listeners.operations, &listener);
         let in_sync = self.in_sync.clone();
@@ -150,7 +168,7 @@ impl DataPlane {
             Arc::clone(&self.gateway),
             in_sync,
             listener,
-            self.stop.clone(),
+            self.ended.clone(),
         )
         .await;
     }
@@ -170,9 +188,20 @@ impl DataPlane {
         .await;
     }
 
+    /// Says that it is not ready any more, and serves on for as long as `delay`, while whoever chooses
+    /// among replicas turns to others. Who comes back over the same connection is asked to connect anew.
+    pub async fn drain(&self, delay: Duration) {
+        self.gateway.draining.begin();
+        if !delay.is_zero() {
+            info!("not ready any more; clients are taken on for another {delay:?}");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     /// Stops taking connections, lets requests under way finish for as long as `grace`, then ends
     /// servers and their children.
     pub async fn shut_down(&self, grace: Duration) {
+        self.gateway.draining.begin();
         self.stop.cancel();
         // They would stay open for as long as their clients do.
         self.gateway.stopping.cancel();
@@ -187,6 +216,7 @@ impl DataPlane {
             // They only have to say so. A client that reads nothing is not waited for.
             timeout(GIVING_UP, requests.wait()).await.ok();
         }
+        self.ended.cancel();
         // Servers end when nothing holds them any more: neither a snapshot nor a request.
         self.gateway.tenants.clear();
         self.gateway.tasks.close();

@@ -15,6 +15,7 @@ use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use jiff::Timestamp;
 
+pub(crate) use keys::ID_LEN as KEY_ID_LEN;
 pub use keys::{KeyError, SessionKeys};
 
 /// How long a session may last. Long, because clients keep sessions open for days; the end is

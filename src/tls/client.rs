@@ -103,22 +103,38 @@ impl ClientTlsArgs {
         &self,
         url: &str,
     ) -> Result<(Channel, Option<Kept<ClientConfig>>), Failure> {
-        let is_tls = url
-            .get(..8)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let kept = match is_tls {
-            true => Some(self.read()?),
-            false => None,
-        };
-        if !is_tls && (self.tls_ca.is_some() || self.has_certificate()) {
+        let kept = self.kept_for(url)?;
+        Ok((channel(url, kept.as_ref())?, kept))
+    }
+
+    /// The same for several control planes, which are reached by the same TLS.
+    pub(crate) fn channels(
+        &self,
+        urls: &[String],
+    ) -> Result<(Vec<Channel>, Option<Kept<ClientConfig>>), Failure> {
+        let mut kept = None;
+        let mut channels = Vec::new();
+        for url in urls {
+            if kept.is_none() || !is_tls(url) {
+                kept = self.kept_for(url)?.or(kept);
+            }
+            let tls = kept.as_ref().filter(|_| is_tls(url));
+            channels.push(channel(url, tls)?);
+        }
+        Ok((channels, kept))
+    }
+
+    /// By what the TLS to a control plane is kept up, where there is any.
+    fn kept_for(&self, url: &str) -> Result<Option<Kept<ClientConfig>>, Failure> {
+        if is_tls(url) {
+            return Ok(Some(self.read()?));
+        }
+        if self.tls_ca.is_some() || self.has_certificate() {
             return Err(Failure::invalid(format!(
                 "--control-plane {url}: --tls-ca and --tls-client-cert are for https://HOST:PORT"
             )));
         }
-        let tls = kept.as_ref().map(Kept::current);
-        let channel = gateway_data_plane::channel(url, tls);
-        let invalid = |error: JoinError| Failure::invalid(format!("--control-plane: {error}"));
-        Ok((channel.map_err(invalid)?, kept))
+        Ok(None)
     }
 
     fn read(&self) -> anyhow::Result<Kept<ClientConfig>> {
@@ -134,6 +150,17 @@ impl ClientTlsArgs {
             config(ca.as_ref(), certificate.as_ref().zip(key.as_ref()))
         })
     }
+}
+
+fn is_tls(url: &str) -> bool {
+    let scheme = url.get(..8);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+fn channel(url: &str, kept: Option<&Kept<ClientConfig>>) -> Result<Channel, Failure> {
+    let channel = gateway_data_plane::channel(url, kept.map(Kept::current));
+    let invalid = |error: JoinError| Failure::invalid(format!("--control-plane: {error}"));
+    channel.map_err(invalid)
 }
 
 fn config(ca: Option<&Named>, own: Option<(&Named, &Named)>) -> anyhow::Result<ClientConfig> {

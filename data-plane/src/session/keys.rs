@@ -12,11 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use gateway_core::TenantId;
 use moka::sync::Cache;
 
-pub(super) const ID_LEN: usize = 4;
+pub(crate) const ID_LEN: usize = 4;
 const KEY_LEN: usize = 32;
 
 /// Of how many tenants derived keys are kept.
 const MAX_DERIVED: u64 = 10_000;
+
+/// The id of a root key, and what was derived of it.
+type DerivedKey = ([u8; ID_LEN], [u8; KEY_LEN]);
 
 /// One root key.
 #[derive(Clone)]
@@ -105,18 +108,19 @@ impl RootKey {
 
     /// A key of the tenant's own (HKDF, RFC 5869), so that no tenant's id opens as another's.
     fn derive(&self, tenant: &TenantId) -> Option<[u8; KEY_LEN]> {
+        self.expand(b"mcp-gateway session", tenant.as_str().as_bytes())
+    }
+
+    fn expand(&self, purpose: &[u8], whose: &[u8]) -> Option<[u8; KEY_LEN]> {
         struct Length;
         impl KeyType for Length {
             fn len(&self) -> usize {
                 KEY_LEN
             }
         }
-        let root = Salt::new(HKDF_SHA256, b"mcp-gateway session").extract(&self.secret);
+        let root = Salt::new(HKDF_SHA256, purpose).extract(&self.secret);
         let mut key = [0; KEY_LEN];
-        root.expand(&[tenant.as_str().as_bytes()], Length)
-            .ok()?
-            .fill(&mut key)
-            .ok()?;
+        root.expand(&[whose], Length).ok()?.fill(&mut key).ok()?;
         Some(key)
     }
 }
@@ -209,6 +213,13 @@ impl SessionKeys {
     pub(crate) fn and_older(mut self, others: &Self) -> Self {
         self.older.push(others.first.clone());
         self
+    }
+
+    /// Of each root key, in their order, its id and a key for another purpose than sessions.
+    pub(crate) fn derive_all(&self, purpose: &[u8]) -> Option<Vec<DerivedKey>> {
+        let all = std::iter::once(&self.first).chain(&self.older);
+        all.map(|key| Some((key.id, key.expand(purpose, b"")?)))
+            .collect()
     }
 
     pub(super) fn current(&self) -> &RootKey {
