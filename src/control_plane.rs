@@ -18,10 +18,11 @@ use tracing::info;
 
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
+use crate::kept::{self, Kept};
 use crate::listen::{self, CONTROL_PORT};
 use crate::process;
 use crate::signals::StopSignals;
-use crate::tls::{self, GRPC, Kept, ServerTlsArgs};
+use crate::tls::{GRPC, ServerTlsArgs};
 
 /// The flags of `control-plane`. Tokens are none of them: others on the machine can read a command
 /// line.
@@ -150,7 +151,7 @@ async fn serve(
     );
     let served = tokio::select! {
         served = control.serve_network(listener, network, stop) => served,
-        () = tls::follow(tls) => Ok(()),
+        () = kept::follow(tls) => Ok(()),
     };
     served.map_err(|error| anyhow::Error::from(error).into())
 }

@@ -1,17 +1,17 @@
 //! `mcp-gateway data-plane`: serves MCP clients by what a control plane of another process pushes.
 
+mod cache;
+mod drain;
 mod join;
+mod keys;
+mod permitted;
 mod replicas;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use gateway_data_plane::{Access, Commands, DataPlane, Limits, Options, Permits, SessionKeys};
-use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
-use gateway_plugins::{Registry, Role, SecretResolver};
+use gateway_data_plane::{Access, DataPlane, JoinError, Options};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,16 +19,18 @@ use tracing::info;
 
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
+use crate::kept::{self, Kept};
 use crate::limits::LimitsArgs;
 use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, loopback};
 use crate::process;
 use crate::signals::StopSignals;
-use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
+use crate::tls::{HTTP, ServerTlsArgs};
+use cache::CacheArgs;
+use drain::DrainArgs;
 use join::JoinArgs;
+use keys::Keys;
+use permitted::PermittedArgs;
 use replicas::{ReplicaListener, ReplicasArgs};
-
-/// How long requests under way may take to finish at the end.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// The flags of `data-plane`.
 #[derive(Debug, Args)]
@@ -56,10 +58,14 @@ pub(crate) struct DataPlaneArgs {
     )]
     allowed_host: Vec<String>,
 
-    /// The keys that session ids are sealed with, made if the file is missing. Left out: a key that
-    /// ends with the process, and with it the sessions of its clients.
+    /// The keys that session ids are sealed with, one a line, made if the file is missing and read
+    /// again when it changes: the first seals, all open. Left out: a key that ends with the process, and with it the
+    /// sessions of its clients.
     #[arg(long, env = "MCP_GATEWAY_SESSION_KEY_FILE", value_name = "FILE")]
     session_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 
     #[command(flatten)]
     tls: ServerTlsArgs,
@@ -71,37 +77,10 @@ pub(crate) struct DataPlaneArgs {
     permitted: PermittedArgs,
 
     #[command(flatten)]
+    drain: DrainArgs,
+
+    #[command(flatten)]
     limits: LimitsArgs,
-}
-
-/// What a pushed configuration may ask of this process. No configuration can extend it.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What a configuration may ask for")]
-struct PermittedArgs {
-    /// A program that servers of `type: command` may be, by the exact text of `command`; may be
-    /// given several times. Left out: none.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_ALLOW_COMMAND",
-        value_delimiter = ',',
-        value_name = "PROGRAM"
-    )]
-    allow_command: Vec<String>,
-
-    /// A loopback or private network whose addresses may be reached, such as 10.0.0.0/8; may be
-    /// given several times. Left out: public addresses only.
-    #[arg(
-        long,
-        env = "MCP_GATEWAY_ALLOW_NETWORK",
-        value_delimiter = ',',
-        value_name = "CIDR"
-    )]
-    allow_network: Vec<Cidr>,
-
-    /// Where `from_file: NAME` of a tenant is found, in DIR/TENANT/NAME. Left out: nowhere. The
-    /// variable that `from_env: NAME` means is MCP_GATEWAY_SECRET__TENANT__NAME.
-    #[arg(long, env = "MCP_GATEWAY_SECRET_DIR", value_name = "DIR")]
-    secret_dir: Option<PathBuf>,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -118,9 +97,11 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         ops_listen,
         allowed_host,
         session_key_file,
+        cache,
         tls,
         replicas,
         permitted,
+        drain,
         limits,
     } = args;
     let listen = listen.unwrap_or_else(|| loopback(MCP_PORT));
@@ -128,21 +109,20 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     listen::check_operations(ops_listen)?;
     let tls = tls.read(HTTP, None)?;
     listen::check_plain(listen, tls.is_some())?;
+    cache.check(session_key_file.is_some())?;
     let replicas = replicas
         .bind(tls.is_some(), session_key_file.is_some())
         .await?;
-    let (channel, client_tls) = join.channel()?;
+    let (control_planes, client_tls) = join.control_planes()?;
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
+    let (session_keys, keys) = Keys::of(session_key_file)?;
     let options = Options {
         replica,
         join_token,
         permits: permitted.permits(listen.ip().is_loopback(), limits)?,
-        session_keys: match session_key_file {
-            Some(file) => SessionKeys::load_or_create(&file),
-            None => SessionKeys::random(),
-        }
-        .map_err(anyhow::Error::from)?,
+        cache: cache.open(&session_keys)?,
+        session_keys,
         fleet: replicas.as_ref().map(ReplicaListener::options),
         access: Access::new(listen::own_host(listen).into_iter().chain(allowed_host)),
         limits,
@@ -150,61 +130,78 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let mcp = listen::bind(listen, "--listen").await?;
     let operations = listen::bind(ops_listen, "--ops-listen").await?;
     raise_descriptors();
-    let data =
-        DataPlane::start(options, channel).map_err(|error| Failure::invalid(error.to_string()))?;
+    let started = DataPlane::start(options, control_planes);
+    let data = started.map_err(|error| Failure::Invalid(vec![chain(&error)]))?;
     let stop = CancellationToken::new();
-    let listeners = (mcp, operations, replicas);
-    let serving = serve(&data, listeners, tls, client_tls, &stop);
-    let ended = process::until_signal(signals, &stop, serving).await;
+    let served = Served {
+        mcp,
+        tls,
+        operations,
+        replicas,
+        client_tls,
+        keys,
+    };
+    let ending = async {
+        stop.cancelled().await;
+        data.drain(drain.delay(listen)).await;
+        data.shut_down(drain.timeout()).await;
+    };
+    let serving = served.serve(&data, ending);
+    let ended = process::until_signal(signals, &stop, Box::pin(serving)).await;
     info!("stopped");
     ended
 }
 
-async fn serve(
-    data: &DataPlane,
-    (mcp, operations, replicas): (TcpListener, TcpListener, Option<ReplicaListener>),
-    tls: Option<Kept<ServerConfig>>,
-    client_tls: Option<Kept<ClientConfig>>,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
-    let scheme = listen::scheme(tls.is_some());
-    info!("operations on http://{}", listen::address(&operations)?);
-    if let Some(replicas) = &replicas {
-        info!("replicas on {scheme}://{}", replicas.address()?);
-    }
-    info!("listening on {scheme}://{}/mcp", listen::address(&mcp)?);
-    let current = tls.as_ref().map(Kept::current);
-    let work = async {
-        tokio::join!(
-            data.serve(mcp, current.clone()),
-            replicas::serve(data, replicas, current),
-            data.serve_operations(operations),
-            tls::follow(tls),
-            tls::follow(client_tls),
-        )
-    };
-    tokio::select! {
-        _ = work => {}
-        () = stop.cancelled() => {}
-    }
-    data.shut_down(DRAIN).await;
-    Ok(())
+/// What an error says, with what it came of.
+fn chain(error: &JoinError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-impl PermittedArgs {
-    fn permits(self, loopback_only: bool, limits: Limits) -> anyhow::Result<Permits> {
-        let Self {
-            allow_command,
-            allow_network,
-            secret_dir,
-        } = self;
-        let network = NetworkPolicy::public_only(allow_network);
-        Ok(Permits {
-            registry: Registry::new(Role::DataPlane { loopback_only }),
-            secrets: SecretResolver::data_plane(secret_dir),
-            connector: Connector::new(network).context("TLS cannot be set up")?,
-            commands: Commands::Only(allow_command),
-            max_message_bytes: limits.max_body_bytes,
-        })
+/// What a data plane serves with.
+struct Served {
+    mcp: TcpListener,
+    tls: Option<Kept<ServerConfig>>,
+    operations: TcpListener,
+    replicas: Option<ReplicaListener>,
+    client_tls: Option<Kept<ClientConfig>>,
+    keys: Keys,
+}
+
+impl Served {
+    /// Serves until `ending` is done, which ends the listeners in their turn.
+    async fn serve(
+        self,
+        data: &DataPlane,
+        ending: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let scheme = listen::scheme(self.tls.is_some());
+        info!(
+            "operations on http://{}",
+            listen::address(&self.operations)?
+        );
+        if let Some(replicas) = &self.replicas {
+            info!("replicas on {scheme}://{}", replicas.address()?);
+        }
+        info!(
+            "listening on {scheme}://{}/mcp",
+            listen::address(&self.mcp)?
+        );
+        let current = self.tls.as_ref().map(Kept::current);
+        let work = async {
+            tokio::join!(
+                data.serve(self.mcp, current.clone()),
+                replicas::serve(data, self.replicas, current),
+                data.serve_operations(self.operations),
+                kept::follow(self.tls),
+                kept::follow(self.client_tls),
+                self.keys.follow(data),
+            )
+        };
+        tokio::select! {
+            _ = work => {}
+            () = ending => {}
+        }
+        Ok(())
     }
 }

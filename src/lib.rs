@@ -33,6 +33,8 @@ mod exit;
 mod folders;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod import;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
+mod kept;
 #[cfg(feature = "data-plane")]
 mod limits;
 #[cfg(any(feature = "control-plane", feature = "data-plane"))]

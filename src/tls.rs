@@ -3,7 +3,6 @@
 
 #[cfg(feature = "data-plane")]
 mod client;
-mod files;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +16,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 #[cfg(feature = "data-plane")]
 pub(crate) use client::{ClientTlsArgs, peers};
-pub(crate) use files::{Kept, follow};
 #[cfg(feature = "control-plane")]
 pub(crate) use server::GRPC;
 #[cfg(feature = "data-plane")]
 pub(crate) use server::HTTP;
 pub(crate) use server::ServerTlsArgs;
+
+/// What the log says of files that changed.
+const CERTIFICATES: &str = "certificates";
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())

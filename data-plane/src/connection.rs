@@ -5,6 +5,7 @@
 //! while they may be sending the next request, or slow heads hold connections for minutes.
 
 mod begun;
+mod ending;
 
 use std::io;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 use crate::limits::Limits;
 
 pub(crate) use begun::{Begun, Version};
+pub(crate) use ending::{Draining, Ending, LAST_MOMENT, last_moment};
 
 /// What a connection of HTTP/2 begins with; frames, not heads, come after it.
 const HTTP_2: &[u8] = b"PRI";
@@ -54,7 +56,8 @@ impl Requests {
         UnderWay(Arc::clone(&self.0))
     }
 
-    fn begun(&self) -> u64 {
+    /// How many requests have begun.
+    pub(crate) fn begun(&self) -> u64 {
         self.0.begun.load(Ordering::Relaxed)
     }
 

@@ -12,6 +12,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
+use crate::connection::Ending;
 use crate::endpoint::Endpoint;
 use crate::operations;
 use crate::request::ByControl;
@@ -50,11 +51,15 @@ async fn serve_connection(
     stop: CancellationToken,
 ) {
     let limits = gateway.limits;
+    let ending = Ending {
+        draining: gateway.draining.clone(),
+        stop,
+    };
     let answer = move |request| {
         let (gateway, in_sync) = (Arc::clone(&gateway), in_sync.clone());
         async move { answer(&gateway, &in_sync, request).await }
     };
-    server::speak_http(stream, &limits, answer, stop).await;
+    server::speak_http(stream, &limits, answer, ending).await;
 }
 
 async fn answer(

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::connection::Draining;
 use crate::fleet::Fleet;
 use crate::limits::Limits;
 use crate::live::LiveSessions;
@@ -43,6 +44,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
+    /// Begins when clients had better go elsewhere.
+    pub(crate) draining: Draining,
     /// Cancelled when the gateway is to stop: what never ends by itself ends now.
     pub(crate) stopping: CancellationToken,
     /// Cancelled when what is still under way then is given up.

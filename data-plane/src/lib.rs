@@ -31,23 +31,24 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gateway_core::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Channel;
-use tracing::warn;
+use tracing::{info, warn};
 
-use config::{Compiler, Follower};
+use config::cache::Keeper;
+use config::{Authorization, Compiler, Follower, InForce};
 use fleet::Fleet;
 use gateway::Gateway;
 use server::Door;
 use session::{ReplicaTag, Sessions};
 
 pub use access::Access;
-pub use config::{ClientTls, JoinError, Permits, channel, is_loopback};
+pub use config::{
+    Cache, CacheError, ClientTls, ControlPlane, JoinError, JoinToken, Permits, channel, is_loopback,
+};
 pub use fleet::FleetOptions;
 pub use limits::Limits;
 pub use server::ServerTls;
@@ -60,13 +61,15 @@ pub struct Options {
     /// The replica's name towards the control plane.
     pub replica: String,
     /// The token by which a control plane of another process lets the replica in.
-    pub join_token: Option<SecretString>,
+    pub join_token: Option<JoinToken>,
     /// What configurations may ask of this process.
     pub permits: Permits,
     /// The keys that legacy session ids are sealed with.
     pub session_keys: SessionKeys,
     /// How it takes part in a fleet; `None`: other replicas do not reach it, and it none of them.
     pub fleet: Option<FleetOptions>,
+    /// Where the last good configuration is kept; `None`: nowhere.
+    pub cache: Option<Cache>,
     /// Under which host names the listener answers.
     pub access: Access,
     /// Bounds for every request.
@@ -82,19 +85,22 @@ pub fn is_endpoint(path: &str) -> bool {
 #[derive(Debug)]
 pub struct DataPlane {
     gateway: Arc<Gateway>,
+    cache: Option<Keeper>,
     in_sync: watch::Receiver<bool>,
     stop: CancellationToken,
+    /// Cancelled when all requests are answered, or given up.
+    ended: CancellationToken,
     following: TaskTracker,
 }
 
 impl DataPlane {
-    /// Starts to follow the control plane at the other end of `channel`.
+    /// Starts to follow the control planes, of which there is at least one: one at a time.
     ///
     /// # Errors
     /// The join token is no token.
-    pub fn start(options: Options, channel: Channel) -> Result<Self, JoinError> {
-        let token = options.join_token.as_ref();
-        let authorization = token.map(config::authorization).transpose()?;
+    pub fn start(options: Options, control_planes: Vec<ControlPlane>) -> Result<Self, JoinError> {
+        let token = options.join_token;
+        let authorization = token.map(Authorization::new).transpose()?;
         let tasks = TaskTracker::new();
         let replica = options.replica;
         let tag = options.fleet.as_ref().map(|_| ReplicaTag::of(&replica));
@@ -111,38 +117,57 @@ impl DataPlane {
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
+            draining: connection::Draining::default(),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
             tasks: tasks.clone(),
         });
         let (in_sync_sender, in_sync) = watch::channel(false);
+        let keeper = options.cache.as_ref().map(Cache::keeper);
         let follower = Follower {
             replica,
             authorization,
-            gateway: Arc::clone(&gateway),
-            compiler: Compiler {
-                permits: options.permits,
-                limits: options.limits,
-                tasks,
+            in_force: InForce {
+                gateway: Arc::clone(&gateway),
+                compiler: Compiler {
+                    permits: options.permits,
+                    limits: options.limits,
+                    tasks,
+                },
+                keeper: keeper.clone(),
+                in_sync: in_sync_sender,
             },
-            in_sync: in_sync_sender,
         };
         let stop = CancellationToken::new();
         let following = TaskTracker::new();
-        drop(following.spawn(follower.run(channel, stop.clone())));
+        drop(following.spawn(follower.run(control_planes, options.cache, stop.clone())));
         Ok(Self {
             gateway,
+            cache: keeper,
             in_sync,
             stop,
+            ended: CancellationToken::new(),
             following,
         })
+    }
+
+    /// Seals sessions with the first of these keys from now on. Sessions under keys that are not among
+    /// them are unknown then.
+    pub fn replace_session_keys(&self, keys: Arc<SessionKeys>) {
+        if let Some(cache) = &self.cache {
+            cache.replace_keys(&keys);
+        }
+        self.gateway.sessions.replace_keys(keys);
     }
 
     /// Serves MCP clients until [`shut_down`](Self::shut_down), by TLS or in plain text.
     pub async fn serve(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.mcp, &listener);
         let gateway = Arc::clone(&self.gateway);
-        server::serve(gateway, Door::Clients, listener, tls, self.stop.clone()).await;
+        // What is accepted to the last is waited for.
+        let _accepting = gateway.requests.token();
+        let keeper = Arc::clone(&gateway);
+        server::serve(keeper, Door::Clients, listener, tls, self.stop.clone()).await;
     }
 
     /// Serves other replicas of the fleet until [`shut_down`](Self::shut_down), by TLS or in plain
@@ -153,7 +178,7 @@ impl DataPlane {
         server::serve(gateway, Door::Replicas, listener, tls, self.stop.clone()).await;
     }
 
-    /// Serves the operations endpoints until [`shut_down`](Self::shut_down).
+    /// Serves the operations endpoints until [`shut_down`](Self::shut_down) has answered everybody.
     pub async fn serve_operations(&self, listener: TcpListener) {
         note(&self.gateway.listeners.operations, &listener);
         let in_sync = self.in_sync.clone();
@@ -161,7 +186,7 @@ impl DataPlane {
             Arc::clone(&self.gateway),
             in_sync,
             listener,
-            self.stop.clone(),
+            self.ended.clone(),
         )
         .await;
     }
@@ -181,9 +206,20 @@ impl DataPlane {
         .await;
     }
 
+    /// Says that it is not ready any more, and serves on for as long as `delay`, while whoever chooses
+    /// among replicas turns to others. Who comes back over the same connection is asked to connect anew.
+    pub async fn drain(&self, delay: Duration) {
+        self.gateway.draining.begin();
+        if !delay.is_zero() {
+            info!("not ready any more; clients are taken on for another {delay:?}");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     /// Stops taking connections, lets requests under way finish for as long as `grace`, then ends
     /// servers and their children.
     pub async fn shut_down(&self, grace: Duration) {
+        self.gateway.draining.begin();
         self.stop.cancel();
         // They would stay open for as long as their clients do.
         self.gateway.stopping.cancel();
@@ -198,6 +234,7 @@ impl DataPlane {
             // They only have to say so. A client that reads nothing is not waited for.
             timeout(GIVING_UP, requests.wait()).await.ok();
         }
+        self.ended.cancel();
         // Servers end when nothing holds them any more: neither a snapshot nor a request.
         self.gateway.tenants.clear();
         self.gateway.tasks.close();

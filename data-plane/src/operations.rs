@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
+use crate::connection::Ending;
 use crate::endpoint::View;
 use crate::server::{self, ACCEPT_PAUSE, text};
 use crate::snapshot::Snapshot;
@@ -67,7 +68,8 @@ async fn serve_connection(
         let (head, _) = request.into_parts();
         async move { answer(&gateway, in_sync, &head).await }
     };
-    let connection = server::speak_http(stream, &limits, answer, CancellationToken::new());
+    let ending = Ending::default();
+    let connection = server::speak_http(stream, &limits, answer, ending);
     // An idle connection has nothing to lose.
     stop.run_until_cancelled(connection).await;
 }
@@ -83,6 +85,10 @@ pub(crate) async fn answer(
     }
     match (&request.method, request.uri.path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
+        (&Method::GET, "/readyz") if gateway.draining.has_begun() => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining: this replica is about to end, use another one\n",
+        ),
         (&Method::GET, "/readyz") if in_sync => text(StatusCode::OK, "ready\n"),
         (&Method::GET, "/readyz") => text(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::{Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -23,7 +24,7 @@ use tracing::debug;
 
 use crate::Gateway;
 use crate::body::ReplyBody;
-use crate::connection::{Begun, Requests, Version, Watched};
+use crate::connection::{Begun, Ending, LAST_MOMENT, Requests, Version, Watched, last_moment};
 use crate::endpoint::Endpoint;
 use crate::fleet;
 use crate::limits::Limits;
@@ -53,34 +54,54 @@ pub(crate) async fn serve(
 ) {
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                // A place for one more, or none: who waits in vain had better be told at once.
-                let Ok(place) = Arc::clone(&gateway.connections).try_acquire_owned() else {
-                    debug!(%peer, "a connection too many was closed");
-                    continue;
-                };
-                let (keeper, stop) = (Arc::clone(&gateway), stop.clone());
-                let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
-                // Made within the task, which otherwise has the space for it twice.
-                drop(gateway.requests.spawn(async move {
-                    match tls {
-                        None => serve_connection(keeper, door, stream, stop).await,
-                        // What it takes is not there for connections without it.
-                        Some(tls) => Box::pin(serve_tls(keeper, door, stream, tls, stop)).await,
-                    }
-                    drop(place);
-                }));
-            }
+            Ok((stream, _)) => take(&gateway, door, stream, tls.as_ref(), &stop),
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Who is in the system's queue believes to be connected, and would find the connection broken.
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    while let Ok((stream, _)) = listener.accept() {
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            take(&gateway, door, stream, tls.as_ref(), &stop);
+        }
+    }
+}
+
+/// Serves a connection, if there is a place for one more.
+fn take(
+    gateway: &Arc<Gateway>,
+    door: Door,
+    stream: TcpStream,
+    tls: Option<&ServerTls>,
+    stop: &CancellationToken,
+) {
+    // Who waits in vain had better be told at once.
+    let Ok(place) = Arc::clone(&gateway.connections).try_acquire_owned() else {
+        return debug!("a connection too many was closed");
+    };
+    let (keeper, stop) = (Arc::clone(gateway), stop.clone());
+    let tls = tls.map(|tls| Arc::clone(&tls.borrow()));
+    // Made within the task, which otherwise has the space for it twice.
+    drop(gateway.requests.spawn(async move {
+        match tls {
+            None => serve_connection(keeper, door, stream, stop).await,
+            // What it takes is not there for connections without it.
+            Some(tls) => Box::pin(serve_tls(keeper, door, stream, tls, stop)).await,
+        }
+        drop(place);
+    }));
 }
 
 /// A handshake has the time that a request's head has, and its connection's place.
@@ -93,9 +114,9 @@ async fn serve_tls(
 ) {
     send_at_once(&stream);
     let shaking = TlsAcceptor::from(tls).accept(stream);
-    let shaken = tokio::select! {
-        shaken = tokio::time::timeout(gateway.limits.header_timeout, shaking) => shaken,
-        () = stop.cancelled() => return,
+    let shaking = tokio::time::timeout(gateway.limits.header_timeout, shaking);
+    let Some(shaken) = last_moment(shaking, &stop).await else {
+        return;
     };
     match shaken {
         Ok(Ok(stream)) => serve_stream(gateway, door, stream, stop).await,
@@ -126,6 +147,10 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = gateway.limits;
+    let ending = Ending {
+        draining: gateway.draining.clone(),
+        stop,
+    };
     let answer = move |request| {
         let gateway = Arc::clone(&gateway);
         async move {
@@ -135,33 +160,37 @@ where
             }
         }
     };
-    speak_http(stream, &limits, answer, stop).await;
+    speak_http(stream, &limits, answer, ending).await;
 }
 
 /// Speaks HTTP on a connection until it ends, or until told to stop and done with what is begun.
-pub(crate) async fn speak_http<T, A, F>(
-    stream: T,
-    limits: &Limits,
-    answer: A,
-    stop: CancellationToken,
-) where
+pub(crate) async fn speak_http<T, A, F>(stream: T, limits: &Limits, answer: A, ending: Ending)
+where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(hyper::Request<Incoming>) -> F + Send,
     F: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
     let requests = Requests::default();
     let stream = Watched::new(stream, requests.clone(), limits);
-    let begun = tokio::select! {
-        begun = Begun::look(stream) => begun,
-        () = stop.cancelled() => return,
+    let Some(begun) = last_moment(Begun::look(stream), &ending.stop).await else {
+        return;
     };
     let (version, stream) = match begun {
         Ok(begun) => begun,
         Err(error) => return debug!(%error, "a connection ended before it began"),
     };
+    let (counted, Ending { draining, stop }) = (requests.clone(), ending);
     let service = service_fn(move |request| {
         let under_way = requests.begin();
-        let end = |response: Response<ReplyBody>| response.map(|body| body.ending(under_way));
+        let draining = draining.clone();
+        let end = move |response: Response<ReplyBody>| {
+            let mut response = response.map(|body| body.ending(under_way));
+            if version == Version::Http1 && draining.has_begun() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        };
         // On the heap, where it takes no space between requests.
         Box::pin(answer(request).map(|response| Ok::<_, Infallible>(end(response))))
     });
@@ -169,11 +198,11 @@ pub(crate) async fn speak_http<T, A, F>(
     match version {
         Version::Http1 => {
             let connection = http_1(limits).serve_connection(stream, service);
-            finish(Box::pin(connection), &stop).await;
+            finish(Box::pin(connection), &counted, &stop).await;
         }
         Version::Http2 => {
             let connection = http_2(limits).serve_connection(stream, service);
-            finish(Box::pin(connection), &stop).await;
+            finish(Box::pin(connection), &counted, &stop).await;
         }
     }
 }
@@ -199,20 +228,33 @@ fn http_2(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Serves a connection until it ends, or until told to stop and done with what is begun.
-async fn finish<C>(mut connection: Pin<Box<C>>, stop: &CancellationToken)
+async fn finish<C>(mut connection: Pin<Box<C>>, requests: &Requests, stop: &CancellationToken)
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        () = stop.cancelled() => end(connection, requests).await,
     };
     if let Err(error) = result {
         debug!(error = &error as &dyn Error, "a connection ended early");
     }
+}
+
+/// Ends a connection when what is begun on it is done, the first request included, which may be under
+/// way: the library would not look for it.
+async fn end<C>(mut connection: Pin<Box<C>>, requests: &Requests) -> hyper::Result<()>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    if requests.begun() == 0 {
+        let used = tokio::time::timeout(LAST_MOMENT, connection.as_mut());
+        if let Ok(result) = used.await {
+            return result;
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 pub(crate) async fn answer(
@@ -257,7 +299,7 @@ mod tests {
             text(StatusCode::OK, String::from_utf8_lossy(&large))
         };
         let limits = Limits::default();
-        let connection = speak_http(stream, &limits, answer, CancellationToken::new());
+        let connection = speak_http(stream, &limits, answer, Ending::default());
         let size = size_of_val(&connection);
         assert!(size < 2 * 1024, "{size} bytes");
     }

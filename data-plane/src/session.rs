@@ -4,8 +4,10 @@
 mod home;
 mod keys;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -150,7 +152,7 @@ impl Claims {
 /// Seals and opens session ids, and remembers which sessions were ended.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    keys: SessionKeys,
+    keys: ArcSwap<SessionKeys>,
     /// The replica that new sessions are at home at.
     home: ReplicaTag,
     /// Until when, in seconds since 1970, the ids of ended sessions could open something.
@@ -164,8 +166,14 @@ impl Sessions {
             .max_capacity(MAX_TOMBSTONES)
             .time_to_live(LIFETIME)
             .build();
+        let keys = ArcSwap::from_pointee(keys);
         let home = ReplicaTag::of(replica);
         Self { keys, home, ended }
+    }
+
+    /// Seals with the first of these from now on, and opens with all of them and no others.
+    pub(crate) fn replace_keys(&self, keys: Arc<SessionKeys>) {
+        self.keys.store(keys);
     }
 
     /// A new session and its id, which only gateways with the same key can read. `None` when the
@@ -193,7 +201,8 @@ impl Sessions {
             session: session.clone(),
             expires: latest_end(),
         };
-        let key = self.keys.current();
+        let keys = self.keys.load();
+        let key = keys.current();
         let mut sealed = claims.write()?;
         let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(FORMAT, key.id(), tenant));
@@ -217,7 +226,8 @@ impl Sessions {
             FORMAT_WITHOUT_HOME => false,
             _ => return None,
         };
-        let key = self.keys.by_id(*key_id)?;
+        let keys = self.keys.load();
+        let key = keys.by_id(*key_id)?;
         let cipher = key.for_tenant(tenant)?;
         let bound = Aad::from(associated_data(*format, *key_id, tenant));
         let mut sealed = sealed.to_vec();
@@ -252,13 +262,14 @@ impl Sessions {
 
     /// By what this replica signs what it sends to others, and the id of that key.
     pub(crate) fn replica_key(&self) -> Option<([u8; KEY_ID_LEN], hmac::Key)> {
-        let key = self.keys.current();
+        let keys = self.keys.load();
+        let key = keys.current();
         Some((key.id(), key.between_replicas()?.clone()))
     }
 
     /// By what a replica signs that has the key of this id.
     pub(crate) fn replica_key_of(&self, id: [u8; KEY_ID_LEN]) -> Option<hmac::Key> {
-        self.keys.by_id(id)?.between_replicas().cloned()
+        self.keys.load().by_id(id)?.between_replicas().cloned()
     }
 }
 
@@ -350,7 +361,8 @@ mod tests {
             sealed.extend_from_slice(text.as_bytes());
         }
         sealed.extend_from_slice(session.callbacks.0.as_bytes());
-        let key = sessions.keys.current();
+        let keys = sessions.keys.load();
+        let key = keys.current();
         let bound = [b"mcp session ", &key.id()[..], tenant.as_str().as_bytes()].concat();
         let cipher = key.for_tenant(tenant).unwrap();
         let nonce = cipher.seal_in_place_append_tag(Aad::from(bound), &mut sealed);
@@ -379,6 +391,27 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn keys_are_replaced_while_sessions_go_on() {
+        let (old, new) = (
+            SessionKeys::random().unwrap(),
+            SessionKeys::random().unwrap(),
+        );
+        let sessions = Sessions::new(old.clone(), "one");
+        let (_, before) = begin(&sessions, "acme");
+        sessions.replace_keys(Arc::new(new.clone().and_older(&old)));
+        let (_, after) = begin(&sessions, "acme");
+        assert!(find(&sessions, "acme", &before).is_some(), "all keys open");
+        assert!(find(&sessions, "acme", &after).is_some());
+        let elsewhere = Sessions::new(new.clone(), "one");
+        assert!(
+            find(&elsewhere, "acme", &after).is_some(),
+            "the first seals"
+        );
+        sessions.replace_keys(Arc::new(new));
+        assert_eq!(find(&sessions, "acme", &before), None);
     }
 
     #[test]

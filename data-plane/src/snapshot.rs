@@ -130,6 +130,21 @@ impl Tenants {
         self.tell();
     }
 
+    /// Puts the snapshots of many tenants in force at once, for none of which anything is.
+    pub(crate) fn put_all(&self, snapshots: Vec<Snapshot>) {
+        let slots = snapshots.into_iter().map(|snapshot| {
+            let tenant = snapshot.tenant.clone();
+            (tenant, Arc::new(ArcSwap::from_pointee(snapshot)))
+        });
+        let slots: Vec<_> = slots.collect();
+        drop(self.by_id.rcu(|tenants| {
+            let mut tenants = BTreeMap::clone(tenants);
+            tenants.extend(slots.iter().cloned());
+            tenants
+        }));
+        self.tell();
+    }
+
     /// Takes a tenant out of force.
     pub(crate) fn remove(&self, tenant: &TenantId) {
         drop(self.by_id.rcu(|tenants| {

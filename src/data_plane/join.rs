@@ -1,26 +1,30 @@
 //! How a data plane joins a control plane: where that is, by which token, and under which name.
 
-use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use gateway_core::SecretString;
+use gateway_data_plane::{ControlPlane, JoinToken};
 use rustls::ClientConfig;
-use tonic::transport::Channel;
 
 use crate::exit::Failure;
-use crate::tls::{ClientTlsArgs, Kept};
-
-/// A file larger than this holds something else.
-const MAX_BYTES: u64 = 4096;
+use crate::kept::Kept;
+use crate::tls::ClientTlsArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct JoinArgs {
-    /// Where the control plane is: https://HOST:PORT or, on this machine, http://127.0.0.1:8812.
-    #[arg(long, env = "MCP_GATEWAY_CONTROL_PLANE", value_name = "URL")]
-    control_plane: String,
+    /// Where the control plane is: https://HOST:PORT or, on this machine, http://127.0.0.1:8812. May be
+    /// given several times for control planes that share a store: one of them is followed, and the
+    /// next when that one is away.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_CONTROL_PLANE",
+        required = true,
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    control_plane: Vec<String>,
 
     /// The token by which the control plane lets data planes in. Others on the machine can read a
     /// command line: better give it as a variable or in a file.
@@ -33,7 +37,7 @@ pub(super) struct JoinArgs {
     )]
     join_token: Option<SecretString>,
 
-    /// The file that holds the token.
+    /// The file that holds the token. Read again whenever a control plane is joined.
     #[arg(long, env = "MCP_GATEWAY_JOIN_TOKEN_FILE", value_name = "FILE")]
     join_token_file: Option<PathBuf>,
 
@@ -47,16 +51,24 @@ pub(super) struct JoinArgs {
 }
 
 impl JoinArgs {
-    /// A channel, and by what its TLS is kept up. Must be called within a runtime.
-    pub(super) fn channel(&self) -> Result<(Channel, Option<Kept<ClientConfig>>), Failure> {
-        self.tls.channel(&self.control_plane)
+    /// The ways to the control planes, and by what their TLS is kept up. Must be called within a runtime.
+    pub(super) fn control_planes(
+        &self,
+    ) -> Result<(Vec<ControlPlane>, Option<Kept<ClientConfig>>), Failure> {
+        let (channels, kept) = self.tls.channels(&self.control_plane)?;
+        let urls = self.control_plane.iter().cloned();
+        let control_planes = urls.zip(channels).map(|(url, channel)| ControlPlane {
+            url: Some(url),
+            channel,
+        });
+        Ok((control_planes.collect(), kept))
     }
 
     /// `None`: the control plane knows this data plane by its certificate.
-    pub(super) fn token(&self) -> Result<Option<SecretString>, Failure> {
+    pub(super) fn token(&self) -> Result<Option<JoinToken>, Failure> {
         match (&self.join_token, &self.join_token_file) {
-            (Some(token), _) => Ok(Some(token.clone())),
-            (None, Some(file)) => Ok(Some(read(file)?)),
+            (Some(token), _) => Ok(Some(JoinToken::Given(token.clone()))),
+            (None, Some(file)) => Ok(Some(JoinToken::File(file.clone()))),
             (None, None) if self.tls.has_certificate() => Ok(None),
             (None, None) => Err(Failure::invalid(
                 "the join token is missing: set MCP_GATEWAY_JOIN_TOKEN, or name its file with --join-token-file; the control plane says at its start where it is",
@@ -92,15 +104,6 @@ fn machine() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "data-plane".to_owned())
 }
 
-fn read(path: &Path) -> anyhow::Result<SecretString> {
-    let unreadable = || format!("--join-token-file: {} cannot be read", path.display());
-    let file = std::fs::File::open(path).with_context(unreadable)?;
-    let mut text = String::new();
-    let mut start = file.take(MAX_BYTES);
-    start.read_to_string(&mut text).with_context(unreadable)?;
-    Ok(SecretString::from(text.trim_end()))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -122,16 +125,14 @@ mod tests {
 
     #[test]
     fn a_token_comes_from_a_flag_or_a_file_and_is_never_printed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        std::fs::write(&path, "mgj_abc\n").unwrap();
-        let path = path.to_str().unwrap();
-        for arguments in [["--join-token", "mgj_abc"], ["--join-token-file", path]] {
-            let join = join(&arguments);
-            let token = join.token().unwrap().unwrap();
-            assert_eq!(token.expose_secret(), "mgj_abc");
-            assert!(!format!("{join:?}").contains("mgj_abc"));
-        }
+        let given = join(&["--join-token", "mgj_abc"]);
+        let Some(JoinToken::Given(token)) = given.token().unwrap() else {
+            panic!("it was given");
+        };
+        assert_eq!(token.expose_secret(), "mgj_abc");
+        assert!(!format!("{given:?}").contains("mgj_abc"));
+        let file = join(&["--join-token-file", "token"]).token().unwrap();
+        assert!(matches!(file, Some(JoinToken::File(path)) if path.ends_with("token")));
         let Err(Failure::Invalid(said)) = join(&[]).token() else {
             panic!("there is no token");
         };

@@ -11,8 +11,9 @@ use rustls::ClientConfig;
 use tokio::net::TcpListener;
 
 use crate::exit::Failure;
+use crate::kept::{self, Kept};
 use crate::listen::{self, REPLICAS_PORT, loopback};
-use crate::tls::{self, Kept, peers};
+use crate::tls::peers;
 
 /// Of its own for each flag: one for all would go on over the flags behind them.
 const HEADING: &str = "Several replicas";
@@ -163,7 +164,7 @@ pub(super) async fn serve(
         return;
     };
     let serving = data.serve_replicas(replicas.listener, tls);
-    tokio::join!(serving, tls::follow(replicas.tls));
+    tokio::join!(serving, kept::follow(replicas.tls));
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use tracing::{info, warn};
 use super::control::Control;
 use super::planes::Planes;
 use crate::exit::Failure;
+use crate::kept::{self, Kept};
 use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, address, loopback};
-use crate::tls::{self, HTTP, Kept, ServerTlsArgs};
+use crate::tls::{HTTP, ServerTlsArgs};
 
 /// Where to listen; `None`: at the usual address.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Listeners {
             if let Some(listener) = self.mcp {
                 tokio::select! {
                     () = planes.data.serve(listener, current) => {}
-                    () = tls::follow(self.tls) => {}
+                    () = kept::follow(self.tls) => {}
                 }
             }
         };

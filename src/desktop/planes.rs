@@ -88,18 +88,20 @@ impl Planes {
                 error!(%error, "the control plane ended");
             }
         }));
+        let here = gateway_data_plane::ControlPlane { url: None, channel };
         let options = gateway_data_plane::Options {
             replica: "desktop".to_owned(),
             fleet: None,
             join_token: None,
             permits,
             session_keys,
+            cache: None,
             access,
             limits,
         };
         let planes = Self {
             control,
-            data: DataPlane::start(options, channel).map_err(anyhow::Error::from)?,
+            data: DataPlane::start(options, vec![here]).map_err(anyhow::Error::from)?,
             stop,
             tasks,
         };

@@ -10,8 +10,9 @@ use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 
-use super::{Kept, Named, identity, mismatch, provider};
+use super::{CERTIFICATES, Named, identity, mismatch, provider};
 use crate::exit::Failure;
+use crate::kept::Kept;
 
 /// Of its own for each flag: one for all would go on over the flags behind them.
 const HEADING: &str = "TLS to the control plane";
@@ -102,22 +103,38 @@ impl ClientTlsArgs {
         &self,
         url: &str,
     ) -> Result<(Channel, Option<Kept<ClientConfig>>), Failure> {
-        let is_tls = url
-            .get(..8)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let kept = match is_tls {
-            true => Some(self.read()?),
-            false => None,
-        };
-        if !is_tls && (self.tls_ca.is_some() || self.has_certificate()) {
+        let kept = self.kept_for(url)?;
+        Ok((channel(url, kept.as_ref())?, kept))
+    }
+
+    /// The same for several control planes, which are reached by the same TLS.
+    pub(crate) fn channels(
+        &self,
+        urls: &[String],
+    ) -> Result<(Vec<Channel>, Option<Kept<ClientConfig>>), Failure> {
+        let mut kept = None;
+        let mut channels = Vec::new();
+        for url in urls {
+            if kept.is_none() || !is_tls(url) {
+                kept = self.kept_for(url)?.or(kept);
+            }
+            let tls = kept.as_ref().filter(|_| is_tls(url));
+            channels.push(channel(url, tls)?);
+        }
+        Ok((channels, kept))
+    }
+
+    /// By what the TLS to a control plane is kept up, where there is any.
+    fn kept_for(&self, url: &str) -> Result<Option<Kept<ClientConfig>>, Failure> {
+        if is_tls(url) {
+            return Ok(Some(self.read()?));
+        }
+        if self.tls_ca.is_some() || self.has_certificate() {
             return Err(Failure::invalid(format!(
                 "--control-plane {url}: --tls-ca and --tls-client-cert are for https://HOST:PORT"
             )));
         }
-        let tls = kept.as_ref().map(Kept::current);
-        let channel = gateway_data_plane::channel(url, tls);
-        let invalid = |error: JoinError| Failure::invalid(format!("--control-plane: {error}"));
-        Ok((channel.map_err(invalid)?, kept))
+        Ok(None)
     }
 
     fn read(&self) -> anyhow::Result<Kept<ClientConfig>> {
@@ -129,7 +146,7 @@ impl ClientTlsArgs {
         let key = key.map(|path| Named::new("--tls-client-key", path));
         let files = [&ca, &certificate, &key].into_iter().flatten();
         let paths = files.map(|file| file.path.clone()).collect();
-        Kept::new(paths, move || {
+        Kept::new(CERTIFICATES, paths, move || {
             let own = certificate.as_ref().zip(key.as_ref());
             config("--tls-ca", ca.as_ref(), own, b"h2")
         })
@@ -141,7 +158,20 @@ pub(crate) fn peers(ca: Option<&Path>) -> anyhow::Result<Kept<ClientConfig>> {
     const FLAG: &str = "--peer-tls-ca";
     let ca = ca.map(|path| Named::new(FLAG, path));
     let paths = ca.iter().map(|file| file.path.clone()).collect();
-    Kept::new(paths, move || config(FLAG, ca.as_ref(), None, b"http/1.1"))
+    Kept::new(CERTIFICATES, paths, move || {
+        config(FLAG, ca.as_ref(), None, b"http/1.1")
+    })
+}
+
+fn is_tls(url: &str) -> bool {
+    let scheme = url.get(..8);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+fn channel(url: &str, kept: Option<&Kept<ClientConfig>>) -> Result<Channel, Failure> {
+    let channel = gateway_data_plane::channel(url, kept.map(Kept::current));
+    let invalid = |error: JoinError| Failure::invalid(format!("--control-plane: {error}"));
+    channel.map_err(invalid)
 }
 
 fn config(

@@ -8,7 +8,8 @@ use clap::Args;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 
-use super::{Kept, Named, identity, mismatch, provider};
+use super::{CERTIFICATES, Named, identity, mismatch, provider};
+use crate::kept::Kept;
 
 /// What gRPC and MCP clients speak over TLS, the first choice first.
 #[cfg(feature = "control-plane")]
@@ -62,7 +63,7 @@ impl ServerTlsArgs {
         let paths = files.into_iter().flatten().map(|file| file.path.clone());
         let paths = paths.collect();
         let make = move || config(&certificate, &key, client_ca.as_ref(), protocols);
-        Kept::new(paths, make).map(Some)
+        Kept::new(CERTIFICATES, paths, make).map(Some)
     }
 }
 

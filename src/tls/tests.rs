@@ -6,6 +6,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
 use super::*;
+use crate::kept::Kept;
 
 struct Files {
     dir: TempDir,
@@ -66,7 +67,7 @@ async fn files_of_which_nothing_can_be_made_leave_what_there_was() {
     let path = files.path("text");
     files.write("text", "first");
     let read = path.clone();
-    let kept = Kept::new(vec![path], move || {
+    let kept = Kept::new("texts", vec![path], move || {
         let text = fs::read_to_string(&read)?;
         anyhow::ensure!(text != "broken", "the text is broken");
         Ok(text)

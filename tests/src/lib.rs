@@ -5,6 +5,7 @@
     reason = "an index into a JSON value gives null where there is nothing, and only tests use this crate"
 )]
 
+pub mod balancer;
 pub mod bare_names;
 pub mod batches;
 pub mod bench;

@@ -135,11 +135,22 @@ impl Plane {
         address.with_context(|| format!("reading the address that {line:?} says"))
     }
 
-    /// Asks it to end, as a service manager does; it must do so with success.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) -> anyhow::Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         let id = id.and_then(Pid::from_raw).context("it has ended already")?;
         kill_process(id, Signal::TERM)?;
+        Ok(())
+    }
+
+    /// The same, and waits for it; it must end with success.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.terminate()?;
+        self.ended().await
+    }
+
+    /// Waits until it has ended, with success.
+    pub async fn ended(mut self) -> anyhow::Result<()> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.with_context(|| format!("{} did not end", self.role))??;
         anyhow::ensure!(status.success(), "{} ended with {status}", self.role);
@@ -318,6 +329,11 @@ pub struct Killed {
 }
 
 impl Killed {
+    /// Where it was.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub async fn start(self) -> anyhow::Result<ControlPlane> {
         let Self {
             address,
@@ -342,11 +358,6 @@ impl DataPlane {
         token: &str,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        let url = control.url();
-        let mut arguments = vec!["--control-plane", &url, "--allow-network", "127.0.0.0/8"];
-        arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
-        arguments.extend(flags);
-        let workspace = &control.workspace;
         let mut variables = Vec::new();
         if !token.is_empty() {
             variables.push(("MCP_GATEWAY_JOIN_TOKEN", token));
@@ -354,7 +365,25 @@ impl DataPlane {
         if let Some(ca) = &control.ca {
             variables.push(("MCP_GATEWAY_TLS_CA", ca));
         }
-        let process = Plane::start("data-plane", binary, workspace, &arguments, &variables)?;
+        let workspace = &control.workspace;
+        Self::start_at(binary, workspace, &[control.url()], &variables, flags).await
+    }
+
+    /// One that follows the control planes at these URLs, whether they are there or not.
+    pub async fn start_at(
+        binary: &str,
+        workspace: &Arc<Workspace>,
+        control_planes: &[String],
+        variables: &[(&str, &str)],
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut arguments = vec!["--allow-network", "127.0.0.0/8"];
+        for url in control_planes {
+            arguments.extend(["--control-plane", url]);
+        }
+        arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        arguments.extend(flags);
+        let process = Plane::start("data-plane", binary, workspace, &arguments, variables)?;
         Ok(Self {
             mcp: process.address("listening on http").await?,
             operations: process.address("operations on http").await?,
@@ -377,6 +406,10 @@ impl DataPlane {
 
     pub fn mcp(&self) -> SocketAddr {
         self.mcp
+    }
+
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
     }
 
     pub async fn is_ready(&self) -> anyhow::Result<bool> {

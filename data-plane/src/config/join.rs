@@ -1,6 +1,9 @@
 //! The way to a control plane of another process: where it is, and the token for it.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway_core::{ExposeSecret as _, SecretString};
@@ -8,10 +11,14 @@ use http::Uri;
 use http::uri::Scheme;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tracing::warn;
 
 mod tls;
 
 pub use tls::ClientTls;
+
+/// A file larger than this holds something else than a token.
+const MAX_TOKEN_BYTES: u64 = 4096;
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +29,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A control plane cannot be followed with these settings.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// It is no URL of a gRPC server.
     #[error(
@@ -39,6 +46,79 @@ pub enum JoinError {
         "the join token is no token: it is empty, or has other characters than printable ASCII"
     )]
     Token,
+    /// The file of the token cannot be read.
+    #[error("--join-token-file: {} cannot be read", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// A control plane that may be followed.
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
+    /// Where it is, for the log; `None`: in this process.
+    pub url: Option<String>,
+    /// The way there.
+    pub channel: Channel,
+}
+
+/// By what control planes let a replica in.
+#[derive(Debug)]
+pub enum JoinToken {
+    /// This token.
+    Given(SecretString),
+    /// The one that the file holds at the time.
+    File(PathBuf),
+}
+
+/// The token as it is sent.
+#[derive(Debug)]
+pub(crate) struct Authorization {
+    token: JoinToken,
+    last: AsciiMetadataValue,
+}
+
+impl Authorization {
+    pub(crate) fn new(token: JoinToken) -> Result<Self, JoinError> {
+        let last = token.read()?;
+        Ok(Self { token, last })
+    }
+
+    /// What is to be sent now. A file that cannot be read leaves the token that it held.
+    pub(crate) fn current(&mut self) -> AsciiMetadataValue {
+        match self.token.read() {
+            Ok(read) => self.last = read,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(error, "the join token was not read again");
+            }
+        }
+        self.last.clone()
+    }
+}
+
+impl JoinToken {
+    fn read(&self) -> Result<AsciiMetadataValue, JoinError> {
+        match self {
+            Self::Given(token) => authorization(token.expose_secret()),
+            Self::File(path) => {
+                let failed = |cause| JoinError::TokenFile {
+                    path: path.clone(),
+                    cause,
+                };
+                let mut text = String::new();
+                let file = File::open(path).map_err(failed)?;
+                file.take(MAX_TOKEN_BYTES)
+                    .read_to_string(&mut text)
+                    .map_err(failed)?;
+                authorization(text.trim_end())
+            }
+        }
+    }
 }
 
 /// A channel that connects when it is first used, and again after a connection was lost; with what
@@ -84,8 +164,7 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 /// The token as it is sent. It is not printed with the metadata that it is in.
-pub(crate) fn authorization(token: &SecretString) -> Result<AsciiMetadataValue, JoinError> {
-    let text = token.expose_secret();
+fn authorization(text: &str) -> Result<AsciiMetadataValue, JoinError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(JoinError::Token);
     }
@@ -114,7 +193,7 @@ mod tests {
             "https://127.0.0.1:8812",
         ] {
             let error = channel(url, None).unwrap_err();
-            assert_eq!(error, JoinError::NotLoopback(url.to_owned()));
+            assert!(matches!(&error, JoinError::NotLoopback(named) if named == url));
         }
         for url in [
             "",
@@ -123,21 +202,37 @@ mod tests {
             "http://127.0.0.1:8812/path",
             "http://user@127.0.0.1:8812",
         ] {
-            assert_eq!(
-                channel(url, None).unwrap_err(),
-                JoinError::Url(url.to_owned())
-            );
+            let error = channel(url, None).unwrap_err();
+            assert!(matches!(&error, JoinError::Url(named) if named == url));
         }
     }
 
     #[test]
     fn a_token_is_not_printed() {
-        let value = authorization(&SecretString::from("0123456789abcdef")).unwrap();
+        let value = authorization("0123456789abcdef").unwrap();
         assert_eq!(value.to_str().unwrap(), "Bearer 0123456789abcdef");
         assert!(!format!("{value:?}").contains("0123"), "{value:?}");
         for text in ["", "two words", "line\n"] {
-            let error = authorization(&SecretString::from(text)).unwrap_err();
-            assert_eq!(error, JoinError::Token);
+            let error = authorization(text).unwrap_err();
+            assert!(matches!(error, JoinError::Token), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_file_is_read_each_time_and_remembered_where_it_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let token = || JoinToken::File(path.clone());
+        let error = Authorization::new(token()).unwrap_err();
+        assert!(error.to_string().contains("--join-token-file: "), "{error}");
+        std::fs::write(&path, "first\n").unwrap();
+        let mut authorization = Authorization::new(token()).unwrap();
+        for (text, sent) in [("second\n", "second"), ("", "second"), ("third", "third")] {
+            std::fs::write(&path, text).unwrap();
+            let current = authorization.current();
+            assert_eq!(current.to_str().unwrap(), format!("Bearer {sent}"));
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(authorization.current().to_str().unwrap(), "Bearer third");
     }
 }

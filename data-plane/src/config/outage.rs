@@ -1,39 +1,50 @@
 //! What is logged while the control plane is away: each cause once, not at every attempt.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::mem;
 
 use tonic::{Code, Status};
 use tracing::{debug, error, info, warn};
 
+use super::join::ControlPlane;
+
 /// A time without a configuration stream.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// Why, as it was logged last.
-    cause: Option<Code>,
+    /// Why each control plane is not followed, as it was logged last, by its URL.
+    causes: BTreeMap<Option<String>, Code>,
+    /// Whose stream was the last.
+    followed: Option<Option<String>>,
 }
 
 impl Outage {
     /// Logs why the stream ended, or did not come about.
-    pub(super) fn report(&mut self, status: &Status) {
+    pub(super) fn report(&mut self, control_plane: &ControlPlane, status: &Status) {
+        let url = &control_plane.url;
         let code = status.code();
         let reason = chain(status);
+        let control_plane = url.as_deref();
+        let earlier = self.causes.insert(url.clone(), code);
         // Somebody has to do something, and may look at the end of the log only.
         if matches!(code, Code::Unauthenticated | Code::PermissionDenied) {
-            self.cause = Some(code);
             error!(
+                control_plane,
                 reason,
                 "the control plane refuses this data plane: give it the join token of that control plane"
             );
-        } else if self.cause.replace(code) == Some(code) {
-            debug!(reason, "still no configuration stream");
+        } else if earlier == Some(code) {
+            debug!(control_plane, reason, "still no configuration stream");
         } else if code == Code::Unavailable {
             warn!(
+                control_plane,
                 reason,
                 "the control plane is away; what is in force stays, and it is looked for again"
             );
         } else {
             warn!(
+                control_plane,
                 reason,
                 ?code,
                 "the configuration stream broke; what is in force stays"
@@ -41,10 +52,19 @@ impl Outage {
         }
     }
 
-    /// Notes that the stream is there.
-    pub(super) fn end(&mut self) {
-        if self.cause.take().is_some() {
-            info!("the control plane is there again");
+    /// Notes that a stream is there.
+    pub(super) fn end(&mut self, control_plane: &ControlPlane) {
+        let url = &control_plane.url;
+        let control_plane = url.as_deref();
+        let was_away = !mem::take(&mut self.causes).is_empty();
+        let earlier = self.followed.replace(url.clone());
+        match (earlier, control_plane) {
+            (Some(earlier), Some(now)) if earlier.as_deref() != Some(now) => {
+                info!("following the control plane {now} from now on");
+            }
+            _ if was_away => info!(control_plane, "the control plane is there again"),
+            (None, Some(now)) => info!("following the control plane {now}"),
+            _ => {}
         }
     }
 }
@@ -66,18 +86,28 @@ fn chain(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tonic::transport::Channel;
+
     use super::*;
 
-    #[test]
-    fn a_cause_is_told_once_and_the_next_outage_anew() {
+    #[tokio::test]
+    async fn a_cause_is_told_once_and_the_next_outage_anew() {
+        let control_plane = |url: &str| ControlPlane {
+            url: Some(url.to_owned()),
+            channel: Channel::from_static("http://127.0.0.1:1").connect_lazy(),
+        };
+        let (one, two) = (control_plane("one"), control_plane("two"));
+        let cause = |outage: &Outage, of: &ControlPlane| outage.causes.get(&of.url).copied();
         let mut outage = Outage::default();
         let away = Status::unavailable("away");
-        outage.report(&away);
-        assert_eq!(outage.cause, Some(Code::Unavailable));
-        outage.report(&Status::unauthenticated("no"));
-        assert_eq!(outage.cause, Some(Code::Unauthenticated));
-        outage.end();
-        assert_eq!(outage.cause, None);
+        outage.report(&one, &away);
+        assert_eq!(cause(&outage, &one), Some(Code::Unavailable));
+        outage.report(&one, &Status::unauthenticated("no"));
+        outage.report(&two, &away);
+        assert_eq!(cause(&outage, &one), Some(Code::Unauthenticated));
+        assert_eq!(cause(&outage, &two), Some(Code::Unavailable));
+        outage.end(&two);
+        assert!(outage.causes.is_empty());
     }
 
     #[test]

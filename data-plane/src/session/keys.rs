@@ -21,6 +21,8 @@ const MAX_DERIVED: u64 = 10_000;
 /// What keys are derived for; each has its own, so that nothing made for one passes for another.
 const SESSIONS: &[u8] = b"mcp-gateway session";
 const REPLICAS: &[u8] = b"mcp-gateway replicas";
+/// The id of a root key, and what was derived of it.
+type DerivedKey = ([u8; ID_LEN], [u8; KEY_LEN]);
 
 /// One root key.
 #[derive(Clone)]
@@ -153,18 +155,27 @@ impl SessionKeys {
             path: path.to_owned(),
             cause,
         };
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                check_mode(path)?;
-                Self::parse(&text, path)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match Self::load(path) {
+            Err(KeyError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 let keys = Self::random()?;
                 keys.write_new(path).map_err(failed)?;
                 Ok(keys)
             }
-            Err(error) => Err(failed(error)),
+            loaded => loaded,
         }
+    }
+
+    /// Reads the keys of a file that is there.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| KeyError::File {
+            path: path.to_owned(),
+            cause,
+        })?;
+        check_mode(path)?;
+        Self::parse(&text, path)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, KeyError> {
@@ -204,6 +215,20 @@ impl SessionKeys {
             STANDARD.encode(self.first.secret)
         )?;
         file.sync_all()
+    }
+
+    /// The same with the first of others behind them.
+    #[cfg(test)]
+    pub(crate) fn and_older(mut self, others: &Self) -> Self {
+        self.older.push(others.first.clone());
+        self
+    }
+
+    /// Of each root key, in their order, its id and a key for another purpose than sessions.
+    pub(crate) fn derive_all(&self, purpose: &[u8]) -> Option<Vec<DerivedKey>> {
+        let all = std::iter::once(&self.first).chain(&self.older);
+        all.map(|key| Some((key.id, derive(&key.secret, purpose, b"")?)))
+            .collect()
     }
 
     pub(super) fn current(&self) -> &RootKey {

@@ -16,6 +16,8 @@ type Make<T> = dyn Fn() -> anyhow::Result<T> + Send + Sync;
 
 /// What was last made of the files.
 pub(crate) struct Kept<T> {
+    /// What it is, in the log; several.
+    what: &'static str,
     paths: Vec<PathBuf>,
     make: Arc<Make<T>>,
     seen: Seen,
@@ -35,7 +37,8 @@ type Stamp = Option<(u64, Option<SystemTime>, u64)>;
 
 impl<T: Send + Sync + 'static> Kept<T> {
     /// Makes it for the first time.
-    pub(super) fn new(
+    pub(crate) fn new(
+        what: &'static str,
         paths: Vec<PathBuf>,
         make: impl Fn() -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
@@ -46,6 +49,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         };
         let current = watch::Sender::new(Arc::new(make()?));
         Ok(Self {
+            what,
             paths,
             make: Arc::new(make),
             seen,
@@ -72,18 +76,18 @@ impl<T: Send + Sync + 'static> Kept<T> {
         }
     }
 
-    pub(super) async fn make_anew(&self) {
-        let make = Arc::clone(&self.make);
+    pub(crate) async fn make_anew(&self) {
+        let (what, make) = (self.what, Arc::clone(&self.make));
         let made = tokio::task::spawn_blocking(move || make()).await;
         match made {
             Ok(Ok(made)) => {
                 self.current.send_replace(Arc::new(made));
-                info!("certificates are read anew: {self:?}");
+                info!("{what} are read anew: {self:?}");
             }
             Ok(Err(error)) => error!(
-                "certificates that changed are not taken, those before them stay in force: {error:#}"
+                "{what} that changed are not taken, those before them stay in force: {error:#}"
             ),
-            Err(error) => error!(%error, "certificates that changed were not read"),
+            Err(error) => error!(%error, "{what} that changed were not read"),
         }
     }
 }

@@ -1,0 +1,57 @@
+//! What a pushed configuration may ask of a data plane.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use gateway_data_plane::{Commands, Limits, Permits};
+use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
+use gateway_plugins::{Registry, Role, SecretResolver};
+
+/// What a pushed configuration may ask of this process. No configuration can extend it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What a configuration may ask for")]
+pub(super) struct PermittedArgs {
+    /// A program that servers of `type: command` may be, by the exact text of `command`; may be
+    /// given several times. Left out: none.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_ALLOW_COMMAND",
+        value_delimiter = ',',
+        value_name = "PROGRAM"
+    )]
+    allow_command: Vec<String>,
+
+    /// A loopback or private network whose addresses may be reached, such as 10.0.0.0/8; may be
+    /// given several times. Left out: public addresses only.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_ALLOW_NETWORK",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    allow_network: Vec<Cidr>,
+
+    /// Where `from_file: NAME` of a tenant is found, in DIR/TENANT/NAME. Left out: nowhere. The
+    /// variable that `from_env: NAME` means is MCP_GATEWAY_SECRET__TENANT__NAME.
+    #[arg(long, env = "MCP_GATEWAY_SECRET_DIR", value_name = "DIR")]
+    secret_dir: Option<PathBuf>,
+}
+
+impl PermittedArgs {
+    pub(super) fn permits(self, loopback_only: bool, limits: Limits) -> anyhow::Result<Permits> {
+        let Self {
+            allow_command,
+            allow_network,
+            secret_dir,
+        } = self;
+        let network = NetworkPolicy::public_only(allow_network);
+        Ok(Permits {
+            registry: Registry::new(Role::DataPlane { loopback_only }),
+            secrets: SecretResolver::data_plane(secret_dir),
+            connector: Connector::new(network).context("TLS cannot be set up")?,
+            commands: Commands::Only(allow_command),
+            max_message_bytes: limits.max_body_bytes,
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! The life of a data plane: it starts from what it kept, ends without losing a call, and takes new keys while it runs.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use gateway_tests::balancer::Balancer;
+use gateway_tests::fixture::{HttpFixture, Options};
+use gateway_tests::planes::{ControlPlane, DataPlane, acme, join_token};
+use gateway_tests::raw::RawClient;
+use gateway_tests::secrets::ADA_KEY;
+use gateway_tests::session::initialize_message;
+use gateway_tests::{Era, Session, Workspace, gateway, wait};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
+
+const KEYS: [&str; 2] = ["--session-key-file", "session.key"];
+const CACHE: [&str; 2] = ["--cache-dir", "cache"];
+
+struct Site {
+    workspace: Arc<Workspace>,
+    server: HttpFixture,
+    control: ControlPlane,
+}
+
+impl Site {
+    /// A control plane with the tenant `acme`.
+    async fn start() -> Result<Self> {
+        let workspace = Arc::new(Workspace::new("")?);
+        let server = HttpFixture::start(Options::default()).await?;
+        let site = Self {
+            control: ControlPlane::start(BINARY, &workspace).await?,
+            workspace,
+            server,
+        };
+        site.apply(&acme(&site.server)).await?;
+        Ok(site)
+    }
+
+    async fn apply(&self, document: &Value) -> Result<()> {
+        std::fs::write(self.control.path("tenants.yaml"), document.to_string())?;
+        let arguments = ["apply", "-f", "tenants.yaml", "--no-wait"];
+        let exit = self.control.admin(&arguments).await?;
+        ensure!(exit.code == Some(0), "{:?}", exit.stderr);
+        Ok(())
+    }
+
+    async fn data_plane(&self, flags: &[&str]) -> Result<DataPlane> {
+        data_plane(&self.workspace, &[self.control.url()], flags).await
+    }
+}
+
+async fn data_plane(
+    workspace: &Arc<Workspace>,
+    control_planes: &[String],
+    flags: &[&str],
+) -> Result<DataPlane> {
+    let (token, flags) = (join_token(), [&KEYS, flags].concat());
+    let variables = [("MCP_GATEWAY_JOIN_TOKEN", token.as_str())];
+    DataPlane::start_at(BINARY, workspace, control_planes, &variables, &flags).await
+}
+
+#[tokio::test]
+async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> Result<()> {
+    let site = Site::start().await?;
+    let mut zoo = acme(&site.server);
+    zoo["tenant"] = json!("zoo");
+    site.apply(&zoo).await?;
+    let data = site.data_plane(&CACHE).await?;
+    data.wait_until_ready().await?;
+    data.ada(Era::Legacy).await?;
+    let exit = site.control.admin(&["delete", "zoo"]).await?;
+    assert_eq!(exit.code, Some(0), "{:?}", exit.stderr);
+    data.process
+        .wait_for_log(&["the tenant was removed"])
+        .await?;
+    data.process.stop().await?;
+
+    let Site {
+        workspace,
+        server,
+        control,
+    } = site;
+    let killed = control.kill().await?;
+    let data = data_plane(&workspace, &[killed.url()], &CACHE).await?;
+    data.wait_until_ready().await?;
+    let ada = data.ada(Era::Legacy).await?;
+    ada.call("echo", json!({})).await?.result()?;
+    let (nobody, message) = (RawClient::default(), initialize_message("2025-11-25"));
+    let answer = nobody.post(&data.url("/t/zoo/mcp"), &[], message).await?;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+
+    // It is sent what has changed meanwhile, and nothing else.
+    let site = Site {
+        workspace,
+        server,
+        control: killed.start().await?,
+    };
+    let in_force = "configuration in force";
+    data.process
+        .wait_for_log(&["the control plane is there again"])
+        .await?;
+    assert_eq!(data.process.count_in_log(in_force), 0);
+    let mut changed = acme(&site.server);
+    changed["profiles"] = json!({ "p": { "servers": ["one"] } });
+    site.apply(&changed).await?;
+    data.process.wait_for_log(&[in_force, "revision=2"]).await?;
+    // Killed or not: what was acknowledged a moment ago is kept.
+    wait::until("the change to be kept", || async {
+        let state = fs::read_to_string(site.workspace.path().join("cache/state"));
+        state.is_ok_and(|state| state.contains(r#""sequence":4"#))
+    })
+    .await?;
+    data.process.kill().await?;
+    let away = "http://127.0.0.1:1".to_owned();
+    let data = data_plane(&site.workspace, &[away], &CACHE).await?;
+    data.wait_until_ready().await?;
+    let url = data.url("/t/acme/p/p/mcp");
+    let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
+    ada.call("echo", json!({})).await?.result()?;
+    data.process.stop().await?;
+    site.control.process.stop().await
+}
+
+/// What has been done to a cache, and what is said of it.
+type Damage = (fn(&Path) -> std::io::Result<()>, &'static [&'static str]);
+
+#[tokio::test]
+async fn what_somebody_has_done_to_the_cache_is_not_served() -> Result<()> {
+    let site = Site::start().await?;
+    let data = site.data_plane(&CACHE).await?;
+    data.wait_until_ready().await?;
+    data.process.stop().await?;
+    let workspace = site.workspace;
+    site.control.process.stop().await?;
+    let kept = workspace.path().join("cache");
+    let damages: [Damage; 4] = [
+        (
+            |cache| {
+                let mut text = fs::read(cache.join("documents-1"))?;
+                let middle = text.len() / 2;
+                text[middle] ^= 1;
+                fs::write(cache.join("documents-1"), text)
+            },
+            &["cache/documents-1", "was changed"],
+        ),
+        (
+            |cache| {
+                let text = fs::read_to_string(cache.join("state"))?;
+                fs::write(
+                    cache.join("state"),
+                    text.replace("acme", "zoo")
+                        .replace("\"sequence\":", "\"sequence\":9"),
+                )
+            },
+            &["cache/state", "was changed"],
+        ),
+        (
+            |cache| {
+                let file = fs::OpenOptions::new()
+                    .write(true)
+                    .open(cache.join("documents-1"))?;
+                file.set_len(30)
+            },
+            &["cache/documents-1", "is cut short"],
+        ),
+        (
+            |cache| fs::remove_file(cache.join("../session.key")),
+            &["cache/state", "session key file"],
+        ),
+    ];
+    let files = ["cache/documents-1", "cache/state", "session.key"];
+    let sound = files.map(|name| (name, fs::read(workspace.path().join(name))));
+    for (damage, said) in damages {
+        damage(&kept)?;
+        let away = "http://127.0.0.1:1".to_owned();
+        let data = data_plane(&workspace, &[away], &CACHE).await?;
+        data.process
+            .wait_for_log(&[said, &["counts as absent"]].concat())
+            .await?;
+        assert!(!data.is_ready().await?);
+        let (nobody, message) = (RawClient::default(), initialize_message("2025-11-25"));
+        let answer = nobody.post(&data.url("/t/acme/mcp"), &[], message).await?;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        data.process.stop().await?;
+        for (name, text) in &sound {
+            let text = text.as_ref().map_err(|error| error.kind());
+            let text = text.map_err(std::io::Error::from)?;
+            fs::write(workspace.path().join(name), text)?;
+        }
+    }
+    let flags = [&CACHE[..], &["--cache-max-age", "1ms"]].concat();
+    let data = data_plane(&workspace, &["http://127.0.0.1:1".to_owned()], &flags).await?;
+    data.process
+        .wait_for_log(&["cache/state", "is too old"])
+        .await?;
+    assert!(!data.is_ready().await?);
+    // The folder is one process's.
+    let url = [
+        "data-plane",
+        "--control-plane",
+        "http://127.0.0.1:1",
+        "--join-token",
+        "0123456789abcdef",
+    ];
+    let listen = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    for (flags, code, reason) in [
+        ([KEYS, CACHE].concat(), 1, "is in use by another data plane"),
+        (CACHE.to_vec(), 2, "--cache-dir needs --session-key-file"),
+    ] {
+        let arguments = [&url[..], &listen, &flags].concat();
+        let exit = gateway::run(BINARY, &workspace, &arguments).await?;
+        let said = exit.stderr.join("\n");
+        assert_eq!(exit.code, Some(code), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    data.process.stop().await
+}
+
+/// Calls again and again until told to stop, and counts the calls.
+async fn call_on(session: Session, stop: Arc<AtomicBool>) -> Result<usize> {
+    let mut calls = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let answer = session
+            .call("echo", json!({ "text": calls.to_string() }))
+            .await;
+        let answer = answer.with_context(|| format!("call {calls}"))?;
+        answer.result().with_context(|| format!("call {calls}"))?;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_is_lost_while_data_planes_are_replaced() -> Result<()> {
+    let site = Site::start().await?;
+    let flags = ["--drain-delay", "500ms"];
+    let balancer = Balancer::start().await?;
+    let mut planes = Vec::new();
+    for _ in 0..2 {
+        let plane = site.data_plane(&flags).await?;
+        plane.wait_until_ready().await?;
+        plane.ada(Era::Modern).await?;
+        balancer.add(&plane);
+        planes.push(plane);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for era in [Era::BOTH, Era::BOTH, Era::BOTH].concat() {
+        let url = balancer.url("/t/acme/mcp");
+        let session = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
+        callers.spawn(call_on(session, Arc::clone(&stop)));
+    }
+    for _ in 0..3 {
+        let plane = site.data_plane(&flags).await?;
+        plane.wait_until_ready().await?;
+        plane.ada(Era::Modern).await?;
+        balancer.add(&plane);
+        planes.push(plane);
+        planes.remove(0).process.stop().await?;
+        ensure!(callers.try_join_next().is_none(), "a caller has ended");
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(called) = callers.join_next().await {
+        let calls = called??;
+        assert!(calls > 10, "{calls} calls");
+    }
+    for plane in planes {
+        plane.process.stop().await?;
+    }
+    site.control.process.stop().await
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_finished_and_streams_end() -> Result<()> {
+    let site = Site::start().await?;
+    let mut document = acme(&site.server);
+    document["plugins"]["policy_evaluator"]["settings"]["rules"][0]["names"] =
+        json!(["wait", "echo"]);
+    site.apply(&document).await?;
+    let data = site.data_plane(&["--drain-delay", "1s"]).await?;
+    data.wait_until_ready().await?;
+    let (ada, eve) = (data.ada(Era::Modern).await?, data.ada(Era::Legacy).await?);
+    let headers = [
+        ("x-api-key", ADA_KEY),
+        ("accept", "text/event-stream"),
+        ("mcp-protocol-version", "2025-11-25"),
+        ("mcp-session-id", eve.id().context("no session")?),
+    ];
+    let url = data.url("/t/acme/mcp");
+    let client = RawClient::default();
+    let mut news = client.stream(Method::GET, &url, &headers, "").await?;
+    assert_eq!(news.status, StatusCode::OK);
+    let operations = format!("http://{}/readyz", data.operations());
+    let drained = async {
+        wait::until("the call", || async { site.server.waiting() == 1 }).await?;
+        data.process.terminate()?;
+        let told = wait::until_some("it not to be ready", || async {
+            client
+                .get(&operations)
+                .await
+                .ok()
+                .filter(|answer| answer.status != 200)
+        });
+        let told = told.await?;
+        assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(told.text().contains("draining"), "{}", told.text());
+        // Whoever comes now is served, and told to go.
+        let answer = eve.call("echo", json!({})).await?;
+        assert_eq!(answer.header("connection"), Some("close"));
+        answer.result()?;
+        assert!(news.next().await?.is_none(), "the stream goes on");
+        wait::until("it to take nobody", || async {
+            tokio::net::TcpStream::connect(data.mcp()).await.is_err()
+        })
+        .await?;
+        // It still says that it lives.
+        let alive = operations.replace("readyz", "healthz");
+        assert_eq!(client.get(&alive).await?.status, StatusCode::OK);
+        site.server.open_gate();
+        anyhow::Ok(())
+    };
+    let (answer, drained) = tokio::join!(ada.call("wait", json!({})), drained);
+    drained?;
+    answer?.result()?;
+    data.process.ended().await?;
+    site.control.process.stop().await
+}
+
+#[tokio::test]
+async fn session_keys_are_replaced_while_sessions_go_on() -> Result<()> {
+    let site = Site::start().await?;
+    let data = site.data_plane(&[]).await?;
+    data.wait_until_ready().await?;
+    let ada = data.ada(Era::Legacy).await?;
+    let file = site.workspace.path().join("session.key");
+    let old = fs::read_to_string(&file)?;
+    fs::write(&file, "nonsense")?;
+    data.process
+        .wait_for_log(&["session keys", "are not taken", "line 1"])
+        .await?;
+    ada.call("echo", json!({})).await?.result()?;
+
+    let new = "AAECAw==:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+    fs::write(&file, format!("{new}{old}"))?;
+    data.process
+        .wait_for_log(&["session keys are read anew"])
+        .await?;
+    ada.call("echo", json!({})).await?.result()?;
+    let eve = data.ada(Era::Legacy).await?;
+    fs::write(&file, new)?;
+    wait::until("the old key to be gone", || async {
+        ada.call("echo", json!({}))
+            .await
+            .is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND)
+    })
+    .await?;
+    eve.call("echo", json!({})).await?.result()?;
+    data.process.stop().await?;
+    site.control.process.stop().await
+}
