@@ -1,5 +1,7 @@
 //! Several data planes of one control plane, any of which serves the sessions of all.
 
+mod visitor;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,8 +9,9 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::planes::{ControlPlane, DataPlane, join_token};
-use crate::wait;
 use crate::workspace::Workspace;
+
+pub use visitor::Visitor;
 
 /// A control plane and its data planes.
 #[derive(Debug)]
@@ -192,19 +195,6 @@ impl Fleet {
             replica.plane.process.stop().await?;
         }
         self.control.process.stop().await
-    }
-
-    /// Waits until something is so at each that lives.
-    pub async fn wait_until<F: Future<Output = bool>>(
-        &self,
-        what: &str,
-        holds: impl Fn(String) -> F,
-    ) -> anyhow::Result<()> {
-        for (number, _) in self.living() {
-            let url = self.url(number)?;
-            wait::until(what, || holds(url.clone())).await?;
-        }
-        Ok(())
     }
 }
 
