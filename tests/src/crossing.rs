@@ -49,11 +49,21 @@ impl Client {
         name: &'static str,
         api_key: Option<&str>,
     ) -> Result<Self> {
+        Self::open_at(gateway.url("/mcp"), era, name, api_key).await
+    }
+
+    /// The same at an endpoint.
+    pub async fn open_at(
+        url: String,
+        era: Era,
+        name: &'static str,
+        api_key: Option<&str>,
+    ) -> Result<Self> {
         let mut client = Self {
             era,
             name,
             raw: RawClient::default(),
-            url: gateway.url("/mcp"),
+            url,
             headers: Vec::new(),
         };
         client

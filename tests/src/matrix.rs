@@ -12,7 +12,9 @@ use serde_json::Value;
 use crate::clients::{OfficialClient, Place, Step};
 use crate::conformance::ConformanceServer;
 use crate::fixture::Eras;
+use crate::fleet::{Fleet, open_to_all};
 use crate::gateway::Gateway;
+use crate::round_robin::RoundRobin;
 use crate::servers::{self, Everything, configuration, fixture_on_stdio, remote};
 use crate::session::Era;
 use crate::stdio;
@@ -48,6 +50,14 @@ pub enum Transport {
     Stdio,
     /// It starts a bridge to the gateway that runs.
     Bridge,
+    /// Over HTTP, each request at the next of two replicas.
+    Replicas,
+}
+
+impl Transport {
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Replicas)
+    }
 }
 
 /// Who meets whom, and where.
@@ -71,12 +81,17 @@ pub async fn meet_by(
     server: Subject,
 ) -> anyhow::Result<()> {
     let running = server.start().await?;
-    let workspace = Arc::new(Workspace::new(&configuration(&[
+    let servers = [
         (NAME, running.configured()?),
         ("beside", fixture_on_stdio(binary, &[])?),
-    ]))?);
+    ];
+    let workspace = Arc::new(Workspace::new(&configuration(&servers))?);
+    let fleet = match transport {
+        Transport::Replicas => Some(replicated(binary, &servers, server).await?),
+        _ => None,
+    };
     let gateway = match transport {
-        Transport::Stdio => None,
+        Transport::Stdio | Transport::Replicas => None,
         Transport::Http | Transport::Bridge => Some(started(binary, &workspace, server).await?),
     };
     let places = [("/mcp".to_owned(), true), (format!("/s/{NAME}/mcp"), false)];
@@ -87,8 +102,9 @@ pub async fn meet_by(
             client,
             server,
         };
-        let place = match (&gateway, transport) {
-            (Some(gateway), Transport::Http) => Place::Url(gateway.url(&path)),
+        let place = match (&gateway, &fleet, transport) {
+            (Some(gateway), _, Transport::Http) => Place::Url(gateway.url(&path)),
+            (_, Some((_, front)), _) => Place::Url(front.url(&path)),
             _ => Place::Command(stdio::command(binary, &workspace, &path)),
         };
         (place, meeting.steps())
@@ -103,6 +119,9 @@ pub async fn meet_by(
             Era::Legacy
         };
         fixture::wait_for_cancellations(fixture, era, visits.len()).await?;
+    }
+    if let Some((fleet, _)) = fleet {
+        fleet.stop().await?;
     }
     if let Some(gateway) = gateway {
         let code = gateway.stop().await?.code;
@@ -125,6 +144,26 @@ async fn started(
     gateway.wait_for_tool("/mcp", &known).await?;
     gateway.wait_for_tool("/mcp", "beside__echo").await?;
     Ok(gateway)
+}
+
+/// Two replicas whose servers are all there, and what stands before them.
+async fn replicated(
+    binary: &str,
+    servers: &[(&str, Value)],
+    server: Subject,
+) -> anyhow::Result<(Fleet, RoundRobin)> {
+    let commands = servers
+        .iter()
+        .filter_map(|(_, server)| server["command"].as_str());
+    let flags: Vec<_> = commands
+        .flat_map(|program| ["--allow-command", program])
+        .collect();
+    let fleet = Fleet::start_with(binary, &[open_to_all(servers)], 2, &flags).await?;
+    let known = format!("{NAME}__{}", server.known_tool());
+    fleet.wait_for_tool(&known).await?;
+    fleet.wait_for_tool("beside__echo").await?;
+    let front = RoundRobin::start(fleet.addresses()).await?;
+    Ok((fleet, front))
 }
 
 impl Subject {
@@ -201,7 +240,7 @@ impl Meeting {
 
     /// Expects what is told of a step's progress, as far as the client does not lose it.
     fn progresses(&self, step: Step, progress: &'static [f64]) -> Step {
-        if self.transport != Transport::Http && self.client.loses_last_progress_on_stdio() {
+        if !self.transport.is_http() && self.client.loses_last_progress_on_stdio() {
             step.progresses_at_most(progress)
         } else {
             step.progresses(progress)

@@ -127,8 +127,14 @@ impl Plane {
         lines.iter().filter(|line| line.contains(part)).count()
     }
 
+    /// How many lines of its standard output contain the part so far.
+    pub fn count_in_output(&self, part: &str) -> usize {
+        let lines = self.stdout.lines();
+        lines.iter().filter(|line| line.contains(part)).count()
+    }
+
     /// Where it says that it listens, behind `before` and the scheme.
-    async fn address(&self, before: &str) -> anyhow::Result<SocketAddr> {
+    pub async fn address(&self, before: &str) -> anyhow::Result<SocketAddr> {
         let line = self.stderr.wait(&[before]).await?;
         let url = line.split_once(before).map(|(_, url)| url.trim());
         let address = url.and_then(|url| url.split_once("://")?.1.split('/').next()?.parse().ok());
