@@ -5,6 +5,7 @@ use gateway_mcp::version::Version;
 
 use crate::session::{Callbacks, SessionKeys, Sessions};
 
+pub use crate::config::cache::{KeptState, reread};
 pub use crate::pipeline::rewrite_cursor;
 
 /// Gives out and opens the session ids of one tenant.

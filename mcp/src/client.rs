@@ -28,7 +28,6 @@ mod probe;
 mod relay;
 mod router;
 mod session;
-#[cfg(unix)]
 mod socket;
 mod standing;
 mod stdio;

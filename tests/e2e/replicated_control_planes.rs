@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use gateway_proto::admin::v1 as pb;
 use gateway_tests::fixture::{HttpFixture, Options};
-use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token};
+use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token, join_token};
 use gateway_tests::postgres::{Durability, Postgres};
 use gateway_tests::{Era, Workspace, gateway, wait};
 use serde_json::{Value, json};
@@ -204,6 +204,62 @@ async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Resu
     data.process.stop().await?;
     drop((here, there));
     site.stop().await
+}
+
+#[tokio::test]
+async fn a_data_plane_goes_to_the_next_control_plane_when_its_own_is_gone() -> Result<()> {
+    let server = HttpFixture::start(Options::default()).await?;
+    let Site { postgres, planes } = Site::start().await?;
+    let workspace = Arc::new(Workspace::new("")?);
+    let file = workspace.path().join("token");
+    std::fs::write(&file, join_token())?;
+    let urls = planes.each_ref().map(ControlPlane::url);
+    let flags = ["--join-token-file", "token"];
+    let data = DataPlane::start_at(BINARY, &workspace, &urls, &[], &flags).await?;
+    data.wait_until_ready().await?;
+    // The file is read again when it is needed again; it is right once more before it is.
+    std::fs::write(&file, "not-the-token-any-more")?;
+    let followed = data
+        .process
+        .wait_for_log(&["following the control plane "])
+        .await?;
+    let [one, two] = planes;
+    let is_one = followed.contains(&one.url());
+    let (own, other) = if is_one { (one, two) } else { (two, one) };
+    let mut admin = Admin::at(&other).await?;
+    let mut document = acme(&server);
+    admin.apply(&document, String::new()).await?;
+    data.process
+        .wait_for_log(&["configuration in force"])
+        .await?;
+    data.ada(Era::Legacy).await?;
+
+    let own = own.kill().await?;
+    data.process
+        .wait_for_log(&["the control plane refuses this data plane", &other.url()])
+        .await?;
+    std::fs::write(&file, join_token())?;
+    let followed = ["following the control plane ", &other.url(), "from now on"];
+    data.process.wait_for_log(&followed).await?;
+    let began = Instant::now();
+    document["profiles"] = json!({ "p": { "servers": ["one"] } });
+    let revision = admin.apply(&document, String::new()).await?;
+    wait_until_in_force(&admin, revision).await?;
+    let took = began.elapsed();
+    assert!(took < POLL, "{took:?}");
+
+    // And back, while the first one is away for good.
+    let own = own.start().await?;
+    drop(admin);
+    other.kill().await?;
+    let followed = ["following the control plane ", &own.url(), "from now on"];
+    data.process.wait_for_log(&followed).await?;
+    data.ada(Era::Modern).await?;
+    std::fs::remove_file(&file)?;
+    data.process.stop().await?;
+    own.process.stop().await?;
+    drop(postgres);
+    Ok(())
 }
 
 #[tokio::test]

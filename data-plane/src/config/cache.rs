@@ -4,6 +4,8 @@
 //! much of them counts and is put in the place of the last one as a whole. Both are authenticated.
 //! Whatever is wrong with either, there is no cache: what is served is what was served once, or nothing.
 
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod key;
 mod log;
 mod state;
@@ -28,9 +30,9 @@ use log::Documents;
 use state::State;
 use writer::Pending;
 
-pub(crate) use log::StoredDocument;
 #[cfg(feature = "fuzzing")]
-pub(crate) use log::reread;
+pub use fuzzing::{KeptState, reread};
+pub(crate) use log::StoredDocument;
 pub(crate) use writer::{Keeper, Writer};
 
 /// How far ahead of this machine's clock the cache may be.

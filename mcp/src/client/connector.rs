@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
@@ -63,8 +63,24 @@ impl Connector {
     /// What opens connections to a unix socket, where the policy lets it.
     #[cfg(unix)]
     pub(super) fn socket(&self, path: &Path) -> Result<SocketDialer, NetworkRule> {
-        self.policy.check_socket()?;
-        Ok(SocketDialer::new(path))
+        let sockets = self.policy.sockets();
+        sockets.check(path)?;
+        Ok(SocketDialer::new(path, sockets.clone()))
+    }
+
+    /// Whether a URL leads to an address that is not permitted, as far as that can be said before its
+    /// host is resolved.
+    pub(super) fn check(&self, url: &Uri) -> Result<(), NetworkRule> {
+        let Some(host) = url.host() else {
+            return Ok(());
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let address = match host.parse() {
+            Ok(address) => address,
+            Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+            Err(_) => return Ok(()),
+        };
+        self.policy.check(SocketAddr::new(address, port_of(url)))
     }
 }
 
@@ -112,14 +128,7 @@ impl Dialer {
             return Err(ConnectError::NoHost(uri));
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let default_port = if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let port = uri.port_u16().unwrap_or(default_port);
-
-        let addresses = tokio::net::lookup_host((host, port))
+        let addresses = tokio::net::lookup_host((host, port_of(&uri)))
             .await
             .map_err(|source| ConnectError::Resolve {
                 host: host.to_owned(),
@@ -141,7 +150,7 @@ impl Dialer {
             host: host.to_owned(),
         };
         for address in addresses {
-            let attempt = match self.policy.check(address.ip()) {
+            let attempt = match self.policy.check(address) {
                 Ok(()) => connect(address).await,
                 Err(rule) => {
                     let host = host.to_owned();
@@ -159,6 +168,14 @@ impl Dialer {
         }
         Err(last)
     }
+}
+
+fn port_of(url: &Uri) -> u16 {
+    let usual = match url.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    url.port_u16().unwrap_or(usual)
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, ConnectError> {

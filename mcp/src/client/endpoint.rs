@@ -62,6 +62,12 @@ impl HttpEndpoint {
             return Self::on_socket(path, "/mcp", connector, headers, max_message_bytes);
         }
         let url = parse_url(url)?;
+        connector
+            .check(&url)
+            .map_err(|rule| ClientError::InvalidEndpoint {
+                url: name_of(&url),
+                reason: rule.text(),
+            })?;
         Ok(Self {
             name: name_of(&url).into(),
             url,

@@ -1,8 +1,11 @@
 //! Which addresses an outgoing connection may reach, whatever name led to them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
+
+use super::socket::Sockets;
 
 /// The addresses that outgoing connections may reach.
 ///
@@ -12,8 +15,9 @@ use std::str::FromStr;
 pub struct NetworkPolicy {
     loopback: bool,
     private: bool,
-    sockets: bool,
     permitted: Vec<Cidr>,
+    sidecar_ports: Vec<u16>,
+    sockets: Sockets,
 }
 
 impl NetworkPolicy {
@@ -22,8 +26,9 @@ impl NetworkPolicy {
         Self {
             loopback: true,
             private: true,
-            sockets: true,
             permitted: Vec::new(),
+            sidecar_ports: Vec::new(),
+            sockets: Sockets::Any,
         }
     }
 
@@ -32,27 +37,40 @@ impl NetworkPolicy {
         Self {
             loopback: false,
             private: false,
-            sockets: false,
             permitted,
+            sidecar_ports: Vec::new(),
+            sockets: Sockets::None,
         }
     }
 
-    /// Says whether unix sockets may be reached.
-    pub fn check_socket(&self) -> Result<(), NetworkRule> {
-        if self.sockets {
-            Ok(())
-        } else {
-            Err(NetworkRule::Socket)
-        }
+    /// The same, and these ports of loopback addresses: containers of the same pod.
+    #[must_use]
+    pub fn with_sidecar_ports(mut self, ports: Vec<u16>) -> Self {
+        self.sidecar_ports = ports;
+        self
+    }
+
+    /// The same, and the unix sockets below a folder, whose path is an absolute one.
+    #[must_use]
+    pub fn with_sockets_below(mut self, folder: PathBuf) -> Self {
+        self.sockets = Sockets::Below(folder.into());
+        self
+    }
+
+    /// Which unix sockets may be reached.
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// Says whether `address` may be reached, and if not, by which rule.
-    pub fn check(&self, address: IpAddr) -> Result<(), NetworkRule> {
-        let address = carried_v4(address).map_or(address, IpAddr::V4);
+    pub fn check(&self, address: SocketAddr) -> Result<(), NetworkRule> {
+        let (ip, port) = (address.ip(), address.port());
+        let address = carried_v4(ip).map_or(ip, IpAddr::V4);
         let rule = match class_of(address) {
             Class::Public => return Ok(()),
             Class::Never(rule) => return Err(rule),
             Class::Loopback if self.loopback => return Ok(()),
+            Class::Loopback if self.sidecar_ports.contains(&port) => return Ok(()),
             Class::Private if self.private => return Ok(()),
             Class::Loopback => NetworkRule::Loopback,
             Class::Private => NetworkRule::Private,
@@ -89,9 +107,15 @@ impl NetworkRule {
             Self::Unspecified => "unspecified addresses are never reached",
             Self::Multicast => "multicast addresses are never reached",
             Self::Broadcast => "broadcast addresses are never reached",
-            Self::Loopback => "loopback addresses are only reached in permitted networks",
-            Self::Private => "private addresses are only reached in permitted networks",
-            Self::Socket => "unix sockets are not reached from a shared installation",
+            Self::Loopback => {
+                "loopback addresses are only reached in permitted networks (--allow-network) and at permitted ports (--sidecar-port)"
+            }
+            Self::Private => {
+                "private addresses are only reached in permitted networks (--allow-network)"
+            }
+            Self::Socket => {
+                "unix sockets are only reached below the folder of --socket-dir, by a path without links and `..`"
+            }
         }
     }
 }
@@ -247,127 +271,4 @@ fn bits_of(address: IpAddr) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn check(policy: &NetworkPolicy, address: &str) -> Result<(), NetworkRule> {
-        policy.check(address.parse().unwrap())
-    }
-
-    #[test]
-    fn never_reaches_what_no_server_has_business_with() {
-        use NetworkRule::*;
-        let everything = NetworkPolicy {
-            permitted: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
-            ..NetworkPolicy::desktop()
-        };
-        for (address, rule) in [
-            ("169.254.169.254", LinkLocal),
-            ("::ffff:169.254.169.254", LinkLocal),
-            ("::169.254.169.254", LinkLocal),
-            ("64:ff9b::169.254.169.254", LinkLocal),
-            ("2002:a9fe:a9fe::1", LinkLocal),
-            ("fe80::1", LinkLocal),
-            ("fd00:ec2::254", Metadata),
-            ("100.100.100.200", Metadata),
-            ("168.63.129.16", Metadata),
-            ("0.0.0.0", Unspecified),
-            ("0.1.2.3", Unspecified),
-            ("::", Unspecified),
-            ("::ffff:0.0.0.0", Unspecified),
-            ("224.0.0.1", Multicast),
-            ("ff02::1", Multicast),
-            ("255.255.255.255", Broadcast),
-        ] {
-            assert_eq!(check(&everything, address), Err(rule), "{address}");
-        }
-    }
-
-    #[test]
-    fn reaches_loopback_and_private_networks_on_the_desktop_only() {
-        let shared = NetworkPolicy::public_only(Vec::new());
-        for (address, rule) in [
-            ("127.0.0.1", NetworkRule::Loopback),
-            ("127.9.9.9", NetworkRule::Loopback),
-            ("::1", NetworkRule::Loopback),
-            ("::ffff:127.0.0.1", NetworkRule::Loopback),
-            ("10.1.2.3", NetworkRule::Private),
-            ("172.31.0.1", NetworkRule::Private),
-            ("192.168.0.1", NetworkRule::Private),
-            ("100.64.0.1", NetworkRule::Private),
-            ("::ffff:10.0.0.1", NetworkRule::Private),
-            ("fd12::1", NetworkRule::Private),
-        ] {
-            assert_eq!(
-                check(&NetworkPolicy::desktop(), address),
-                Ok(()),
-                "{address}"
-            );
-            assert_eq!(check(&shared, address), Err(rule), "{address}");
-        }
-        for address in ["93.184.216.34", "172.32.0.1", "2606:2800:220:1::1"] {
-            assert_eq!(check(&shared, address), Ok(()), "{address}");
-        }
-    }
-
-    #[test]
-    fn permits_the_networks_it_is_told() {
-        let policy = NetworkPolicy::public_only(vec![
-            "10.20.0.0/16".parse().unwrap(),
-            "127.0.0.1".parse().unwrap(),
-            "fd12:3456::/32".parse().unwrap(),
-        ]);
-        for address in [
-            "10.20.255.1",
-            "127.0.0.1",
-            "::ffff:10.20.0.1",
-            "fd12:3456::9",
-        ] {
-            assert_eq!(check(&policy, address), Ok(()), "{address}");
-        }
-        for address in ["10.21.0.1", "127.0.0.2", "fd12:3457::9", "::1"] {
-            assert!(check(&policy, address).is_err(), "{address}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_is_not_a_network() {
-        for text in [
-            "",
-            "10.0.0.0/33",
-            "10.0.0.0/-1",
-            "10.0.0/8",
-            "::/129",
-            "host/8",
-            "10.0.0.0/",
-        ] {
-            let error = text.parse::<Cidr>().unwrap_err();
-            assert!(error.to_string().contains("is not a network"), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_network_contains_its_own_address(bits: u32, wide: u128, v4 in 0u32..=32, v6 in 0u32..=128) {
-            let address = Ipv4Addr::from_bits(bits);
-            let network: Cidr = format!("{address}/{v4}").parse().unwrap();
-            prop_assert!(network.contains(address.into()));
-            let address = Ipv6Addr::from_bits(wide);
-            let network: Cidr = format!("{address}/{v6}").parse().unwrap();
-            prop_assert!(network.contains(address.into()));
-        }
-
-        #[test]
-        fn a_mapped_address_is_judged_like_the_address_itself(bits: u32) {
-            let address = Ipv4Addr::from_bits(bits);
-            for policy in [NetworkPolicy::desktop(), NetworkPolicy::public_only(Vec::new())] {
-                prop_assert_eq!(
-                    policy.check(address.into()),
-                    policy.check(address.to_ipv6_mapped().into())
-                );
-            }
-        }
-    }
-}
+mod tests;

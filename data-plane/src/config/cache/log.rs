@@ -135,9 +135,9 @@ fn text(bytes: &Bytes) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// A file that holds what these bytes do, if that is anything.
+/// A file that holds the documents that these bytes do, if they are a file.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
     let documents = Documents::parse(Bytes::copy_from_slice(bytes))?;
     let mut file = HEADING.to_vec();
     for (tenant, document) in documents.current() {

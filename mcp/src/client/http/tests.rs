@@ -361,14 +361,27 @@ async fn names_endpoint_and_cause_when_nobody_listens() {
 #[tokio::test]
 async fn names_the_rule_that_forbids_an_address() {
     let connector = Connector::new(NetworkPolicy::public_only(Vec::new())).unwrap();
-    let url = "http://localhost:1/mcp";
+    // What can be seen at once is refused at once.
+    for url in [
+        "http://localhost:1/mcp",
+        "http://[::1]:1/mcp",
+        "https://10.1.2.3/mcp",
+    ] {
+        let error = HttpEndpoint::new(url, &connector, HeaderMap::new(), 1024).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains(url) && said.contains("--allow-network"),
+            "{said}"
+        );
+    }
+    let url = "http://127.1:1/mcp";
     let endpoint = HttpEndpoint::new(url, &connector, HeaderMap::new(), 1024).unwrap();
     let error = Peer::connect_http(Arc::new(endpoint), hello(), None, soon())
         .await
         .unwrap_err();
     let text = causes(&error);
     assert!(
-        text.contains("to localhost (") && text.contains("loopback addresses"),
+        text.contains("to 127.1 (127.0.0.1)") && text.contains("loopback addresses"),
         "{text}"
     );
 }
