@@ -29,6 +29,9 @@ const QUEUE: usize = 2;
 
 const MAX_NAME_CHARS: usize = 128;
 
+/// Of a name in DNS.
+const MAX_HOST_CHARS: usize = 253;
+
 type Outbound = mpsc::Sender<Result<pb::SubscribeResponse, Status>>;
 
 pub(super) struct Service {
@@ -230,10 +233,27 @@ fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
     Ok(Hello {
         replica: hello.replica,
         version: hello.version,
+        advertise: advertised(hello.advertise)?,
         store: hello.store,
         cursor: hello.cursor,
         held,
     })
+}
+
+/// Where a replica says that others reach it.
+fn advertised(address: String) -> Result<Option<String>, Status> {
+    let is_place = |(host, port): (&str, &str)| {
+        let has_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        let fits = (1..=MAX_HOST_CHARS).contains(&host.len());
+        has_port && fits && host.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match address.as_str() {
+        "" => Ok(None),
+        text if text.rsplit_once(':').is_some_and(is_place) => Ok(Some(address)),
+        _ => Err(Status::invalid_argument(
+            "where the replica is reached by others must be HOST:PORT",
+        )),
+    }
 }
 
 fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {

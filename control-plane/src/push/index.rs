@@ -13,11 +13,11 @@ use crate::store::{Head, Heads};
 /// Which revision each tenant has, as of one sequence of the store. Shared, not copied: a replica
 /// that is behind costs one pointer to where it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// The store's sequence.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// Every tenant that exists at it.
-    pub revisions: Arc<BTreeMap<TenantId, Revision>>,
+    pub(crate) revisions: Arc<BTreeMap<TenantId, Revision>>,
 }
 
 /// What is current, with the encoded documents. Immutable: a change makes a new one.
@@ -32,6 +32,14 @@ struct Entry {
     sequence: u64,
     /// `None`: the tenant was removed.
     current: Option<(Revision, Bytes)>,
+    /// What it had before, as far as this process has seen it.
+    before: Option<Revision>,
+}
+
+impl Entry {
+    fn revision(&self) -> Option<Revision> {
+        self.current.as_ref().map(|(revision, _)| *revision)
+    }
 }
 
 impl Index {
@@ -47,15 +55,20 @@ impl Index {
                 sequence,
                 current,
             } = head;
-            let known = heads.get(&tenant).map_or(0, |entry| entry.sequence);
-            if sequence > known {
-                heads.insert(tenant, Entry { sequence, current });
+            let known = heads.get(&tenant);
+            if known.is_none_or(|known| sequence > known.sequence) {
+                let before = known.and_then(Entry::revision);
+                let entry = Entry {
+                    sequence,
+                    current,
+                    before,
+                };
+                heads.insert(tenant, entry);
             }
         }
-        let live = heads.iter().filter_map(|(tenant, entry)| {
-            let (revision, _) = entry.current.as_ref()?;
-            Some((tenant.clone(), *revision))
-        });
+        let live = heads
+            .iter()
+            .filter_map(|(tenant, entry)| Some((tenant.clone(), entry.revision()?)));
         let position = Position {
             sequence: read.sequence,
             revisions: Arc::new(live.collect()),
@@ -71,8 +84,16 @@ impl Index {
     /// When a tenant last changed and what it has; `None` if there never was one.
     pub(super) fn tenant(&self, tenant: &TenantId) -> Option<(u64, Option<Revision>)> {
         let entry = self.heads.get(tenant)?;
-        let revision = entry.current.as_ref().map(|(revision, _)| *revision);
-        Some((entry.sequence, revision))
+        Some((entry.sequence, entry.revision()))
+    }
+
+    /// What a tenant had at a sequence, as far as that is known here.
+    pub(super) fn tenant_at(&self, tenant: &TenantId, sequence: u64) -> Option<Revision> {
+        let entry = self.heads.get(tenant)?;
+        match entry.sequence <= sequence {
+            true => entry.revision(),
+            false => entry.before,
+        }
     }
 
     /// What leads a recipient from `sequence` to here, in the order of the changes.

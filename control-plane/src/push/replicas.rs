@@ -1,6 +1,6 @@
 //! The connected replicas: where each is, kept as a position and the exceptions from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_core::config::Violation;
@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Arrival;
-use super::{Hub, Position};
+use super::status::{Place, ReplicaStatus};
+use super::{Hub, Index, Position};
 use crate::token::Scope;
 
 /// What is known of a connected replica.
@@ -22,6 +23,8 @@ pub(super) struct Replica {
     /// The tenants that it may have. Of others it counts for nothing.
     pub(super) scope: Scope,
     pub(super) version: String,
+    /// Where other replicas reach it; `None`: nowhere.
+    pub(super) advertise: Option<String>,
     pub(super) connected_at: Timestamp,
     /// Where what it was sent leads.
     pub(super) delivered: Position,
@@ -35,13 +38,13 @@ pub(super) struct Replica {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exception {
     /// The last good revision; `None`: the replica does not serve the tenant.
-    in_force: Option<Revision>,
+    pub(super) in_force: Option<Revision>,
     pub(super) refused: Revision,
     pub(super) violations: Vec<Violation>,
 }
 
 impl Replica {
-    fn revision_in_force(&self, tenant: &TenantId) -> Option<Revision> {
+    pub(super) fn revision_in_force(&self, tenant: &TenantId) -> Option<Revision> {
         match self.exceptions.get(tenant) {
             Some(exception) => exception.in_force,
             None => self.in_force.revisions.get(tenant).copied(),
@@ -75,16 +78,25 @@ impl Replica {
         self.in_force = position;
     }
 
-    pub(super) fn status(&self, name: &str, desired: &Position) -> ReplicaStatus {
+    pub(super) fn status(
+        &self,
+        name: &str,
+        control_plane: &Arc<str>,
+        desired: &Arc<Index>,
+    ) -> ReplicaStatus {
         ReplicaStatus {
             replica: name.to_owned(),
+            control_plane: Arc::clone(control_plane),
             scope: self.scope.clone(),
             version: self.version.clone(),
+            advertise: self.advertise.clone(),
             connected_at: self.connected_at,
-            desired: desired.clone(),
-            delivered: self.delivered.clone(),
-            in_force: self.in_force.clone(),
-            exceptions: self.exceptions.clone(),
+            desired: Arc::clone(desired),
+            place: Place::Here {
+                delivered: self.delivered.clone(),
+                in_force: self.in_force.clone(),
+                exceptions: self.exceptions.clone(),
+            },
         }
     }
 }
@@ -157,73 +169,5 @@ impl Drop for Seat {
             }
             ours
         });
-    }
-}
-
-/// A connected replica and where it is.
-#[derive(Debug, Clone)]
-pub struct ReplicaStatus {
-    /// Its name.
-    pub replica: String,
-    /// The tenants that it may have.
-    pub scope: Scope,
-    /// The version of its program.
-    pub version: String,
-    /// When its stream began.
-    pub connected_at: Timestamp,
-    /// Where it should be.
-    pub desired: Position,
-    /// Where what it was sent leads.
-    pub delivered: Position,
-    /// Where it said that it is, apart from what it refused. Its sequence is 0 until the replica's
-    /// first answer; the revisions are then those that it brought along.
-    pub in_force: Position,
-    exceptions: BTreeMap<TenantId, Exception>,
-}
-
-/// Where a replica is with one tenant. `None` as a revision: the tenant is not served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantStatus {
-    /// What should be in force.
-    pub desired: Option<Revision>,
-    /// What the replica was sent last.
-    pub delivered: Option<Revision>,
-    /// What the replica serves.
-    pub in_force: Option<Revision>,
-    /// What it refused and why, if that is what it was sent last.
-    pub refusal: Option<Refusal>,
-}
-
-impl ReplicaStatus {
-    /// The tenants that it has or should have.
-    pub fn tenants(&self) -> BTreeSet<&TenantId> {
-        let (desired, in_force) = (&self.desired.revisions, &self.in_force.revisions);
-        let all = desired.keys().chain(in_force.keys());
-        all.filter(|tenant| self.scope.includes(tenant)).collect()
-    }
-
-    /// Whether it may have one tenant, or any where none is named.
-    pub(crate) fn is_of(&self, tenant: Option<&TenantId>) -> bool {
-        tenant.is_none_or(|tenant| self.scope.includes(tenant))
-    }
-
-    /// Where the replica is with one tenant, of those that it may have.
-    pub fn tenant(&self, tenant: &TenantId) -> TenantStatus {
-        let may_have = self.scope.includes(tenant);
-        let at = |position: &Position| {
-            let revision = position.revisions.get(tenant).copied();
-            revision.filter(|_| may_have)
-        };
-        let exception = self.exceptions.get(tenant);
-        TenantStatus {
-            desired: at(&self.desired),
-            delivered: at(&self.delivered),
-            in_force: exception.map_or_else(|| at(&self.in_force), |known| known.in_force),
-            refusal: exception.map(|known| Refusal {
-                tenant: tenant.clone(),
-                revision: known.refused,
-                violations: known.violations.clone(),
-            }),
-        }
     }
 }

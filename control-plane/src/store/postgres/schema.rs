@@ -28,6 +28,11 @@ const STEPS: Steps = Steps(&[
         "tokens",
         include_str!("../../../migrations/postgres/0003_tokens.sql"),
     ),
+    (
+        4,
+        "replicas",
+        include_str!("../../../migrations/postgres/0004_replicas.sql"),
+    ),
 ]);
 
 /// In these every text can be kept. `SQL_ASCII` keeps all bytes as they are.
