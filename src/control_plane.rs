@@ -52,6 +52,11 @@ pub(crate) struct ControlPlaneArgs {
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
+    /// The control plane's name, another one for each on the same database: `status` says by it where a
+    /// data plane is connected. Left out: the machine's name and the port that is listened on.
+    #[arg(long, env = "MCP_GATEWAY_NAME", value_name = "NAME")]
+    name: Option<String>,
+
     #[command(flatten)]
     tls: ServerTlsArgs,
 
@@ -101,6 +106,7 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         database,
         data_dir,
         listen,
+        name,
         tls,
         clients,
     } = args;
@@ -110,6 +116,7 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
     let tls = tls.read(GRPC, clients.tls_client_ca.as_deref())?;
     listen::check_plain(address, tls.is_some())?;
     let listener = listen::bind(address, "--listen").await?;
+    let name = listen::name(name.as_deref(), listen::address(&listener)?)?;
     // Holds the data directory, where one is needed.
     let (tokens, _data_dir) = match &database {
         Database::Sqlite(_) => first_tokens::read_or_make(data_dir)?,
@@ -120,6 +127,7 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         loopback_only: true,
     });
     let control = ControlPlane::open(Options {
+        name,
         database,
         check_plugins: Arc::new(move |plugins| registry.check(plugins)),
     });

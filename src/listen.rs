@@ -43,6 +43,34 @@ pub(crate) fn scheme(is_tls: bool) -> &'static str {
     if is_tls { "https" } else { "http" }
 }
 
+/// The name of a process that listens: the given one, or the machine's and the port.
+pub(crate) fn name(given: Option<&str>, listen: SocketAddr) -> Result<String, Failure> {
+    let Some(name) = given else {
+        return Ok(format!("{}:{}", machine(), listen.port()));
+    };
+    // As the control plane has it, which would only say so later.
+    let fits = (1..=128).contains(&name.chars().count());
+    if !fits || name.chars().any(char::is_control) {
+        return Err(Failure::invalid(
+            "--name: use 1 to 128 printable characters",
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(unix)]
+fn machine() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(not(unix))]
+fn machine() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "gateway".to_owned())
+}
+
 /// Refuses an address that others than this machine reach, where what is said there would pass a
 /// network as everybody can read it.
 pub(crate) fn check_plain(address: SocketAddr, is_tls: bool) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ pub use apply::{
 };
 pub use grpc::{CertificateRole, InvalidCertificateRole, ServeError, ServerTls};
 pub use plane::{ControlPlane, Network, Options};
-pub use push::{Position, ReplicaStatus, TenantStatus, Verdict, VerdictError};
+pub use push::{ReplicaStatus, TenantStatus, Verdict, VerdictError};
 pub use rollout::{Plan, Rollout, Stage, Tally};
 pub use store::{Database, InvalidAddress, OpenError, PostgresAddress, RevisionRecord, StoreError};
 pub use token::{

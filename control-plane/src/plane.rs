@@ -23,6 +23,8 @@ use crate::token::Tokens;
 /// What a control plane is opened with.
 #[derive(Clone)]
 pub struct Options {
+    /// How it is called, where several share a store: by 1 to 128 printable characters.
+    pub name: String,
     /// Where configuration is kept.
     pub database: Database,
     /// Says what is wrong with the `plugins:` part of a configuration.
@@ -32,6 +34,7 @@ pub struct Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
+            .field("name", &self.name)
             .field("database", &self.database)
             .finish_non_exhaustive()
     }
@@ -80,11 +83,12 @@ impl ControlPlane {
     /// The database cannot be used; the text says why.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let Options {
+            name,
             database,
             check_plugins,
         } = options;
         let store = store::open(&database).await?;
-        let hub = Hub::open(store.as_ref()).await;
+        let hub = Hub::open(store.as_ref(), &name).await;
         let hub = hub.map_err(|source| OpenError::Unreadable {
             place: database.to_string(),
             source,
@@ -232,7 +236,8 @@ impl ControlPlane {
         self.hub.verdict(tenant, revision, deadline).await
     }
 
-    /// The connected replicas and what each has in force, in the order of their names.
+    /// The connected replicas, those of other control planes on the same store too, and what each has in
+    /// force, in the order of their names.
     pub fn replicas(&self) -> Vec<ReplicaStatus> {
         self.hub.replicas()
     }

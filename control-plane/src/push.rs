@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 use crate::token::Scope;
 
+mod elsewhere;
+mod exchange;
 mod feed;
 mod fleet;
 mod follow;
@@ -20,18 +22,21 @@ mod index;
 mod recipient;
 mod replicas;
 mod rollouts;
+mod status;
+mod told;
 mod verdict;
 
+use elsewhere::Elsewhere;
 pub(crate) use feed::{Batch, Feed, Step};
-use fleet::Fleet;
-pub(crate) use fleet::{Following, Peer, Table, is_address};
+use fleet::{Fleet, Peer};
+pub(crate) use fleet::{Following, Table, is_address};
 pub(crate) use follow::Follower;
 pub(crate) use index::Index;
-pub use index::Position;
+use index::Position;
 pub(crate) use recipient::Recipient;
 use replicas::Replica;
 pub(crate) use replicas::Seat;
-pub use replicas::{ReplicaStatus, TenantStatus};
+pub use status::{ReplicaStatus, TenantStatus};
 pub use verdict::{Verdict, VerdictError};
 
 /// What a replica says when it connects.
@@ -39,14 +44,14 @@ pub use verdict::{Verdict, VerdictError};
 pub(crate) struct Hello {
     pub(crate) replica: String,
     pub(crate) version: String,
+    /// Where other replicas reach it, as HOST:PORT; `None`: nowhere.
+    pub(crate) advertise: Option<String>,
     /// The store that `cursor` and `held` were counted in.
     pub(crate) store: String,
     /// The highest sequence that it has acknowledged.
     pub(crate) cursor: u64,
     /// What it has in force.
     pub(crate) held: BTreeMap<TenantId, Revision>,
-    /// Where other replicas reach it, as HOST:PORT.
-    pub(crate) advertise: Option<String>,
 }
 
 /// A replica of this name is connected that may have tenants which the one that comes may not.
@@ -60,10 +65,15 @@ pub(crate) struct NameTaken(String);
 /// store once for all streams; nothing here waits for a replica.
 #[derive(Debug)]
 pub(crate) struct Hub {
+    /// How this control plane is called.
+    name: Arc<str>,
     store_id: Arc<str>,
     index: watch::Sender<Arc<Index>>,
+    /// Those that are connected here.
     replicas: watch::Sender<BTreeMap<String, Replica>>,
     pub(crate) fleet: Fleet,
+    /// Those that are connected to other control planes.
+    elsewhere: watch::Sender<Elsewhere>,
     streams: AtomicU64,
 }
 
@@ -72,6 +82,7 @@ pub(crate) struct Hub {
 pub(crate) struct Changes {
     index: watch::Receiver<Arc<Index>>,
     replicas: watch::Receiver<BTreeMap<String, Replica>>,
+    elsewhere: watch::Receiver<Elsewhere>,
 }
 
 impl Changes {
@@ -79,6 +90,7 @@ impl Changes {
     pub(crate) fn mark_seen(&mut self) {
         self.index.mark_unchanged();
         self.replicas.mark_unchanged();
+        self.elsewhere.mark_unchanged();
     }
 
     /// Waits for the next change. Loses nothing when it is dropped before.
@@ -87,18 +99,21 @@ impl Changes {
         tokio::select! {
             _ = self.index.changed() => {}
             _ = self.replicas.changed() => {}
+            _ = self.elsewhere.changed() => {}
         }
     }
 }
 
 impl Hub {
     /// A hub at the store's current state.
-    pub(crate) async fn open(store: &dyn Store) -> Result<Self, StoreError> {
+    pub(crate) async fn open(store: &dyn Store, name: &str) -> Result<Self, StoreError> {
         let hub = Self {
+            name: name.into(),
             store_id: store.id().into(),
             index: watch::Sender::default(),
             replicas: watch::Sender::default(),
             fleet: Fleet::default(),
+            elsewhere: watch::Sender::default(),
             streams: AtomicU64::new(0),
         };
         hub.refresh(store).await?;
@@ -145,11 +160,12 @@ impl Hub {
         self.index.subscribe()
     }
 
-    /// Tells of every change of what is current, and of every answer of a replica.
+    /// Tells of every change of what is current, and of every answer of a replica, wherever that is.
     pub(crate) fn changes(&self) -> Changes {
         Changes {
             index: self.index.subscribe(),
             replicas: self.replicas.subscribe(),
+            elsewhere: self.elsewhere.subscribe(),
         }
     }
 
@@ -164,10 +180,10 @@ impl Hub {
         let Hello {
             replica,
             version,
+            advertise,
             store,
             cursor,
             held,
-            advertise,
         } = hello;
         let index = Arc::clone(&self.index.borrow());
         // A replica that is ahead has seen what a restored backup has not: the same numbers may
@@ -189,8 +205,9 @@ impl Hub {
         let entry = Replica {
             stream,
             superseded: superseded.clone(),
-            scope,
+            scope: scope.clone(),
             version,
+            advertise: advertise.clone(),
             connected_at: Timestamp::now(),
             delivered: held.clone(),
             in_force: held,
@@ -210,18 +227,49 @@ impl Hub {
         if !seated {
             return Err(NameTaken(replica));
         }
-        self.fleet.join(&replica, advertise, stream);
+        let peer = advertise.map(|advertise| Peer {
+            replica: replica.clone(),
+            advertise,
+            scope,
+        });
+        self.fleet.join(&replica, peer, stream);
+        self.look_elsewhere();
         let seat = Seat::new(Arc::clone(self), replica, stream, superseded);
         Ok((seat, feed))
     }
 
-    /// The connected replicas, in the order of their names.
+    /// Takes into the table of replicas those that are connected to other control planes.
+    fn look_elsewhere(&self) {
+        let elsewhere = self
+            .replicas()
+            .into_iter()
+            .filter(ReplicaStatus::is_elsewhere);
+        let peers = elsewhere.filter_map(|status| {
+            Some(Peer {
+                replica: status.replica,
+                advertise: status.advertise?,
+                scope: status.scope,
+            })
+        });
+        self.fleet.know_elsewhere(peers.collect());
+    }
+
+    /// The connected replicas, of the other control planes too, in the order of their names. One that
+    /// has gone from one to another is where it connected last.
     pub(crate) fn replicas(&self) -> Vec<ReplicaStatus> {
-        let desired = self.index.borrow().position().clone();
-        let replicas = self.replicas.borrow();
-        let statuses = replicas.iter();
-        statuses
-            .map(|(name, replica)| replica.status(name, &desired))
-            .collect()
+        let desired = Arc::clone(&self.index.borrow());
+        let mut all: BTreeMap<String, Vec<ReplicaStatus>> = BTreeMap::new();
+        for (name, replica) in self.replicas.borrow().iter() {
+            let status = replica.status(name, &self.name, &desired);
+            all.insert(name.clone(), vec![status]);
+        }
+        for status in self.elsewhere.borrow().statuses(&desired) {
+            let same = all.entry(status.replica.clone()).or_default();
+            if !same.iter().any(|other| status.is_superseded_by(other)) {
+                same.retain(|other| !other.is_superseded_by(&status));
+                same.push(status);
+            }
+        }
+        all.into_values().flatten().collect()
     }
 }

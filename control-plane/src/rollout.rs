@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 mod driver;
 mod next;
@@ -180,7 +181,7 @@ impl Rollout {
 }
 
 /// How requests fared under one revision on one replica.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many were answered, in whatever way.
     pub requests: u64,

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 mod killed;
 mod open;
 mod postgres;
+mod replicas;
 mod rollouts;
 mod sql;
 mod sqlite;
@@ -21,7 +22,10 @@ mod tokens;
 
 pub(crate) use open::open;
 pub use open::{Database, InvalidAddress, OpenError, PostgresAddress};
-pub(crate) use postgres::Listener;
+#[cfg(test)]
+pub(crate) use postgres::tests::new_database;
+pub(crate) use postgres::{Listener, News};
+pub(crate) use replicas::{Announcement, GONE_AFTER, Other, ReplicaStore};
 pub(crate) use rollouts::{Canary, Rolled, RolloutStore};
 pub(crate) use tokens::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
 
@@ -86,6 +90,12 @@ pub(crate) trait Store: TokenStore + RolloutStore + fmt::Debug + Send + Sync {
 
     /// Hears of changes that other processes make; `None` where this one alone may make any.
     fn listener(&self) -> Option<Listener> {
+        None
+    }
+
+    /// Where control planes tell each other of their replicas; `None` where there is only this one,
+    /// which knows of its own.
+    fn replica_store(&self) -> Option<&dyn ReplicaStore> {
         None
     }
 

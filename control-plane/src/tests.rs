@@ -12,6 +12,7 @@ pub(crate) mod harness;
 mod apply;
 mod fleet;
 mod hostile;
+mod neighbours;
 mod rollout;
 
 use harness::{Plane, Replica};

@@ -144,7 +144,14 @@ pub(crate) fn status(args: StatusArgs) -> Result<(), Failure> {
             records.extend(tenants.map(|at| replica_record(&replica, Some(at))));
         }
         let columns = [
-            "replica", "version", "tenant", "desired", "in_force", "state",
+            "replica",
+            "control_plane",
+            "version",
+            "tenant",
+            "desired",
+            "delivered",
+            "in_force",
+            "state",
         ];
         args.output.print(&columns, &records)?;
         Ok(())
@@ -154,10 +161,13 @@ pub(crate) fn status(args: StatusArgs) -> Result<(), Failure> {
 fn replica_record(replica: &pb::Replica, at: Option<&pb::ReplicaTenant>) -> Value {
     json!({
         "replica": replica.name.trim_start_matches("replicas/"),
+        "control_plane": replica.control_plane,
         "version": replica.version,
+        "advertise": Some(&replica.advertise).filter(|address| !address.is_empty()),
         "connected": time(replica.connect_time),
         "tenant": at.map(|at| at.tenant.trim_start_matches("tenants/")),
         "desired": at.map(|at| number(at.desired_revision)),
+        "delivered": at.map(|at| number(at.delivered_revision)),
         "in_force": at.map(|at| number(at.in_force_revision)),
         "state": at.map_or_else(|| "no tenants".to_owned(), state),
     })

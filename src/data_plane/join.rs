@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 
 use crate::exit::Failure;
 use crate::kept::Kept;
+use crate::listen;
 use crate::tls::ClientTlsArgs;
 
 #[derive(Debug, Args)]
@@ -77,31 +78,8 @@ impl JoinArgs {
     }
 
     pub(super) fn name(&self, listen: SocketAddr) -> Result<String, Failure> {
-        if let Some(name) = &self.name {
-            // As the control plane has it, which would only say so later.
-            let fits = (1..=128).contains(&name.chars().count());
-            if !fits || name.chars().any(char::is_control) {
-                return Err(Failure::invalid(
-                    "--name: use 1 to 128 printable characters",
-                ));
-            }
-            return Ok(name.clone());
-        }
-        Ok(format!("{}:{}", machine(), listen.port()))
+        listen::name(self.name.as_deref(), listen)
     }
-}
-
-#[cfg(unix)]
-fn machine() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
-#[cfg(not(unix))]
-fn machine() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "data-plane".to_owned())
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ impl Planes {
             loopback_only: true,
         });
         let control = ControlPlane::open(gateway_control_plane::Options {
+            name: "desktop".to_owned(),
             database: data_dir.file("gateway.db").into(),
             check_plugins: Arc::new(move |plugins| checks.check(plugins)),
         });

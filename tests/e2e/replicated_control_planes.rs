@@ -206,6 +206,95 @@ async fn a_data_plane_gets_what_was_applied_at_the_other_control_plane() -> Resu
     site.stop().await
 }
 
+/// The connected data planes, at which control plane each is, and how it is with its tenant.
+async fn data_planes(control: &ControlPlane) -> Result<Vec<String>> {
+    let exit = control.admin(&["status", "-o", "json"]).await?;
+    ensure!(exit.code == Some(0), "{:?}", exit.stderr);
+    let rows: Value = serde_json::from_str(&exit.stdout.join("\n"))?;
+    let rows = rows.as_array().into_iter().flatten();
+    let rows = rows.map(|row| {
+        let text = |key: &str| row[key].as_str().unwrap_or_default();
+        // By the port, which is the end of a name that nobody has chosen.
+        let at = text("control_plane").rsplit(':').next().unwrap_or_default();
+        format!("{} at {at}: {}", text("replica"), text("state"))
+    });
+    Ok(rows.collect())
+}
+
+async fn wait_for_data_planes(control: &ControlPlane, expected: &[String]) -> Result<()> {
+    wait::until("each data plane to be known", || async {
+        data_planes(control).await.unwrap_or_default() == expected
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_control_plane_answers_for_the_data_planes_of_all() -> Result<()> {
+    let server = HttpFixture::start(Options::default()).await?;
+    let site = Site::start().await?;
+    let [one, two] = &site.planes;
+    let token = gateway_tests::planes::join_token();
+    let near = DataPlane::start_with(BINARY, one, &token, &["--name", "near"]).await?;
+    let far = DataPlane::start_with(BINARY, two, &token, &["--name", "far"]).await?;
+    let row = |name: &str, at: &ControlPlane, state: &str| {
+        format!("{name} at {}: {state}", at.address().port())
+    };
+    let idle = [
+        row("far", two, "no tenants"),
+        row("near", one, "no tenants"),
+    ];
+    for control in &site.planes {
+        wait_for_data_planes(control, &idle).await?;
+    }
+    let exit = one.apply(&acme(&server).to_string()).await?;
+    let said = [exit.stdout, exit.stderr].concat().join("\n");
+    assert!(said.contains("in force on 2 data planes"), "{said}");
+    let busy = [row("far", two, "in force"), row("near", one, "in force")];
+    for control in &site.planes {
+        wait_for_data_planes(control, &busy).await?;
+    }
+
+    // What a data plane refuses at one is told at the other, with its reasons.
+    let program = r#""servers":{"two":{"type":"command","command":"none"},"#;
+    let refused = acme(&server).to_string();
+    let refused = refused.replace(r#""servers":{"#, program);
+    let exit = one.apply(&refused).await?;
+    let said = exit.stderr.join("\n");
+    assert!(
+        exit.code == Some(2) && said.contains("refused by"),
+        "{said}"
+    );
+    wait::until("both refusals to be told", || async {
+        let rows = data_planes(two).await.unwrap_or_default();
+        rows.len() == 2
+            && rows
+                .iter()
+                .all(|row| row.contains("refused revision 2: servers.two"))
+    })
+    .await?;
+
+    // Killed, one says nothing any more, and after some time nothing is said of its data planes.
+    let [one, two] = site.planes;
+    let two = two.kill().await?;
+    wait::until(
+        "the data planes of the one that is gone not to be counted",
+        || async {
+            let rows = data_planes(&one).await.unwrap_or_default();
+            matches!(rows.as_slice(), [only] if only.starts_with("near"))
+        },
+    )
+    .await?;
+    let two = two.start().await?;
+    wait::until("the data plane to be back", || async {
+        data_planes(&one).await.is_ok_and(|rows| rows.len() == 2)
+    })
+    .await?;
+    near.process.stop().await?;
+    far.process.stop().await?;
+    one.process.stop().await?;
+    two.process.stop().await
+}
+
 #[tokio::test]
 async fn a_data_plane_goes_to_the_next_control_plane_when_its_own_is_gone() -> Result<()> {
     let server = HttpFixture::start(Options::default()).await?;

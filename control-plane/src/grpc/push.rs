@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
-use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Peer, Seat, Step, Table, is_address};
+use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Seat, Step, Table, is_address};
 use crate::rollout::Tally;
 use crate::token::Scope;
 
@@ -186,6 +186,7 @@ impl Stream {
     }
 
     async fn send(&self, batch: Batch, table: Option<&Table>) -> Result<(), Status> {
+        let table = table.map(|table| peers(table, &self.scope));
         let response = Ok(response(batch, table, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
@@ -288,14 +289,14 @@ fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
     Ok(Hello {
         replica: hello.replica,
         version: hello.version,
+        advertise,
         store: hello.store,
         cursor: hello.cursor,
         held,
-        advertise,
     })
 }
 
-fn response(batch: Batch, table: Option<&Table>, store: &str) -> pb::SubscribeResponse {
+fn response(batch: Batch, peers: Option<pb::Peers>, store: &str) -> pb::SubscribeResponse {
     let mut documents = Vec::new();
     let mut removed_tenants = Vec::new();
     for step in batch.steps {
@@ -321,17 +322,27 @@ fn response(batch: Batch, table: Option<&Table>, store: &str) -> pb::SubscribeRe
         documents,
         removed_tenants,
         more: batch.more,
-        peers: table.map(|table| pb::Peers {
-            peers: table.iter().map(peer).collect(),
-        }),
+        peers,
         host_names: None,
     }
 }
 
-fn peer(peer: &Peer) -> pb::Peer {
-    pb::Peer {
-        replica: peer.replica.clone(),
-        advertise: peer.advertise.clone(),
+/// The table as one may have it who may know of some tenants only.
+fn peers(table: &Table, scope: &Scope) -> pb::Peers {
+    let peers = table.iter().filter_map(|peer| {
+        let common = peer.scope.tenants().map(|tenants| {
+            let common = tenants.iter().filter(|tenant| scope.includes(tenant));
+            common.map(TenantId::to_string).collect::<Vec<_>>()
+        });
+        let has_nothing_in_common = common.as_ref().is_some_and(Vec::is_empty);
+        (!has_nothing_in_common).then(|| pb::Peer {
+            replica: peer.replica.clone(),
+            advertise: peer.advertise.clone(),
+            tenants: common.unwrap_or_default(),
+        })
+    });
+    pb::Peers {
+        peers: peers.collect(),
     }
 }
 

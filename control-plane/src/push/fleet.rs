@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::token::Scope;
+
 /// For how long a replica that has lost its stream is still told of. Sessions that are at home at it
 /// would move to others at once, and back when it has a new stream; it can serve them without one.
 /// One that has died is noticed by the others, who cannot reach it, before that.
@@ -21,6 +23,8 @@ pub(crate) struct Peer {
     pub(crate) replica: String,
     /// As HOST:PORT.
     pub(crate) advertise: String,
+    /// The tenants whose sessions it can serve.
+    pub(crate) scope: Scope,
 }
 
 /// All of them, in the order of their names. Shared by all streams.
@@ -35,12 +39,14 @@ pub(crate) struct Fleet {
 #[derive(Debug, Default)]
 struct State {
     members: BTreeMap<String, Member>,
+    /// Those that are connected to other control planes, who see to it themselves for how long.
+    elsewhere: BTreeMap<String, Peer>,
     table: Table,
 }
 
 #[derive(Debug)]
 struct Member {
-    advertise: String,
+    peer: Peer,
     /// Tells its stream from an earlier one of the same name.
     stream: u64,
     /// When it lost its stream, unless it has one.
@@ -70,24 +76,27 @@ impl Fleet {
     }
 
     /// Takes in a replica; one that says nowhere is in no table. An earlier one of that name is gone.
-    pub(super) fn join(&self, replica: &str, advertise: Option<String>, stream: u64) {
-        self.change(|members| match advertise {
-            Some(advertise) => {
+    pub(super) fn join(&self, replica: &str, peer: Option<Peer>, stream: u64) {
+        self.change(|State { members, .. }| match peer {
+            Some(peer) => {
                 let left = None;
-                let member = Member {
-                    advertise,
-                    stream,
-                    left,
-                };
+                let member = Member { peer, stream, left };
                 members.insert(replica.to_owned(), member);
             }
             None => drop(members.remove(replica)),
         });
     }
 
+    /// Takes in all that are connected to other control planes, in the place of those of before.
+    pub(super) fn know_elsewhere(&self, peers: Vec<Peer>) {
+        let peers = peers.into_iter();
+        let elsewhere = peers.map(|peer| (peer.replica.clone(), peer)).collect();
+        self.change(|state| state.elsewhere = elsewhere);
+    }
+
     /// Notes that a replica has lost its stream.
     pub(super) fn leave(&self, replica: &str, stream: u64) {
-        self.change(|members| {
+        self.change(|State { members, .. }| {
             let member = members.get_mut(replica);
             if let Some(member) = member.filter(|member| member.stream == stream) {
                 member.left = Some(Instant::now());
@@ -98,20 +107,20 @@ impl Fleet {
     /// Waits for as long as one that leaves now is told of, and then forgets those who have not come back.
     pub(crate) async fn forget_departed(&self) {
         tokio::time::sleep(GRACE).await;
-        self.change(|members| {
+        self.change(|State { members, .. }| {
             members.retain(|_, member| member.left.is_none_or(|left| left.elapsed() < GRACE));
         });
     }
 
     /// Wakes those who follow only if the table is another one.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Member>)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         self.state.send_if_modified(|state| {
-            change(&mut state.members);
-            let table = state.members.iter().map(|(replica, member)| Peer {
-                replica: replica.clone(),
-                advertise: member.advertise.clone(),
-            });
-            let table = table.collect::<Table>();
+            change(state);
+            let members = state.members.iter();
+            let mut all: BTreeMap<_, _> = members.map(|(name, one)| (name, &one.peer)).collect();
+            // Of one that is at both, only what is newer is known as connected elsewhere.
+            all.extend(state.elsewhere.iter());
+            let table = all.into_values().cloned().collect::<Table>();
             let is_another = table != state.table;
             state.table = table;
             is_another
@@ -149,22 +158,40 @@ mod tests {
         names.collect()
     }
 
-    fn at(port: u16) -> Option<String> {
-        Some(format!("127.0.0.1:{port}"))
+    fn at(name: &str, port: u16) -> Option<Peer> {
+        Some(Peer {
+            replica: name.to_owned(),
+            advertise: format!("127.0.0.1:{port}"),
+            scope: Scope::all(),
+        })
+    }
+
+    #[test]
+    fn those_of_other_control_planes_are_in_it_while_they_are_there() {
+        let fleet = Fleet::default();
+        fleet.join("a", at("a", 1), 1);
+        fleet.know_elsewhere(vec![at("b", 2).unwrap()]);
+        assert_eq!(names(&fleet), ["a", "b"]);
+        // One that went there is where it was last.
+        fleet.leave("a", 1);
+        fleet.know_elsewhere(vec![at("a", 7).unwrap()]);
+        assert_eq!(names(&fleet), ["a"]);
+        let table = fleet.follow().look();
+        assert_eq!(table.first().unwrap().advertise, "127.0.0.1:7");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_replica_that_comes_back_in_time_is_never_out_of_the_table() {
         let fleet = Fleet::default();
-        fleet.join("b", at(2), 1);
-        fleet.join("a", at(1), 2);
+        fleet.join("b", at("b", 2), 1);
+        fleet.join("a", at("a", 1), 2);
         fleet.join("c", None, 3);
         let mut following = fleet.follow();
         assert_eq!(names(&fleet), ["a", "b"]);
         following.look();
         fleet.leave("a", 2);
         tokio::time::advance(GRACE / 2).await;
-        fleet.join("a", at(1), 4);
+        fleet.join("a", at("a", 1), 4);
         // The earlier stream ends only now.
         fleet.leave("a", 2);
         fleet.forget_departed().await;
@@ -175,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_stays_away_is_forgotten() {
         let fleet = Fleet::default();
-        fleet.join("a", at(1), 1);
+        fleet.join("a", at("a", 1), 1);
         fleet.leave("a", 1);
         assert_eq!(names(&fleet), ["a"]);
         fleet.forget_departed().await;
@@ -185,9 +212,9 @@ mod tests {
     #[tokio::test]
     async fn one_that_moves_or_hides_is_told_of_at_once() {
         let fleet = Fleet::default();
-        fleet.join("a", at(1), 1);
+        fleet.join("a", at("a", 1), 1);
         let mut following = fleet.follow();
-        fleet.join("a", at(7), 2);
+        fleet.join("a", at("a", 7), 2);
         assert!(following.changed().await);
         assert_eq!(following.look().first().unwrap().advertise, "127.0.0.1:7");
         fleet.join("a", None, 3);

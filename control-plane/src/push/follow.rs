@@ -1,19 +1,25 @@
-//! Keeps the hub at what other control planes have changed in the same store.
+//! Keeps the hub at what other control planes have changed in the same store, and at what replicas they
+//! have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Hub;
-use crate::store::{Listener, Store};
+use super::exchange::Exchange;
+use crate::store::{Listener, News, Store};
 
 /// How often the store is read without having been told: what the network has swallowed is found by
 /// then. Reading that nothing changed costs the store next to nothing.
 const POLL: Duration = Duration::from_secs(5);
+
+/// How long it may take to say goodbye.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Follows for as long as it is held.
 #[derive(Debug)]
@@ -30,16 +36,20 @@ impl Follower {
             let following = Following {
                 store: Arc::clone(store),
                 hub: Arc::clone(hub),
+                bell: Arc::new(Notify::new()),
                 is_failing: AtomicBool::new(false),
             };
             let stopping = stop.clone();
             drop(task.spawn(async move {
                 // Each goes on for ever, so dropping them ends nothing halfway but at the end.
+                let mut exchange = following.exchange();
                 tokio::select! {
                     () = stopping.cancelled() => {}
                     () = following.listen(listener) => {}
                     () = following.poll() => {}
+                    () = following.run(&mut exchange) => {}
                 }
+                following.leave(&exchange).await;
             }));
         }
         task.close();
@@ -62,6 +72,8 @@ impl Drop for Follower {
 struct Following {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
+    /// Rung when another control plane has told of its replicas.
+    bell: Arc<Notify>,
     /// Said once when it begins, and once when it ends.
     is_failing: AtomicBool,
 }
@@ -69,10 +81,35 @@ struct Following {
 impl Following {
     async fn listen(&self, mut listener: Listener) {
         loop {
-            let sequence = listener.next().await;
-            // What this process has written itself, it knows.
-            if sequence.is_none_or(|sequence| sequence > self.hub.sequence()) {
-                self.refresh().await;
+            match listener.next().await {
+                // What this process has written itself, it knows.
+                News::Changed(sequence) if sequence <= self.hub.sequence() => {}
+                News::Changed(_) => self.refresh().await,
+                News::Replicas => self.bell.notify_one(),
+                News::Unknown => {
+                    self.bell.notify_one();
+                    self.refresh().await;
+                }
+            }
+        }
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::new(Arc::clone(&self.hub), Arc::clone(&self.bell))
+    }
+
+    async fn run(&self, exchange: &mut Exchange) {
+        match self.store.replica_store() {
+            Some(store) => exchange.run(store).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn leave(&self, exchange: &Exchange) {
+        if let Some(store) = self.store.replica_store() {
+            let left = tokio::time::timeout(LEAVING, exchange.leave(store)).await;
+            if left.is_err() {
+                tracing::debug!("the other control planes are not told that this one has gone");
             }
         }
     }

@@ -13,11 +13,11 @@ use crate::store::{self, Head, Heads};
 /// Which revision each tenant has, as of one sequence of the store. Shared, not copied: a replica
 /// that is behind costs one pointer to where it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// The store's sequence.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// What every tenant has that exists at it, but for canaries.
-    pub revisions: Arc<BTreeMap<TenantId, Revision>>,
+    pub(crate) revisions: Arc<BTreeMap<TenantId, Revision>>,
     /// What canaries have instead, and who they are.
     canaries: Arc<BTreeMap<TenantId, Canary>>,
 }
@@ -52,6 +52,11 @@ impl Position {
     pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
         self.revisions.keys().chain(self.canaries.keys())
     }
+
+    /// The tenants of which a few replicas have something else.
+    pub(super) fn with_canaries(&self) -> impl Iterator<Item = &TenantId> {
+        self.canaries.keys()
+    }
 }
 
 /// What is current, with the encoded documents. Immutable: a change makes a new one.
@@ -73,12 +78,17 @@ struct Entry {
     current: Option<(Revision, Bytes)>,
     /// What canaries are to have instead.
     canary: Option<store::Canary>,
+    /// What replicas had before, as far as this process has seen it.
+    before: Option<Revision>,
 }
 
 impl Entry {
+    fn revision(&self) -> Option<Revision> {
+        self.current.as_ref().map(|(revision, _)| *revision)
+    }
+
     fn is_rolled_out(&self) -> bool {
-        let current = self.current.as_ref().map(|(revision, _)| *revision);
-        self.latest != current
+        self.latest != self.revision()
     }
 }
 
@@ -97,22 +107,22 @@ impl Index {
                 current,
                 canary,
             } = head;
-            let known = heads.get(&tenant).map_or(0, |entry| entry.sequence);
-            if sequence > known {
+            let known = heads.get(&tenant);
+            if known.is_none_or(|known| sequence > known.sequence) {
                 let entry = Entry {
                     sequence,
                     latest,
                     current,
                     canary,
+                    before: known.and_then(Entry::revision),
                 };
                 recent.push(sequence, tenant.clone());
                 heads.insert(tenant, entry);
             }
         }
-        let live = heads.iter().filter_map(|(tenant, entry)| {
-            let (revision, _) = entry.current.as_ref()?;
-            Some((tenant.clone(), *revision))
-        });
+        let live = heads
+            .iter()
+            .filter_map(|(tenant, entry)| Some((tenant.clone(), entry.revision()?)));
         let canaries = heads.iter().filter_map(|(tenant, entry)| {
             let canary = entry.canary.as_ref()?;
             let (revision, replicas) = (canary.revision, Arc::clone(&canary.replicas));
@@ -143,6 +153,20 @@ impl Index {
     pub(super) fn tenant(&self, tenant: &TenantId) -> Option<(u64, Option<Revision>)> {
         let entry = self.heads.get(tenant)?;
         Some((entry.sequence, entry.latest))
+    }
+
+    /// What a replica had of a tenant at a sequence, as far as that is known here.
+    pub(super) fn tenant_at(
+        &self,
+        tenant: &TenantId,
+        replica: &str,
+        sequence: u64,
+    ) -> Option<Revision> {
+        let entry = self.heads.get(tenant)?;
+        match entry.sequence <= sequence {
+            true => self.position.revision(tenant, replica),
+            false => entry.before,
+        }
     }
 
     /// The tenants that there are, in the order of their names.

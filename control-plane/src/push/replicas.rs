@@ -1,6 +1,6 @@
 //! The connected replicas: where each is, kept as a position and the exceptions from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_core::config::Violation;
@@ -10,9 +10,13 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Arrival;
-use super::{Hub, Position};
-use crate::rollout::{Seen, Tally};
+use super::status::{Place, ReplicaStatus};
+use super::{Hub, Index, Position};
+use crate::rollout::Tally;
 use crate::token::Scope;
+
+/// How requests of tenants fared under a revision that not every replica has.
+pub(super) type Outcomes = BTreeMap<TenantId, (Revision, Tally)>;
 
 /// What is known of a connected replica.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub(super) struct Replica {
     /// The tenants that it may have. Of others it counts for nothing.
     pub(super) scope: Scope,
     pub(super) version: String,
+    /// Where other replicas reach it; `None`: nowhere.
+    pub(super) advertise: Option<String>,
     pub(super) connected_at: Timestamp,
     /// Where what it was sent leads.
     pub(super) delivered: Position,
@@ -31,37 +37,23 @@ pub(super) struct Replica {
     /// The tenants for which it is not there.
     pub(super) exceptions: BTreeMap<TenantId, Exception>,
     /// How requests fared under revisions that not every replica has.
-    pub(super) outcomes: BTreeMap<TenantId, (Revision, Tally)>,
+    pub(super) outcomes: Outcomes,
 }
 
 /// A document that a replica refused, and what it serves instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exception {
     /// The last good revision; `None`: the replica does not serve the tenant.
-    in_force: Option<Revision>,
+    pub(super) in_force: Option<Revision>,
     pub(super) refused: Revision,
     pub(super) violations: Vec<Violation>,
 }
 
 impl Replica {
-    fn revision_in_force(&self, name: &str, tenant: &TenantId) -> Option<Revision> {
+    pub(super) fn revision_in_force(&self, name: &str, tenant: &TenantId) -> Option<Revision> {
         match self.exceptions.get(tenant) {
             Some(exception) => exception.in_force,
             None => self.in_force.revision(tenant, name),
-        }
-    }
-
-    /// Where it is with one tenant.
-    pub(super) fn seen(&self, name: &str, tenant: &TenantId) -> Seen {
-        let in_force = self.revision_in_force(name, tenant);
-        let exception = self.exceptions.get(tenant);
-        let outcome = self.outcomes.get(tenant);
-        let outcome = outcome.filter(|(revision, _)| Some(*revision) == in_force);
-        Seen {
-            replica: name.to_owned(),
-            in_force,
-            refused: exception.map(|known| (known.refused, known.violations.clone())),
-            tally: outcome.map(|(_, tally)| *tally).unwrap_or_default(),
         }
     }
 
@@ -93,16 +85,26 @@ impl Replica {
         self.in_force = position;
     }
 
-    pub(super) fn status(&self, name: &str, desired: &Position) -> ReplicaStatus {
+    pub(super) fn status(
+        &self,
+        name: &str,
+        control_plane: &Arc<str>,
+        desired: &Arc<Index>,
+    ) -> ReplicaStatus {
         ReplicaStatus {
             replica: name.to_owned(),
+            control_plane: Arc::clone(control_plane),
             scope: self.scope.clone(),
             version: self.version.clone(),
+            advertise: self.advertise.clone(),
             connected_at: self.connected_at,
-            desired: desired.clone(),
-            delivered: self.delivered.clone(),
-            in_force: self.in_force.clone(),
-            exceptions: self.exceptions.clone(),
+            desired: Arc::clone(desired),
+            place: Place::Here {
+                delivered: self.delivered.clone(),
+                in_force: self.in_force.clone(),
+                exceptions: self.exceptions.clone(),
+                outcomes: self.outcomes.clone(),
+            },
         }
     }
 }
@@ -181,72 +183,5 @@ impl Drop for Seat {
             ours
         });
         self.hub.fleet.leave(&self.replica, self.stream);
-    }
-}
-
-/// A connected replica and where it is.
-#[derive(Debug, Clone)]
-pub struct ReplicaStatus {
-    /// Its name.
-    pub replica: String,
-    /// The tenants that it may have.
-    pub scope: Scope,
-    /// The version of its program.
-    pub version: String,
-    /// When its stream began.
-    pub connected_at: Timestamp,
-    /// Where it should be.
-    pub desired: Position,
-    /// Where what it was sent leads.
-    pub delivered: Position,
-    /// Where it said that it is, apart from what it refused. Its sequence is 0 until the replica's
-    /// first answer; the revisions are then those that it brought along.
-    pub in_force: Position,
-    exceptions: BTreeMap<TenantId, Exception>,
-}
-
-/// Where a replica is with one tenant. `None` as a revision: the tenant is not served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantStatus {
-    /// What should be in force.
-    pub desired: Option<Revision>,
-    /// What the replica was sent last.
-    pub delivered: Option<Revision>,
-    /// What the replica serves.
-    pub in_force: Option<Revision>,
-    /// What it refused and why, if that is what it was sent last.
-    pub refusal: Option<Refusal>,
-}
-
-impl ReplicaStatus {
-    /// The tenants that it has or should have.
-    pub fn tenants(&self) -> BTreeSet<&TenantId> {
-        let all = self.desired.tenants().chain(self.in_force.tenants());
-        all.filter(|tenant| self.scope.includes(tenant)).collect()
-    }
-
-    /// Whether it may have one tenant, or any where none is named.
-    pub(crate) fn is_of(&self, tenant: Option<&TenantId>) -> bool {
-        tenant.is_none_or(|tenant| self.scope.includes(tenant))
-    }
-
-    /// Where the replica is with one tenant, of those that it may have.
-    pub fn tenant(&self, tenant: &TenantId) -> TenantStatus {
-        let may_have = self.scope.includes(tenant);
-        let at = |position: &Position| {
-            let revision = position.revision(tenant, &self.replica);
-            revision.filter(|_| may_have)
-        };
-        let exception = self.exceptions.get(tenant);
-        TenantStatus {
-            desired: at(&self.desired),
-            delivered: at(&self.delivered),
-            in_force: exception.map_or_else(|| at(&self.in_force), |known| known.in_force),
-            refusal: exception.map(|known| Refusal {
-                tenant: tenant.clone(),
-                revision: known.refused,
-                violations: known.violations.clone(),
-            }),
-        }
     }
 }

@@ -13,13 +13,9 @@ impl Hub {
 
     /// The connected replicas that may have a tenant, and where they are with it.
     pub(crate) fn seen(&self, tenant: &TenantId) -> Vec<Seen> {
-        let replicas = self.replicas.borrow();
-        let may_have = replicas
-            .iter()
-            .filter(|(_, replica)| replica.scope.includes(tenant));
-        may_have
-            .map(|(name, replica)| replica.seen(name, tenant))
-            .collect()
+        let replicas = self.replicas().into_iter();
+        let may_have = replicas.filter(|replica| replica.is_of(Some(tenant)));
+        may_have.map(|replica| replica.seen(tenant)).collect()
     }
 
     /// How requests fared under a revision on its canaries, as far as they have said.

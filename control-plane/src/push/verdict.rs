@@ -4,6 +4,7 @@ use gateway_core::config::Violation;
 use gateway_core::{Deadline, Revision, TenantId};
 
 use super::Hub;
+use super::status::Answer;
 
 /// What became of a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,21 +114,21 @@ impl Hub {
             _ => return Ok(None),
         }
         let mut answers = Answers::default();
-        for (name, replica) in self.replicas.borrow().iter() {
-            if !replica.scope.includes(tenant) {
-                continue;
-            }
+        let replicas = self.replicas();
+        for replica in replicas.iter().filter(|one| one.is_of(Some(tenant))) {
             answers.replicas += 1;
-            if replica.in_force.sequence < sequence {
-                answers.waiting_for.push(name.clone());
-                continue;
-            }
-            let exception = replica.exceptions.get(tenant);
-            let refused = exception.filter(|known| known.refused == revision);
-            for violation in refused.iter().flat_map(|known| &known.violations) {
+            let violations = match replica.answer(tenant, sequence, revision) {
+                Answer::InForce => continue,
+                Answer::Refused(violations) => violations,
+                Answer::None => {
+                    answers.waiting_for.push(replica.replica.clone());
+                    continue;
+                }
+            };
+            for violation in violations {
                 // Replicas of one version refuse for the same reasons.
-                if !answers.violations.contains(violation) {
-                    answers.violations.push(violation.clone());
+                if !answers.violations.contains(&violation) {
+                    answers.violations.push(violation);
                 }
             }
         }

@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgPool};
 
 use super::RolloutStore;
 use super::sql::failed;
+use super::{Announcement, Other, ReplicaStore};
 use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
     RequestRecord, RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
@@ -21,6 +22,7 @@ use crate::token::{TokenHash, TokenId};
 mod leader;
 mod lease;
 mod listen;
+mod replicas;
 mod schema;
 
 // The same files as in `sqlite.rs`, on connections of this database.
@@ -47,7 +49,7 @@ type Connection = sqlx::PgConnection;
 
 use leader::Leadership;
 use lease::{Lease, late, limited, uncertain};
-pub(crate) use listen::Listener;
+pub(crate) use listen::{Listener, News};
 
 /// Writers take turns, and readers are quick; one connection is the listener's.
 const CONNECTIONS: u32 = 8;
@@ -62,6 +64,7 @@ const READING_HEADS: &str = "reading what changed";
 const KEEPING: &str = "keeping a revision";
 const REMOVING: &str = "removing a tenant";
 const KEEPING_TOKEN: &str = "keeping a token";
+const ANNOUNCING: &str = "telling of replicas";
 const REVOKING_TOKEN: &str = "revoking a token";
 const STEPPING: &str = "keeping a step of a rollout";
 
@@ -191,6 +194,10 @@ impl Store for PostgresStore {
         Some(Listener::new(self.pool.clone()))
     }
 
+    fn replica_store(&self) -> Option<&dyn ReplicaStore> {
+        Some(self)
+    }
+
     #[cfg(test)]
     async fn trail(&self) -> Vec<super::TrailRow> {
         audit::changes(&mut self.pool.acquire().await.unwrap()).await
@@ -275,6 +282,38 @@ async fn step_rollout(connection: &mut Connection, step: RolloutStep) -> Result<
     rollouts::step(&mut transaction, step).await?;
     transaction.commit().await.map_err(uncertain(STEPPING))?;
     Ok(())
+}
+
+#[async_trait]
+impl ReplicaStore for PostgresStore {
+    async fn announce(&self, announcement: &Announcement) -> Result<bool, StoreError> {
+        let mut lease = self.lease().await?;
+        let announced = limited(announce(&mut lease, announcement)).await;
+        lease.end(announced, uncertain(ANNOUNCING))
+    }
+
+    async fn others(&self, own: &str, known: &[(String, u64)]) -> Result<Vec<Other>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(replicas::others(&mut lease, own, known)).await;
+        lease.end(read, late("reading of the replicas of others"))
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        let mut lease = self.lease().await?;
+        let left = limited(replicas::leave(&mut lease, id)).await;
+        lease.end(left, uncertain(ANNOUNCING))
+    }
+}
+
+async fn announce(
+    connection: &mut Connection,
+    announcement: &Announcement,
+) -> Result<bool, StoreError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(ANNOUNCING))?;
+    let taken = replicas::announce(&mut transaction, announcement).await?;
+    transaction.commit().await.map_err(uncertain(ANNOUNCING))?;
+    Ok(taken)
 }
 
 async fn create_token(

@@ -21,7 +21,9 @@ use tonic::{Status, Streaming};
 
 use super::{change, tenant};
 use crate::grpc::{self, Audience, Limits};
-use crate::{ControlPlane, Options, ServeError, TenantStatus, Verdict, VerdictError, pipe};
+use crate::{
+    ControlPlane, Database, Options, ServeError, TenantStatus, Verdict, VerdictError, pipe,
+};
 
 /// More than anything here takes; who waits longer waits for what does not come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,8 +44,21 @@ impl Plane {
 
     pub(crate) async fn start_with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("gateway.db").into();
+        Self::start_on("test", database, limits, dir).await
+    }
+
+    /// One of several on a database.
+    pub(crate) async fn start_at(name: &str, url: &str) -> Self {
+        let database = Database::Postgres(url.parse().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        Self::start_on(name, database, Limits::default(), dir).await
+    }
+
+    async fn start_on(name: &str, database: Database, limits: Limits, dir: TempDir) -> Self {
         let options = Options {
-            database: dir.path().join("gateway.db").into(),
+            name: name.to_owned(),
+            database,
             check_plugins: Arc::new(|plugins| {
                 let sink = plugins.audit_sink.first();
                 let unknown = sink.filter(|s| s.implementation.as_deref() == Some("unknown"));

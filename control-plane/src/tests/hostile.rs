@@ -37,6 +37,20 @@ async fn a_hello_without_a_proper_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_hello_with_an_address_that_is_none_is_refused() {
+    let plane = Plane::start().await;
+    for address in ["edge", "edge:", "edge:0", ":1", "a b:1", "edge:70000"] {
+        let hello = pb::Hello {
+            advertise: address.to_owned(),
+            ..hello("r1")
+        };
+        let reason = refused_hello(&plane, hello).await;
+        assert!(reason.contains("HOST:PORT"), "{address}: {reason}");
+    }
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn a_hello_that_holds_what_is_no_tenant_is_refused() {
     let plane = Plane::start().await;
     let held = pb::HeldDocument {

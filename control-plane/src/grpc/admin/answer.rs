@@ -136,6 +136,8 @@ pub(super) fn replica(status: &ReplicaStatus, only: Option<&TenantId>) -> pb::Re
             .into_iter()
             .map(|tenant| replica_tenant(status, tenant))
             .collect(),
+        control_plane: status.control_plane.to_string(),
+        advertise: status.advertise.clone().unwrap_or_default(),
     }
 }
 
@@ -151,6 +153,7 @@ fn replica_tenant(status: &ReplicaStatus, tenant: &TenantId) -> pb::ReplicaTenan
         desired_revision: number(found.desired),
         in_force_revision: number(found.in_force),
         refused_revision,
+        delivered_revision: number(found.delivered),
         violations: violations
             .into_iter()
             .map(|violation| pb::Violation {

@@ -56,6 +56,7 @@ impl Served {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let control = ControlPlane::open(Options {
+            name: "test".to_owned(),
             database: dir.path().join("gateway.db").into(),
             check_plugins: Arc::new(|_| Vec::new()),
         });

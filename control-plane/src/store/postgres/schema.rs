@@ -29,6 +29,11 @@ const STEPS: Steps = Steps(&[
         include_str!("../../../migrations/postgres/0003_tokens.sql"),
     ),
     (
+        4,
+        "replicas",
+        include_str!("../../../migrations/postgres/0004_replicas.sql"),
+    ),
+    (
         6,
         "rollouts",
         include_str!("../../../migrations/postgres/0006_rollouts.sql"),

@@ -9,6 +9,8 @@ use super::*;
 use crate::store::WriteAction;
 use crate::store::suite::store_suite;
 
+mod replicas;
+
 /// One server for all tests; each has a database of its own.
 static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(Durability::None).unwrap());
 
@@ -67,17 +69,14 @@ async fn stores_that_are_opened_at_once_are_the_same() {
 async fn each_hears_of_what_the_other_changes() {
     let (one, two) = open_two().await;
     let mut listener = one.listener().unwrap();
-    assert_eq!(
-        listener.next().await,
-        None,
-        "begins with: look for yourself"
-    );
+    let first = listener.next().await;
+    assert_eq!(first, News::Unknown, "begins with: look for yourself");
     two.write(change("acme", 0)).await.unwrap();
     // What is not committed is not told.
     two.write(change("acme", 9)).await.unwrap_err();
     one.write(change("acme", 1)).await.unwrap();
-    assert_eq!(listener.next().await, Some(1));
-    assert_eq!(listener.next().await, Some(2));
+    assert_eq!(listener.next().await, News::Changed(1));
+    assert_eq!(listener.next().await, News::Changed(2));
 }
 
 #[tokio::test]
@@ -131,18 +130,15 @@ async fn lost_connections_are_replaced() {
     let mut listener = store.listener().unwrap();
     listener.next().await;
     store.write(change("acme", 0)).await.unwrap();
-    assert_eq!(listener.next().await, Some(1));
+    assert_eq!(listener.next().await, News::Changed(1));
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let (_, database) = url.rsplit_once('/').unwrap();
     SERVER.sql_in(database, terminate).unwrap();
-    assert_eq!(
-        listener.next().await,
-        None,
-        "something may have been missed"
-    );
+    let lost = listener.next().await;
+    assert_eq!(lost, News::Unknown, "something may have been missed");
     store.write(change("acme", 1)).await.unwrap();
-    assert_eq!(listener.next().await, Some(2));
+    assert_eq!(listener.next().await, News::Changed(2));
 }
 
 #[tokio::test]

@@ -276,11 +276,11 @@ async fn lists_show_a_tenant_its_own() {
     let hello = |name: &str| crate::push::Hello {
         replica: name.to_owned(),
         version: "1".to_owned(),
+        advertise: None,
         store: String::new(),
         cursor: 0,
         // What it says of tenants that are not its own, nobody is told.
         held: [("zoo".parse().unwrap(), gateway_core::Revision(7))].into(),
-        advertise: None,
     };
     let hub = &served.control.hub;
     let _west = hub.join(hello("west"), crate::Scope::all()).unwrap();
