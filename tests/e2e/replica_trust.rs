@@ -138,7 +138,7 @@ impl Recorder {
         let start = text
             .rfind("POST /t/default/mcp ")
             .context("nothing was said")?;
-        Ok(heard[start..].to_vec())
+        Ok(heard.iter().skip(start).copied().collect())
     }
 }
 
@@ -152,15 +152,13 @@ async fn record(
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
     let recording = async {
-        let mut buffer = [0; 4096];
-        loop {
-            let count = from_read.read(&mut buffer).await?;
-            if count == 0 {
-                return to_write.shutdown().await;
-            }
-            kept.lock().await.extend_from_slice(&buffer[..count]);
-            to_write.write_all(&buffer[..count]).await?;
+        let mut piece = Vec::with_capacity(4096);
+        while from_read.read_buf(&mut piece).await? > 0 {
+            kept.lock().await.extend_from_slice(&piece);
+            to_write.write_all(&piece).await?;
+            piece.clear();
         }
+        to_write.shutdown().await
     };
     let answering = tokio::io::copy(&mut to_read, &mut from_write);
     tokio::try_join!(recording, answering).map(drop)
@@ -170,9 +168,9 @@ async fn record(
 async fn say_again(said: &[u8], listens: SocketAddr) -> Result<String> {
     let mut stream = TcpStream::connect(listens).await?;
     stream.write_all(said).await?;
-    let mut answer = [0; 64];
-    let count = stream.read(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+    let mut answer = Vec::with_capacity(64);
+    stream.read_buf(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[tokio::test]
