@@ -44,6 +44,18 @@ pub(crate) enum Door {
     Replicas,
 }
 
+impl Door {
+    /// What a client has sent within its limits fits through to another replica, signed.
+    fn limits(self, limits: &Limits) -> Limits {
+        let mut limits = *limits;
+        if matches!(self, Self::Replicas) {
+            limits.max_headers = limits.max_headers.saturating_add(4);
+            limits.max_header_bytes = limits.max_header_bytes.saturating_add(1024);
+        }
+        limits
+    }
+}
+
 /// Serves until told to stop; connections then finish what they have begun.
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
@@ -146,7 +158,7 @@ async fn serve_stream<T>(gateway: Arc<Gateway>, door: Door, stream: T, stop: Can
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = gateway.limits;
+    let limits = door.limits(&gateway.limits);
     let ending = Ending {
         draining: gateway.draining.clone(),
         stop,

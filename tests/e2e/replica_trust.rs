@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use gateway_tests::fixture::{Eras, HttpFixture, Options};
-use gateway_tests::fleet::{Fleet, Visitor, tenant};
+use gateway_tests::fleet::{Fleet, Visitor, open_to_all, tenant};
 use gateway_tests::raw::ACCEPT;
 use gateway_tests::secrets::{ADA_HASH, ADA_KEY, BOB_HASH, BOB_KEY};
 use gateway_tests::servers::remote;
+use gateway_tests::wait;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,6 +91,25 @@ async fn whoever_is_no_replica_is_refused_and_nobody_uses_anothers_session() -> 
     fleet.stop().await
 }
 
+#[tokio::test]
+async fn replicas_reach_each_other_by_tls() -> Result<()> {
+    let server = HttpFixture::start(keeping()).await?;
+    let document = open_to_all(&[("server", remote(&server.url()))]);
+    let fleet = Fleet::start_tls(BINARY, &[document], 2).await?;
+    let visitor = Visitor::open(&fleet, 0, json!({})).await?;
+    fleet.wait_for_log(0, &["replicas on https://"]).await?;
+    assert_eq!(visitor.text(&fleet, 1, "echo").await?, "{}");
+    let calls = r#""tool":"echo""#;
+    wait::until("the event", || async { fleet.events(calls) == [1, 0] }).await?;
+    // Whoever does not speak TLS is not listened to at all.
+    let listens = fleet.replica(0)?.listens;
+    let plain = format!("http://{listens}/replicas/told");
+    assert!(visitor.raw.get(&plain).await.is_err());
+    assert!(visitor.delete(&fleet, 1).await?.is_success());
+    assert_eq!(visitor.status(&fleet, 0).await?, StatusCode::NOT_FOUND);
+    fleet.stop().await
+}
+
 /// Stands before a replica's listener and keeps what is said to it.
 struct Recorder {
     address: SocketAddr,
@@ -104,27 +124,8 @@ impl Recorder {
         let heard = Arc::<Mutex<Vec<u8>>>::default();
         let kept = Arc::clone(&heard);
         drop(tokio::spawn(async move {
-            while let Ok((mut from, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
-                drop(tokio::spawn(async move {
-                    let mut to = TcpStream::connect(listens).await?;
-                    let (mut from_read, mut from_write) = from.split();
-                    let (mut to_read, mut to_write) = to.split();
-                    let recording = async {
-                        let mut buffer = [0; 4096];
-                        loop {
-                            let count = from_read.read(&mut buffer).await?;
-                            let piece = &buffer[..count];
-                            if piece.is_empty() {
-                                return to_write.shutdown().await;
-                            }
-                            kept.lock().await.extend_from_slice(piece);
-                            to_write.write_all(piece).await?;
-                        }
-                    };
-                    let answering = tokio::io::copy(&mut to_read, &mut from_write);
-                    tokio::try_join!(recording, answering).map(drop)
-                }));
+            while let Ok((from, _)) = listener.accept().await {
+                drop(tokio::spawn(record(from, listens, Arc::clone(&kept))));
             }
         }));
         Ok(Self { address, heard })
@@ -137,17 +138,39 @@ impl Recorder {
         let start = text
             .rfind("POST /t/default/mcp ")
             .context("nothing was said")?;
-        Ok(heard[start..].to_vec())
+        Ok(heard.iter().skip(start).copied().collect())
     }
+}
+
+/// Passes on what comes on one connection and what is answered, and keeps the former.
+async fn record(
+    mut from: TcpStream,
+    listens: SocketAddr,
+    kept: Arc<Mutex<Vec<u8>>>,
+) -> std::io::Result<()> {
+    let mut to = TcpStream::connect(listens).await?;
+    let (mut from_read, mut from_write) = from.split();
+    let (mut to_read, mut to_write) = to.split();
+    let recording = async {
+        let mut piece = Vec::with_capacity(4096);
+        while from_read.read_buf(&mut piece).await? > 0 {
+            kept.lock().await.extend_from_slice(&piece);
+            to_write.write_all(&piece).await?;
+            piece.clear();
+        }
+        to_write.shutdown().await
+    };
+    let answering = tokio::io::copy(&mut to_read, &mut from_write);
+    tokio::try_join!(recording, answering).map(drop)
 }
 
 /// Says it on a connection of its own, and reads the status that it is answered with.
 async fn say_again(said: &[u8], listens: SocketAddr) -> Result<String> {
     let mut stream = TcpStream::connect(listens).await?;
     stream.write_all(said).await?;
-    let mut answer = [0; 64];
-    let count = stream.read(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+    let mut answer = Vec::with_capacity(64);
+    stream.read_buf(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[tokio::test]

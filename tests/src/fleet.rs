@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::planes::{ControlPlane, DataPlane, join_token};
+use crate::tls::{Signer, Tunnel};
 use crate::workspace::Workspace;
 
 pub use visitor::Visitor;
@@ -28,7 +29,19 @@ pub struct Fleet {
 pub struct Replica {
     pub plane: DataPlane,
     pub listens: SocketAddr,
+    /// Through which its clients go where it speaks TLS.
+    tunnel: Option<Tunnel>,
 }
+
+/// The flags of one that speaks TLS, with clients and with the others.
+const TLS: [&str; 6] = [
+    "--tls-cert",
+    "server.pem",
+    "--tls-key",
+    "server.key",
+    "--peer-tls-ca",
+    "ca.pem",
+];
 
 /// What a data plane logs when it is told of another one.
 const INTRODUCED: &str = "another replica is there";
@@ -60,6 +73,15 @@ impl Fleet {
         Self::start_with(binary, documents, count, &[]).await
     }
 
+    /// The same with TLS.
+    pub async fn start_tls(
+        binary: &str,
+        documents: &[Value],
+        count: usize,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(binary, documents, count, &TLS).await
+    }
+
     /// The same with further flags for each.
     pub async fn start_with(
         binary: &str,
@@ -68,6 +90,9 @@ impl Fleet {
         flags: &[&str],
     ) -> anyhow::Result<Self> {
         let workspace = Arc::new(Workspace::new("")?);
+        if flags.starts_with(&TLS) {
+            Signer::new(workspace.path())?.server()?;
+        }
         let control = ControlPlane::start(binary, &workspace).await?;
         let mut fleet = Self {
             control,
@@ -116,7 +141,16 @@ impl Fleet {
         let plane = DataPlane::start_with(&self.binary, control, &join_token(), &all).await?;
         let listens = plane.process.address("replicas on http").await?;
         plane.wait_until_ready().await?;
-        Ok(Replica { plane, listens })
+        let is_tls = self.flags.iter().any(|flag| flag == "--tls-cert");
+        let tunnel = match is_tls {
+            true => Some(Tunnel::start(plane.mcp(), &control.path("ca.pem")).await?),
+            false => None,
+        };
+        Ok(Replica {
+            plane,
+            listens,
+            tunnel,
+        })
     }
 
     /// Waits until every other one knows this one, and it all of them.
@@ -148,7 +182,11 @@ impl Fleet {
 
     /// The default tenant's endpoint at one of them.
     pub fn url(&self, number: usize) -> anyhow::Result<String> {
-        Ok(self.replica(number)?.plane.url("/mcp"))
+        let replica = self.replica(number)?;
+        Ok(match &replica.tunnel {
+            Some(tunnel) => tunnel.url("/mcp"),
+            None => replica.plane.url("/mcp"),
+        })
     }
 
     /// Where clients reach each that lives.

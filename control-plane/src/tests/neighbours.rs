@@ -90,6 +90,9 @@ async fn a_refusal_at_another_control_plane_is_told_with_its_reasons() {
 
     let mended = two.apply("acme", "mended").await;
     far.take().await;
+    let hub = &one.control_plane.hub;
+    one.until(|| hub.current(&tenant("acme")) == Some(mended))
+        .await;
     let verdict = one.verdict("acme", mended, soon()).await;
     assert_eq!(verdict, Ok(Verdict::InForce));
     assert_eq!(one.status("far", "acme").refusal, None);

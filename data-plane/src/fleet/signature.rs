@@ -328,6 +328,19 @@ mod tests {
         assert_eq!(checked, Err(Refused::UnknownKey));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_in_the_header_proves_nothing(
+            text in "(1[.])?([0-9a-zA-Z_-]{0,24}[.]?){0,8}",
+        ) {
+            if let Some(claim) = Claim::parse(&text) {
+                let scene = Scene::new();
+                let said = scene.said("/mcp", BODY);
+                proptest::prop_assert!(claim.check(&scene.sessions, &scene.nonces, &said).is_err());
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_signature_is_none() {
         let mut scene = Scene::new();
