@@ -207,7 +207,14 @@ async fn what_somebody_has_done_to_the_cache_is_not_served() -> Result<()> {
         .wait_for_log(&["cache/state", "is too old"])
         .await?;
     assert!(!data.is_ready().await?);
-    // The folder is one process's.
+    data.process.stop().await
+}
+
+#[tokio::test]
+async fn the_cache_is_for_one_process_and_needs_keys() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let away = "http://127.0.0.1:1".to_owned();
+    let data = data_plane(&workspace, &[away], &CACHE).await?;
     let url = [
         "data-plane",
         "--control-plane",

@@ -59,8 +59,11 @@ enum Transport {
     Command(ChildCommand),
 }
 
+/// Values by their names, secrets among them.
+type Resolved = Vec<(String, String)>;
+
 #[derive(PartialEq, Eq)]
-struct SecretValues(Vec<(String, String)>);
+struct SecretValues(Resolved);
 
 impl Target {
     /// Checks and resolves one server. Touches no network and starts nothing.
@@ -267,7 +270,7 @@ fn resolve(
     tenant: &TenantId,
     path: &str,
     settings: Vec<(String, &Setting)>,
-) -> Result<Vec<(String, String)>, Vec<Violation>> {
+) -> Result<Resolved, Vec<Violation>> {
     let mut values = Vec::new();
     let mut violations = Vec::new();
     for (key, setting) in settings {

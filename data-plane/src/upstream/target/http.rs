@@ -8,7 +8,7 @@ use gateway_mcp::client::{ClientError, HttpEndpoint};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::resolve;
+use super::{Resolved, resolve};
 use crate::config::Permits;
 
 /// Where an MCP server answers, unless it is said otherwise.
@@ -20,7 +20,7 @@ pub(super) fn remote(
     tenant: &TenantId,
     path: &str,
     spec: (&str, &BTreeMap<String, Setting>, Option<&RemoteAuth>),
-) -> Result<(HttpEndpoint, Vec<(String, String)>), Vec<Violation>> {
+) -> Result<(HttpEndpoint, Resolved), Vec<Violation>> {
     let (endpoint, headers, auth) = spec;
     let mut settings: Vec<(String, &Setting)> = headers
         .iter()
