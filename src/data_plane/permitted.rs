@@ -32,6 +32,22 @@ pub(super) struct PermittedArgs {
     )]
     allow_network: Vec<Cidr>,
 
+    /// A loopback port that servers may be reached at without --allow-network, of `type: sidecar` or
+    /// `remote`: a container of the same pod; may be given several times. Left out: none.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_SIDECAR_PORT",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u16).range(1..),
+        value_name = "PORT"
+    )]
+    sidecar_port: Vec<u16>,
+
+    /// A folder below which unix sockets of servers may be, `unix:///DIR/NAME` or the `socket` of a
+    /// sidecar; links there are not followed. Left out: no sockets.
+    #[arg(long, env = "MCP_GATEWAY_SOCKET_DIR", value_name = "DIR")]
+    socket_dir: Option<PathBuf>,
+
     /// Where `from_file: NAME` of a tenant is found, in DIR/TENANT/NAME. Left out: nowhere. The
     /// variable that `from_env: NAME` means is MCP_GATEWAY_SECRET__TENANT__NAME.
     #[arg(long, env = "MCP_GATEWAY_SECRET_DIR", value_name = "DIR")]
@@ -43,9 +59,16 @@ impl PermittedArgs {
         let Self {
             allow_command,
             allow_network,
+            sidecar_port,
+            socket_dir,
             secret_dir,
         } = self;
-        let network = NetworkPolicy::public_only(allow_network);
+        let mut network =
+            NetworkPolicy::public_only(allow_network).with_sidecar_ports(sidecar_port);
+        if let Some(folder) = socket_dir {
+            let folder = std::path::absolute(folder).context("--socket-dir names no folder")?;
+            network = network.with_sockets_below(folder);
+        }
         Ok(Permits {
             registry: Registry::new(Role::DataPlane { loopback_only }),
             secrets: SecretResolver::data_plane(secret_dir),

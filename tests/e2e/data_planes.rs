@@ -1,21 +1,26 @@
 //! The life of a data plane: it starts from what it kept, ends without losing a call, and takes new keys while it runs.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
+use futures_util::future::join_all;
 use gateway_tests::balancer::Balancer;
 use gateway_tests::fixture::{HttpFixture, Options};
-use gateway_tests::planes::{ControlPlane, DataPlane, acme, join_token};
+use gateway_tests::planes::{ControlPlane, DataPlane, LOOPBACK, acme, join_token};
 use gateway_tests::raw::RawClient;
 use gateway_tests::secrets::ADA_KEY;
-use gateway_tests::session::initialize_message;
+use gateway_tests::session::{initialize_message, modern_message};
 use gateway_tests::{Era, Session, Workspace, gateway, wait};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
@@ -51,6 +56,7 @@ impl Site {
     }
 
     async fn data_plane(&self, flags: &[&str]) -> Result<DataPlane> {
+        let flags = &[&LOOPBACK, flags].concat();
         data_plane(&self.workspace, &[self.control.url()], flags).await
     }
 }
@@ -87,7 +93,7 @@ async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> R
         control,
     } = site;
     let killed = control.kill().await?;
-    let data = data_plane(&workspace, &[killed.url()], &CACHE).await?;
+    let data = data_plane(&workspace, &[killed.url()], &[LOOPBACK, CACHE].concat()).await?;
     data.wait_until_ready().await?;
     let ada = data.ada(Era::Legacy).await?;
     ada.call("echo", json!({})).await?.result()?;
@@ -118,7 +124,8 @@ async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> R
     .await?;
     data.process.kill().await?;
     let away = "http://127.0.0.1:1".to_owned();
-    let data = data_plane(&site.workspace, &[away], &CACHE).await?;
+    let flags = [LOOPBACK, CACHE].concat();
+    let data = data_plane(&site.workspace, &[away], &flags).await?;
     data.wait_until_ready().await?;
     let url = data.url("/t/acme/p/p/mcp");
     let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
@@ -200,7 +207,14 @@ async fn what_somebody_has_done_to_the_cache_is_not_served() -> Result<()> {
         .wait_for_log(&["cache/state", "is too old"])
         .await?;
     assert!(!data.is_ready().await?);
-    // The folder is one process's.
+    data.process.stop().await
+}
+
+#[tokio::test]
+async fn the_cache_is_for_one_process_and_needs_keys() -> Result<()> {
+    let workspace = Arc::new(Workspace::new("")?);
+    let away = "http://127.0.0.1:1".to_owned();
+    let data = data_plane(&workspace, &[away], &CACHE).await?;
     let url = [
         "data-plane",
         "--control-plane",
@@ -236,6 +250,30 @@ async fn call_on(session: Session, stop: Arc<AtomicBool>) -> Result<usize> {
     Ok(calls)
 }
 
+/// The same over HTTP/2, whose connections carry many calls at once.
+async fn call_on_http2(url: String, stop: Arc<AtomicBool>) -> Result<usize> {
+    let client = RawClient::http2();
+    let message = modern_message("tools/call", json!({ "name": "echo", "arguments": {} }));
+    let headers = [
+        ("x-api-key", ADA_KEY),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+    ];
+    let mut calls = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let call = || client.post(&url, &headers, message.clone());
+        for answer in join_all([call(), call(), call()]).await {
+            let answer = answer.with_context(|| format!("HTTP/2, call {calls}"))?;
+            answer
+                .result()
+                .with_context(|| format!("HTTP/2, call {calls}"))?;
+            calls += 1;
+        }
+    }
+    Ok(calls)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_is_lost_while_data_planes_are_replaced() -> Result<()> {
     let site = Site::start().await?;
@@ -256,6 +294,10 @@ async fn no_call_is_lost_while_data_planes_are_replaced() -> Result<()> {
         let session = Session::open_with(era, &url, &[("x-api-key", ADA_KEY)]).await?;
         callers.spawn(call_on(session, Arc::clone(&stop)));
     }
+    callers.spawn(call_on_http2(
+        balancer.url("/t/acme/mcp"),
+        Arc::clone(&stop),
+    ));
     for _ in 0..3 {
         let plane = site.data_plane(&flags).await?;
         plane.wait_until_ready().await?;
@@ -263,7 +305,9 @@ async fn no_call_is_lost_while_data_planes_are_replaced() -> Result<()> {
         balancer.add(&plane);
         planes.push(plane);
         planes.remove(0).process.stop().await?;
-        ensure!(callers.try_join_next().is_none(), "a caller has ended");
+        if let Some(called) = callers.try_join_next() {
+            called??;
+        }
     }
     stop.store(true, Ordering::Relaxed);
     while let Some(called) = callers.join_next().await {
@@ -293,6 +337,8 @@ async fn what_is_under_way_is_finished_and_streams_end() -> Result<()> {
         ("mcp-session-id", eve.id().context("no session")?),
     ];
     let url = data.url("/t/acme/mcp");
+    // It has not begun yet when the gateway is to end.
+    let mut silent = TcpStream::connect(data.mcp()).await?;
     let client = RawClient::default();
     let mut news = client.stream(Method::GET, &url, &headers, "").await?;
     assert_eq!(news.status, StatusCode::OK);
@@ -316,9 +362,17 @@ async fn what_is_under_way_is_finished_and_streams_end() -> Result<()> {
         answer.result()?;
         assert!(news.next().await?.is_none(), "the stream goes on");
         wait::until("it to take nobody", || async {
-            tokio::net::TcpStream::connect(data.mcp()).await.is_err()
+            TcpStream::connect(data.mcp()).await.is_err()
         })
         .await?;
+        let request = b"POST /t/none/mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+        silent.write_all(request).await?;
+        let mut answer = String::new();
+        silent.read_to_string(&mut answer).await?;
+        assert!(
+            answer.starts_with("HTTP/1.1 4") && answer.contains("connection: close"),
+            "{answer}"
+        );
         // It still says that it lives.
         let alive = operations.replace("readyz", "healthz");
         assert_eq!(client.get(&alive).await?.status, StatusCode::OK);
@@ -361,6 +415,78 @@ async fn session_keys_are_replaced_while_sessions_go_on() -> Result<()> {
     })
     .await?;
     eve.call("echo", json!({})).await?.result()?;
+    data.process.stop().await?;
+    site.control.process.stop().await
+}
+
+/// Carries connections to a unix socket on to a server.
+fn on_socket(socket: &Path, server: SocketAddr) -> Result<AbortOnDropHandle<()>> {
+    let listener = tokio::net::UnixListener::bind(socket)?;
+    let accepting = async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    };
+    Ok(AbortOnDropHandle::new(tokio::spawn(accepting)))
+}
+
+#[tokio::test]
+async fn sidecars_are_reached_at_the_ports_and_sockets_that_flags_permit() -> Result<()> {
+    let site = Site::start().await?;
+    let address: SocketAddr = site.server.address();
+    let sockets = site.workspace.folder("sockets")?;
+    let _carried = on_socket(&sockets.join("s.sock"), address)?;
+    let outside = site.workspace.path().join("outside.sock");
+    let _outside = on_socket(&outside, address)?;
+    std::os::unix::fs::symlink(&outside, sockets.join("link.sock"))?;
+    let socket = |name: &str| sockets.join(name).display().to_string();
+    let mut document = acme(&site.server);
+    document["servers"] = json!({
+        "port": { "type": "sidecar", "port": address.port() },
+        "socket": { "type": "sidecar", "socket": socket("s.sock"), "path": "/mcp" },
+        "url": { "type": "remote", "endpoint": format!("unix://{}", socket("s.sock")) },
+        "link": { "type": "sidecar", "socket": socket("link.sock") },
+    });
+    site.apply(&document).await?;
+    let port = address.port().to_string();
+    let flags = ["--sidecar-port", &port, "--socket-dir", "sockets"];
+    let data = data_plane(&site.workspace, &[site.control.url()], &flags).await?;
+    data.wait_until_ready().await?;
+    let url = data.url("/t/acme/mcp");
+    let ada = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
+    for server in ["port", "socket", "url"] {
+        ada.wait_for_tool(&format!("{server}__echo")).await?;
+        ada.call(&format!("{server}__echo"), json!({}))
+            .await?
+            .result()?;
+    }
+    data.process
+        .wait_for_log(&["link.sock", "links are not followed"])
+        .await?;
+    let names = ada.tool_names().await?;
+    assert!(
+        !names.iter().any(|name| name.starts_with("link__")),
+        "{names:?}"
+    );
+
+    // What no flag permits is refused with its place in the file, and what was in force stays.
+    document["servers"]["else"] = json!({ "type": "sidecar", "port": 1 });
+    document["servers"]["out"] = json!({ "type": "sidecar", "socket": outside });
+    let exit = site.control.apply(&document.to_string()).await?;
+    let said = exit.stderr.join("\n");
+    assert_eq!(exit.code, Some(2), "{said}");
+    for part in [
+        "servers.else.port",
+        "--sidecar-port",
+        "servers.out.socket",
+        "--socket-dir",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    ada.call("port__echo", json!({})).await?.result()?;
     data.process.stop().await?;
     site.control.process.stop().await
 }

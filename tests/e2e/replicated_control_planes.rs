@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use gateway_proto::admin::v1 as pb;
 use gateway_tests::fixture::{HttpFixture, Options};
-use gateway_tests::planes::{ControlPlane, DataPlane, acme, admin_token, join_token};
+use gateway_tests::planes::{ControlPlane, DataPlane, LOOPBACK, acme, admin_token, join_token};
 use gateway_tests::postgres::{Durability, Postgres};
 use gateway_tests::{Era, Workspace, gateway, wait};
 use serde_json::{Value, json};
@@ -303,7 +303,7 @@ async fn a_data_plane_goes_to_the_next_control_plane_when_its_own_is_gone() -> R
     let file = workspace.path().join("token");
     std::fs::write(&file, join_token())?;
     let urls = planes.each_ref().map(ControlPlane::url);
-    let flags = ["--join-token-file", "token"];
+    let flags = [&LOOPBACK[..], &["--join-token-file", "token"]].concat();
     let data = DataPlane::start_at(BINARY, &workspace, &urls, &[], &flags).await?;
     data.wait_until_ready().await?;
     // The file is read again when it is needed again; it is right once more before it is.

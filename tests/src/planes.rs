@@ -35,6 +35,9 @@ pub struct Plane {
 /// The database of a workspace.
 const SQLITE: &str = "sqlite://data/gateway.db";
 
+/// What a data plane needs to reach servers on this machine.
+pub const LOOPBACK: [&str; 2] = ["--allow-network", "127.0.0.0/8"];
+
 /// A control plane with an address of its own.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -371,11 +374,13 @@ impl DataPlane {
         if let Some(ca) = &control.ca {
             variables.push(("MCP_GATEWAY_TLS_CA", ca));
         }
+        let flags = [&LOOPBACK, flags].concat();
         let workspace = &control.workspace;
-        Self::start_at(binary, workspace, &[control.url()], &variables, flags).await
+        Self::start_at(binary, workspace, &[control.url()], &variables, &flags).await
     }
 
-    /// One that follows the control planes at these URLs, whether they are there or not.
+    /// One that follows the control planes at these URLs, whether they are there or not, and may reach what the flags
+    /// say.
     pub async fn start_at(
         binary: &str,
         workspace: &Arc<Workspace>,
@@ -383,7 +388,7 @@ impl DataPlane {
         variables: &[(&str, &str)],
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        let mut arguments = vec!["--allow-network", "127.0.0.0/8"];
+        let mut arguments = Vec::new();
         for url in control_planes {
             arguments.extend(["--control-plane", url]);
         }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{PluginConfig, ProfileConfig, Provider, ServerConfig, ServerSpec, TenantConfig};
+use super::{
+    PluginConfig, ProfileConfig, Provider, ServerConfig, ServerSpec, SidecarAddress, TenantConfig,
+};
 use crate::plugin::PluginKind;
 
 /// One thing that is wrong with a document, and where.
@@ -156,6 +158,20 @@ fn check_server(path: &str, server: &ServerConfig, violations: &mut Vec<Violatio
                         "is no name of an environment variable".into(),
                     );
                 }
+            }
+        }
+        ServerSpec::Sidecar { address, path } => {
+            if *address == SidecarAddress::Port(0) {
+                refuse("port".into(), "must be from 1 to 65535".into());
+            }
+            if let SidecarAddress::Socket(socket) = address
+                && !socket.has_root()
+            {
+                let reason = "must be the whole path of a socket, from `/` on";
+                refuse("socket".into(), reason.into());
+            }
+            if path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+                refuse("path".into(), "must begin with `/`".into());
             }
         }
         ServerSpec::Catalog { reference } if !reference.starts_with("catalog://") => {

@@ -90,9 +90,9 @@ impl Follower {
     ) {
         // Not all replicas at the first one.
         let first = random_share() * control_planes.len() as f64;
-        let mut in_turn = control_planes.iter().cycle().skip(first as usize);
+        let in_turn = control_planes.iter().cycle().skip(first as usize);
         let mut tried = 0;
-        while let Some(control_plane) = in_turn.next() {
+        for control_plane in in_turn {
             let began = Instant::now();
             let ended = tokio::select! {
                 () = stop.cancelled() => return,

@@ -1,18 +1,18 @@
 //! Where a server is and how it is reached: a server's configuration with its secrets resolved.
 
+mod http;
 mod trial;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::config::{
-    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, Setting, Violation,
+    CredentialsMode, Isolation, ServerConfig, ServerSpec, Setting, Violation,
 };
 use gateway_core::{Deadline, ExposeSecret as _, SecretString, ServerName, TenantId};
 use gateway_mcp::client::{ChildCommand, ClientError, ClientHello, HttpEndpoint, LastWords, Peer};
 use gateway_mcp::version::{Era, Version};
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 
 use super::authorization::{AuthorizationContext, InvalidCredential, UserCredential};
@@ -59,8 +59,11 @@ enum Transport {
     Command(ChildCommand),
 }
 
+/// Values by their names, secrets among them.
+type Resolved = Vec<(String, String)>;
+
 #[derive(PartialEq, Eq)]
-struct SecretValues(Vec<(String, String)>);
+struct SecretValues(Resolved);
 
 impl Target {
     /// Checks and resolves one server. Touches no network and starts nothing.
@@ -71,45 +74,27 @@ impl Target {
         config: &ServerConfig,
     ) -> Result<Target, Vec<Violation>> {
         let path = format!("servers.{name}");
-        match &config.spec {
+        let (url, transport, values) = match &config.spec {
             ServerSpec::Remote {
                 endpoint,
                 headers,
                 auth,
             } => {
-                let mut settings: Vec<(String, &Setting)> = headers
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value))
-                    .collect();
-                let bearer = auth
-                    .as_ref()
-                    .map(|RemoteAuth::Bearer(secret)| Setting::Secret(secret.clone()));
-                if let Some(bearer) = &bearer {
-                    settings.push((AUTHORIZATION.to_string(), bearer));
-                }
-                let values = resolve(permits, tenant, &format!("{path}.headers"), settings)?;
-                let headers = header_map(&values, bearer.is_some()).map_err(|name| {
-                    vec![Violation::new(
-                        format!("{path}.headers.{name}"),
-                        "its value cannot stand in a header",
-                    )]
-                })?;
-                let url = with_default_path(endpoint);
-                let limit = permits.max_message_bytes;
-                let endpoint = HttpEndpoint::new(&url, &permits.connector, headers, limit)
-                    .map_err(|error| {
-                        vec![Violation::new(
-                            format!("{path}.endpoint"),
-                            error.to_string(),
-                        )]
-                    })?;
-                Ok(Target {
-                    name: name.clone(),
-                    config: config.clone(),
-                    url: endpoint.name().to_string(),
-                    transport: Transport::Http(Arc::new(endpoint)),
-                    secrets: SecretValues(values),
-                })
+                let (endpoint, values) =
+                    http::remote(permits, tenant, &path, (endpoint, headers, auth.as_ref()))?;
+                (
+                    endpoint.name().to_string(),
+                    Transport::Http(Arc::new(endpoint)),
+                    values,
+                )
+            }
+            ServerSpec::Sidecar {
+                address,
+                path: below,
+            } => {
+                let endpoint = http::sidecar(permits, &path, address, below.as_deref())?;
+                let url = endpoint.name().to_string();
+                (url, Transport::Http(Arc::new(endpoint)), Vec::new())
             }
             ServerSpec::Command {
                 command,
@@ -117,7 +102,7 @@ impl Target {
                 env,
                 cwd,
             } => {
-                check_command(&permits.commands, &path, command)?;
+                check_command(&permits.commands, &path, command, env)?;
                 let settings = env
                     .iter()
                     .map(|(key, value)| (key.clone(), value))
@@ -130,19 +115,22 @@ impl Target {
                 child.env.extend(values.iter().cloned());
                 child.cwd.clone_from(cwd);
                 child.max_line_bytes = permits.max_message_bytes;
-                Ok(Target {
-                    name: name.clone(),
-                    config: config.clone(),
-                    url: format!("stdio:{name}"),
-                    transport: Transport::Command(child),
-                    secrets: SecretValues(values),
-                })
+                (format!("stdio:{name}"), Transport::Command(child), values)
             }
-            other => Err(vec![Violation::new(
-                format!("{path}.type"),
-                not_built(other),
-            )]),
-        }
+            other => {
+                return Err(vec![Violation::new(
+                    format!("{path}.type"),
+                    not_built(other),
+                )]);
+            }
+        };
+        Ok(Target {
+            name: name.clone(),
+            config: config.clone(),
+            url,
+            transport,
+            secrets: SecretValues(values),
+        })
     }
 
     /// The same target, whose children end within these tasks.
@@ -239,16 +227,41 @@ impl Target {
     }
 }
 
-fn check_command(commands: &Commands, path: &str, command: &str) -> Result<(), Vec<Violation>> {
-    match commands {
-        Commands::Any => Ok(()),
-        Commands::Only(allowed) if allowed.iter().any(|program| program == command) => Ok(()),
-        Commands::Only(_) => Err(vec![Violation::new(
+/// Whether a program may be started, and with these variables: the ones that decide which code it runs
+/// would make another program of it.
+fn check_command(
+    commands: &Commands,
+    path: &str,
+    command: &str,
+    env: &BTreeMap<String, Setting>,
+) -> Result<(), Vec<Violation>> {
+    let Commands::Only(allowed) = commands else {
+        return Ok(());
+    };
+    if !allowed.iter().any(|program| program == command) {
+        return Err(vec![Violation::new(
             format!("{path}.command"),
             format!(
                 "this data plane does not start `{command}`: its operator may allow it with --allow-command"
             ),
-        )]),
+        )]);
+    }
+    let deciding = env
+        .keys()
+        .filter(|name| environment::decides_what_runs(name));
+    let violations = deciding.map(|name| {
+        Violation::new(
+            format!("{path}.env.{name}"),
+            format!(
+                "decides which code runs: --allow-command lets this data plane start `{command}` as it is"
+            ),
+        )
+    });
+    let violations: Vec<_> = violations.collect();
+    if violations.is_empty() {
+        Ok(())
+    } else {
+        Err(violations)
     }
 }
 
@@ -257,7 +270,7 @@ fn resolve(
     tenant: &TenantId,
     path: &str,
     settings: Vec<(String, &Setting)>,
-) -> Result<Vec<(String, String)>, Vec<Violation>> {
+) -> Result<Resolved, Vec<Violation>> {
     let mut values = Vec::new();
     let mut violations = Vec::new();
     for (key, setting) in settings {
@@ -276,34 +289,6 @@ fn resolve(
     }
 }
 
-/// A URL without a path means `/mcp`.
-fn with_default_path(endpoint: &str) -> String {
-    let has_path = endpoint
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.contains(['/', '?']));
-    if has_path {
-        endpoint.to_owned()
-    } else {
-        format!("{endpoint}/mcp")
-    }
-}
-
-fn header_map(values: &[(String, String)], has_bearer: bool) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (key, value) in values {
-        let name = HeaderName::try_from(key.as_str()).map_err(|_| key.clone())?;
-        let text = if has_bearer && name == AUTHORIZATION {
-            format!("Bearer {value}")
-        } else {
-            value.clone()
-        };
-        let mut value = HeaderValue::try_from(text).map_err(|_| key.clone())?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
-}
-
 fn not_built(spec: &ServerSpec) -> &'static str {
     match spec {
         ServerSpec::Image { .. } => {
@@ -315,10 +300,7 @@ fn not_built(spec: &ServerSpec) -> &'static str {
         ServerSpec::Registry { .. } => {
             "this version does not read the community registry: use type `remote` or `command`"
         }
-        ServerSpec::Sidecar { .. } => {
-            "this version has no sidecars: use type `remote` with the sidecar's address"
-        }
-        ServerSpec::Remote { .. } | ServerSpec::Command { .. } => "",
+        ServerSpec::Remote { .. } | ServerSpec::Sidecar { .. } | ServerSpec::Command { .. } => "",
     }
 }
 
@@ -338,13 +320,4 @@ impl std::fmt::Debug for SecretValues {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::with_default_path;
-
-    #[test]
-    fn a_url_without_a_path_means_mcp() {
-        assert_eq!(with_default_path("http://a:1"), "http://a:1/mcp");
-        assert_eq!(with_default_path("http://a:1/"), "http://a:1/");
-        assert_eq!(with_default_path("https://a/x?y"), "https://a/x?y");
-    }
-}
+mod tests;

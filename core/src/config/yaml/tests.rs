@@ -38,6 +38,8 @@ fn prints_errors() {
         "servers:\n  files: npx\n",
         "servers:\n  files: { type: command, command: npx, timeout: 5 }\n",
         "servers:\n  web: { type: remote, endpoint: 'ftp://x' }\n  web2: { type: remote, endpoint: 'http://u:p@x/', headers: { Host: x } }\n",
+        "servers:\n  a: { type: sidecar, port: 0 }\n  b: { type: sidecar, socket: run/b.sock, path: mcp }\n  c: { type: sidecar, port: 9000, path: /x }\n",
+        "servers:\n  a: { type: sidecar, path: /mcp }\n",
         "plugins:\n  auth_provider: { provider: in-memory }\n",
         "plugins:\n  audit_sink: { provider: in-memory, implementation: stdout, cache: { ttl: 5s } }\n",
         "plugins:\n  policy_evaluator:\n    - { provider: in-memory, implementation: always-allow }\n    - { name: b, provider: mcp, server: 'http://x' }\n",
