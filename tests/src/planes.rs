@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::fixture::HttpFixture;
 use crate::gateway::{self, Exit};
 use crate::log::Log;
-use crate::raw::RawClient;
+use crate::raw::{Answer, RawClient};
 use crate::secrets::{self, ADA_HASH, ADA_KEY, secret};
 use crate::servers::remote;
 use crate::session::{Era, Session};
@@ -40,6 +40,7 @@ const SQLITE: &str = "sqlite://data/gateway.db";
 pub struct ControlPlane {
     pub process: Plane,
     address: SocketAddr,
+    operations: SocketAddr,
     database: String,
     binary: String,
     workspace: Arc<Workspace>,
@@ -232,6 +233,7 @@ impl ControlPlane {
     ) -> anyhow::Result<Self> {
         let listen = address.to_string();
         let mut arguments = vec!["--database", database, "--listen", &listen];
+        arguments.extend(["--ops-listen", "127.0.0.1:0"]);
         arguments.extend(flags);
         let (admin, join) = (admin_token(), join_token());
         let tokens = [
@@ -239,10 +241,12 @@ impl ControlPlane {
             ("MCP_GATEWAY_JOIN_TOKEN", &join),
         ];
         let process = Plane::start("control-plane", binary, workspace, &arguments, &tokens)?;
+        let operations = process.address("operations on http").await?;
         let address = process.address("control plane on http").await?;
         Ok(Self {
             process,
             address,
+            operations,
             database: database.to_owned(),
             binary: binary.to_owned(),
             workspace: Arc::clone(workspace),
@@ -257,6 +261,12 @@ impl ControlPlane {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What its operations listener answers; `path` begins with a slash.
+    pub async fn operations(&self, path: &str) -> anyhow::Result<Answer> {
+        let url = format!("http://{}{path}", self.operations);
+        RawClient::default().get(&url).await
     }
 
     /// Runs a command as its administrator does.
@@ -293,6 +303,7 @@ impl ControlPlane {
         let Self {
             process,
             address,
+            operations: _,
             database,
             binary,
             workspace,

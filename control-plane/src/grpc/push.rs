@@ -58,6 +58,7 @@ impl ConfigPush for Service {
             Err(refused) => {
                 let peer = presented.peer().and_then(|peer| peer.address);
                 tracing::warn!(?peer, reason = refused.message(), "a replica was refused");
+                self.hub.metrics.came(false);
                 return Err(refused);
             }
         };
@@ -121,8 +122,10 @@ impl Stream {
         let joined = self.hub.join(hello, self.scope.clone());
         let (seat, mut feed) = joined.map_err(|taken| {
             tracing::warn!(reason = %taken, "a replica was refused");
+            self.hub.metrics.came(false);
             Status::already_exists(taken.to_string())
         })?;
+        self.hub.metrics.came(true);
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");
         let ended = self.follow(&seat, &mut feed, &mut index).await;
@@ -149,7 +152,7 @@ impl Stream {
             tokio::select! {
                 message = self.inbound.message() => {
                     let Some(message) = message? else { return Ok(()) };
-                    acknowledge(message, seat, feed)?;
+                    self.acknowledge(message, seat, feed)?;
                 }
                 changed = index.changed(), if !feed.is_waiting() => {
                     if changed.is_err() {
@@ -168,9 +171,41 @@ impl Stream {
     }
 
     async fn send(&self, batch: Batch) -> Result<(), Status> {
+        self.hub.metrics.sent(&batch);
         let response = Ok(response(batch, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
+    }
+
+    fn acknowledge(
+        &self,
+        request: pb::SubscribeRequest,
+        seat: &Seat,
+        feed: &mut Feed,
+    ) -> Result<(), Status> {
+        let Some(Message::Acknowledge(answer)) = request.message else {
+            return Err(Status::invalid_argument(
+                "only the first message is a hello; every later one acknowledges a batch",
+            ));
+        };
+        let refusals = answer.refusals.into_iter().map(Refusal::try_from);
+        let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
+        for refusal in &refusals {
+            tracing::warn!(
+                replica = seat.replica(),
+                tenant.id = %refusal.tenant,
+                revision = %refusal.revision,
+                violations = ?refusal.violations,
+                "a replica refused a revision"
+            );
+        }
+        let refused = refusals.len();
+        let arrival = feed.acknowledge(answer.nonce, refusals).map_err(invalid)?;
+        self.hub.metrics.answered(refused);
+        if let Some(arrival) = arrival {
+            seat.arrived(arrival);
+        }
+        Ok(())
     }
 }
 
@@ -183,30 +218,6 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     let (token, reason) = (&caller.name, status.message());
     tracing::warn!(token, reason, "a replica is cut off");
     status
-}
-
-fn acknowledge(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
-    let Some(Message::Acknowledge(answer)) = request.message else {
-        return Err(Status::invalid_argument(
-            "only the first message is a hello; every later one acknowledges a batch",
-        ));
-    };
-    let refusals = answer.refusals.into_iter().map(Refusal::try_from);
-    let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
-    for refusal in &refusals {
-        tracing::warn!(
-            replica = seat.replica(),
-            tenant.id = %refusal.tenant,
-            revision = %refusal.revision,
-            violations = ?refusal.violations,
-            "a replica refused a revision"
-        );
-    }
-    let arrival = feed.acknowledge(answer.nonce, refusals).map_err(invalid)?;
-    if let Some(arrival) = arrival {
-        seat.arrived(arrival);
-    }
-    Ok(())
 }
 
 fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {

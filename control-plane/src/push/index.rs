@@ -87,6 +87,13 @@ impl Index {
         Some((entry.sequence, entry.revision()))
     }
 
+    /// The tenants that have changed since a sequence, each with that of its last change.
+    pub(super) fn changed_since(&self, sequence: u64) -> impl Iterator<Item = (&TenantId, u64)> {
+        let heads = self.heads.iter();
+        let heads = heads.map(|(tenant, entry)| (tenant, entry.sequence));
+        heads.filter(move |(_, changed)| *changed > sequence)
+    }
+
     /// What a tenant had at a sequence, as far as that is known here.
     pub(super) fn tenant_at(&self, tenant: &TenantId, sequence: u64) -> Option<Revision> {
         let entry = self.heads.get(tenant)?;
