@@ -19,7 +19,7 @@ use tracing::info;
 use crate::descriptors::raise_descriptors;
 use crate::exit::Failure;
 use crate::kept::{self, Kept};
-use crate::listen::{self, CONTROL_PORT};
+use crate::listen::{self, CONTROL_OPERATIONS_PORT, CONTROL_PORT};
 use crate::process;
 use crate::signals::StopSignals;
 use crate::tls::{GRPC, ServerTlsArgs};
@@ -51,6 +51,10 @@ pub(crate) struct ControlPlaneArgs {
     /// loopback address, unless there is TLS.
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    /// Where /healthz, /readyz and /metrics answer, 127.0.0.1:8814 when left out; a loopback address.
+    #[arg(long, env = "MCP_GATEWAY_OPS_LISTEN", value_name = "ADDR")]
+    ops_listen: Option<SocketAddr>,
 
     /// The control plane's name, another one for each on the same database: `status` says by it where a
     /// data plane is connected. Left out: the machine's name and the port that is listened on.
@@ -106,6 +110,7 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         database,
         data_dir,
         listen,
+        ops_listen,
         name,
         tls,
         clients,
@@ -113,9 +118,12 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
     let database = database::read(database.expose_secret())
         .map_err(|reason| Failure::invalid(format!("--database: {reason}")))?;
     let address = listen.unwrap_or_else(|| listen::loopback(CONTROL_PORT));
+    let ops_address = ops_listen.unwrap_or_else(|| listen::loopback(CONTROL_OPERATIONS_PORT));
+    listen::check_operations(ops_address)?;
     let tls = tls.read(GRPC, clients.tls_client_ca.as_deref())?;
     listen::check_plain(address, tls.is_some())?;
     let listener = listen::bind(address, "--listen").await?;
+    let operations = listen::bind(ops_address, "--ops-listen").await?;
     let name = listen::name(name.as_deref(), listen::address(&listener)?)?;
     // Holds the data directory, where one is needed.
     let (tokens, _data_dir) = match &database {
@@ -138,7 +146,7 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
         certificate_roles: clients.mtls_role,
     };
     let stop = CancellationToken::new();
-    let serving = serve(&control, listener, network, tls, stop.clone());
+    let serving = serve(&control, listener, operations, network, tls, &stop);
     let ended = process::until_signal(signals, &stop, serving).await;
     control.close().await;
     info!("stopped");
@@ -148,17 +156,27 @@ async fn start(args: ControlPlaneArgs) -> Result<(), Failure> {
 async fn serve(
     control: &ControlPlane,
     listener: TcpListener,
+    operations: TcpListener,
     network: Network,
     tls: Option<Kept<ServerConfig>>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let scheme = listen::scheme(tls.is_some());
+    info!("operations on http://{}", listen::address(&operations)?);
     info!(
         "control plane on {scheme}://{}",
         listen::address(&listener)?
     );
+    let ending = stop.child_token();
+    let network = async {
+        let served = control.serve_network(listener, network, stop.clone()).await;
+        ending.cancel();
+        served
+    };
+    let operations = control.serve_operations(operations, ending.clone());
+    let served = async { tokio::join!(network, operations).0 };
     let served = tokio::select! {
-        served = control.serve_network(listener, network, stop) => served,
+        served = served => served,
         () = kept::follow(tls) => Ok(()),
     };
     served.map_err(|error| anyhow::Error::from(error).into())

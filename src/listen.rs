@@ -18,6 +18,8 @@ pub(crate) const CONTROL_PORT: u16 = 8812;
 pub(crate) const OPERATIONS_PORT: u16 = 8813;
 #[cfg(feature = "data-plane")]
 pub(crate) const REPLICAS_PORT: u16 = 8815;
+#[cfg(feature = "control-plane")]
+pub(crate) const CONTROL_OPERATIONS_PORT: u16 = 8814;
 
 /// An address that only this machine reaches.
 pub(crate) fn loopback(port: u16) -> SocketAddr {
@@ -84,7 +86,6 @@ pub(crate) fn check_plain(address: SocketAddr, is_tls: bool) -> Result<(), Failu
 }
 
 /// Refuses an address for the operations endpoints that others than this machine reach.
-#[cfg(feature = "data-plane")]
 pub(crate) fn check_operations(address: SocketAddr) -> Result<(), Failure> {
     // They ask nobody who they are.
     if address.ip().is_loopback() {

@@ -5,6 +5,8 @@ pub mod pipe;
 
 mod apply;
 mod grpc;
+mod metrics;
+mod operations;
 mod plane;
 mod push;
 mod rollout;

@@ -13,6 +13,8 @@ use tonic::transport::server::Connected;
 
 use crate::apply::{Applied, ApplyError, Change, Decision, PluginCheck, Removal, Rollback, Writer};
 use crate::grpc::{self, Audience, Authority, CertificateRole, Limits, ServeError, ServerTls};
+use crate::metrics::Action;
+use crate::operations;
 use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::rollout::{Driver, Rollout};
 use crate::store::{
@@ -126,8 +128,15 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(Box::pin(async move { writer.apply(change, request).await }))
-            .await
+        let is_asked = !change.validate_only;
+        let made = self
+            .write(Box::pin(async move { writer.apply(change, request).await }))
+            .await;
+        if is_asked {
+            let outcome = made.as_ref().map(|made| made.changed);
+            self.hub.metrics.asked(Action::Apply, outcome);
+        }
+        made
     }
 
     /// Makes an earlier revision's document the tenant's next revision and pushes it. A caller that
@@ -146,10 +155,17 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<Applied, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(Box::pin(async move {
-            writer.roll_back(rollback, request).await
-        }))
-        .await
+        let is_asked = !rollback.validate_only;
+        let made = self
+            .write(Box::pin(async move {
+                writer.roll_back(rollback, request).await
+            }))
+            .await;
+        if is_asked {
+            let outcome = made.as_ref().map(|made| made.changed);
+            self.hub.metrics.asked(Action::Rollback, outcome);
+        }
+        made
     }
 
     /// Takes a tenant out of service on every replica; its revisions stay. Says whether there was
@@ -168,10 +184,14 @@ impl ControlPlane {
         request: Option<RequestRecord>,
     ) -> Result<bool, ApplyError> {
         let writer = Arc::clone(&self.writer);
-        self.write(Box::pin(
-            async move { writer.remove(removal, request).await },
-        ))
-        .await
+        let made = self
+            .write(Box::pin(
+                async move { writer.remove(removal, request).await },
+            ))
+            .await;
+        let outcome = made.as_ref().map(|was_there| *was_there);
+        self.hub.metrics.asked(Action::Delete, outcome);
+        made
     }
 
     /// Begins a rollout anew that was halted. A caller that stops waiting does not stop it.
@@ -321,6 +341,12 @@ impl ControlPlane {
         accepting.close();
         accepting.wait().await;
         served
+    }
+
+    /// Answers whether it lives and is ready, and what it measures, on a listener until `shutdown`.
+    /// Nobody is asked who they are, so that the listener should be on a loopback address.
+    pub async fn serve_operations(&self, listener: TcpListener, shutdown: CancellationToken) {
+        operations::serve(self.clone(), listener, shutdown).await;
     }
 
     /// Waits for the writes under way and closes the store. Ends the use of every clone.

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::token::Scope;
 
+mod count;
 mod elsewhere;
 mod exchange;
 mod feed;
@@ -22,6 +24,7 @@ mod index;
 mod recipient;
 mod replicas;
 mod rollouts;
+mod settling;
 mod status;
 mod told;
 mod verdict;
@@ -75,6 +78,7 @@ pub(crate) struct Hub {
     /// Those that are connected to other control planes.
     elsewhere: watch::Sender<Elsewhere>,
     streams: AtomicU64,
+    pub(crate) metrics: Metrics,
 }
 
 /// Whether anything has changed since it was looked at.
@@ -115,6 +119,7 @@ impl Hub {
             fleet: Fleet::default(),
             elsewhere: watch::Sender::default(),
             streams: AtomicU64::new(0),
+            metrics: Metrics::default(),
         };
         hub.refresh(store).await?;
         Ok(hub)

@@ -10,6 +10,7 @@ use crate::{ApplyError, Change, Removal, Verdict, VerdictError};
 pub(crate) mod harness;
 
 mod apply;
+mod counting;
 mod fleet;
 mod hostile;
 mod neighbours;

@@ -185,10 +185,15 @@ async fn what_would_leave_the_machine_in_plain_text_is_refused() -> Result<()> {
     let token = ["--join-token", "0123456789abcdef"];
     let with = |arguments: &[&'static str]| [arguments, &token].concat();
     let database = ["control-plane", "--database", "sqlite://a.db"];
+    let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
     let cases = [
         (
             [&database[..], &["--listen", "0.0.0.0:0"]].concat(),
             "without TLS",
+        ),
+        (
+            [&database[..], &["--ops-listen", "0.0.0.0:0"]].concat(),
+            "listen on loopback addresses only",
         ),
         (
             with(&["data-plane", "--control-plane", "http://192.0.2.1:8812"]),
@@ -203,7 +208,11 @@ async fn what_would_leave_the_machine_in_plain_text_is_refused() -> Result<()> {
             "the join token is missing",
         ),
         (
-            vec!["control-plane", "--database", "postgres://db/x"],
+            [
+                &["control-plane", "--database", "postgres://db/x"][..],
+                &ports,
+            ]
+            .concat(),
             "MCP_GATEWAY_ADMIN_TOKEN is missing",
         ),
         (

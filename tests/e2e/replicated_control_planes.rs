@@ -368,7 +368,9 @@ async fn control_planes_share_their_tokens() -> Result<()> {
             "the database gateway at 127.0.0.1:1 cannot be reached",
         ),
     ] {
-        let variables = [variables, &[("MCP_GATEWAY_LISTEN", "127.0.0.1:0")]].concat();
+        let ports = ["MCP_GATEWAY_LISTEN", "MCP_GATEWAY_OPS_LISTEN"];
+        let ports = ports.map(|port| (port, "127.0.0.1:0"));
+        let variables = [variables, &ports].concat();
         let exit = gateway::run_with(BINARY, &workspace, &variables, &arguments).await?;
         let said = exit.stderr.join("\n");
         assert_eq!(exit.code, Some(code), "{said}");
@@ -387,6 +389,7 @@ async fn a_file_is_for_one_control_plane() -> Result<()> {
         ("MCP_GATEWAY_ADMIN_TOKEN", token.as_str()),
         ("MCP_GATEWAY_JOIN_TOKEN", &token),
         ("MCP_GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("MCP_GATEWAY_OPS_LISTEN", "127.0.0.1:0"),
     ];
     let arguments = ["control-plane", "--database", "sqlite://data/gateway.db"];
     let exit = gateway::run_with(BINARY, &workspace, &variables, &arguments).await?;

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::fixture::HttpFixture;
 use crate::gateway::{self, Exit};
 use crate::log::Log;
-use crate::raw::RawClient;
+use crate::raw::{Answer, RawClient};
 use crate::secrets::{self, ADA_HASH, ADA_KEY, secret};
 use crate::servers::remote;
 use crate::session::{Era, Session};
@@ -43,6 +43,7 @@ pub const LOOPBACK: [&str; 2] = ["--allow-network", "127.0.0.0/8"];
 pub struct ControlPlane {
     pub process: Plane,
     address: SocketAddr,
+    operations: SocketAddr,
     database: String,
     binary: String,
     workspace: Arc<Workspace>,
@@ -252,6 +253,7 @@ impl ControlPlane {
     ) -> anyhow::Result<Self> {
         let listen = address.to_string();
         let mut arguments = vec!["--database", database, "--listen", &listen];
+        arguments.extend(["--ops-listen", "127.0.0.1:0"]);
         arguments.extend(flags);
         let (admin, join) = (admin_token(), join_token());
         let tokens = [
@@ -259,10 +261,12 @@ impl ControlPlane {
             ("MCP_GATEWAY_JOIN_TOKEN", &join),
         ];
         let process = Plane::start("control-plane", binary, workspace, &arguments, &tokens)?;
+        let operations = process.address("operations on http").await?;
         let address = process.address("control plane on http").await?;
         Ok(Self {
             process,
             address,
+            operations,
             database: database.to_owned(),
             binary: binary.to_owned(),
             workspace: Arc::clone(workspace),
@@ -277,6 +281,12 @@ impl ControlPlane {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What its operations listener answers; `path` begins with a slash.
+    pub async fn operations(&self, path: &str) -> anyhow::Result<Answer> {
+        let url = format!("http://{}{path}", self.operations);
+        RawClient::default().get(&url).await
     }
 
     /// Runs a command as its administrator does.
@@ -313,6 +323,7 @@ impl ControlPlane {
         let Self {
             process,
             address,
+            operations: _,
             database,
             binary,
             workspace,

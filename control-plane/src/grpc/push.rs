@@ -57,6 +57,7 @@ impl ConfigPush for Service {
             Err(refused) => {
                 let peer = presented.peer().and_then(|peer| peer.address);
                 tracing::warn!(?peer, reason = refused.message(), "a replica was refused");
+                self.hub.metrics.came(false);
                 return Err(refused);
             }
         };
@@ -127,8 +128,10 @@ impl Stream {
         let joined = self.hub.join(hello, self.scope.clone());
         let (seat, mut feed) = joined.map_err(|taken| {
             tracing::warn!(reason = %taken, "a replica was refused");
+            self.hub.metrics.came(false);
             Status::already_exists(taken.to_string())
         })?;
+        self.hub.metrics.came(true);
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");
         let ended = self.follow(&seat, &mut feed, &mut index, &mut fleet).await;
@@ -166,7 +169,7 @@ impl Stream {
             tokio::select! {
                 message = self.inbound.message() => {
                     let Some(message) = message? else { return Ok(()) };
-                    take(message, seat, feed)?;
+                    self.take(message, seat, feed)?;
                 }
                 changed = index.changed(), if !feed.is_waiting() => {
                     if changed.is_err() {
@@ -186,10 +189,56 @@ impl Stream {
     }
 
     async fn send(&self, batch: Batch, table: Option<&Table>) -> Result<(), Status> {
+        self.hub.metrics.sent(&batch);
         let table = table.map(|table| peers(table, &self.scope));
         let response = Ok(response(batch, table, self.hub.store_id()));
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
+    }
+
+    /// Takes what a replica says behind its hello.
+    fn take(
+        &self,
+        request: pb::SubscribeRequest,
+        seat: &Seat,
+        feed: &mut Feed,
+    ) -> Result<(), Status> {
+        match request.message {
+            Some(Message::Acknowledge(answer)) => self.acknowledge(answer, seat, feed),
+            Some(Message::Report(report)) => {
+                seat.reported(read_report(report)?);
+                Ok(())
+            }
+            _ => Err(Status::invalid_argument(
+                "only the first message is a hello; every later one acknowledges a batch or reports",
+            )),
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        answer: pb::Acknowledge,
+        seat: &Seat,
+        feed: &mut Feed,
+    ) -> Result<(), Status> {
+        let refusals = answer.refusals.into_iter().map(Refusal::try_from);
+        let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
+        for refusal in &refusals {
+            tracing::warn!(
+                replica = seat.replica(),
+                tenant.id = %refusal.tenant,
+                revision = %refusal.revision,
+                violations = ?refusal.violations,
+                "a replica refused a revision"
+            );
+        }
+        let refused = refusals.len();
+        let arrival = feed.acknowledge(answer.nonce, refusals).map_err(invalid)?;
+        self.hub.metrics.answered(refused);
+        if let Some(arrival) = arrival {
+            seat.arrived(arrival);
+        }
+        Ok(())
     }
 }
 
@@ -211,20 +260,6 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     status
 }
 
-/// Takes what a replica says behind its hello.
-fn take(request: pb::SubscribeRequest, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
-    match request.message {
-        Some(Message::Acknowledge(answer)) => acknowledge(answer, seat, feed),
-        Some(Message::Report(report)) => {
-            seat.reported(read_report(report)?);
-            Ok(())
-        }
-        _ => Err(Status::invalid_argument(
-            "only the first message is a hello; every later one acknowledges a batch or reports",
-        )),
-    }
-}
-
 fn read_report(report: pb::Report) -> Result<BTreeMap<TenantId, (Revision, Tally)>, Status> {
     let outcomes = report.outcomes.into_iter().map(|outcome| {
         let tenant: TenantId = outcome.tenant.parse().map_err(invalid)?;
@@ -235,25 +270,6 @@ fn read_report(report: pb::Report) -> Result<BTreeMap<TenantId, (Revision, Tally
         Ok((tenant, (Revision(outcome.revision), tally)))
     });
     outcomes.collect()
-}
-
-fn acknowledge(answer: pb::Acknowledge, seat: &Seat, feed: &mut Feed) -> Result<(), Status> {
-    let refusals = answer.refusals.into_iter().map(Refusal::try_from);
-    let refusals: Vec<_> = refusals.collect::<Result<_, _>>().map_err(invalid)?;
-    for refusal in &refusals {
-        tracing::warn!(
-            replica = seat.replica(),
-            tenant.id = %refusal.tenant,
-            revision = %refusal.revision,
-            violations = ?refusal.violations,
-            "a replica refused a revision"
-        );
-    }
-    let arrival = feed.acknowledge(answer.nonce, refusals).map_err(invalid)?;
-    if let Some(arrival) = arrival {
-        seat.arrived(arrival);
-    }
-    Ok(())
 }
 
 fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {

@@ -29,9 +29,16 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows a store that others may change, too; any other needs nobody.
+    /// Follows a store that others may change, too; any other needs nobody. How long changes take is
+    /// measured with each.
     pub(crate) fn start(store: &Arc<dyn Store>, hub: &Arc<Hub>) -> Self {
         let (task, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (measured, stopping) = (Arc::clone(hub), stop.clone());
+        drop(task.spawn(async move {
+            stopping
+                .run_until_cancelled(measured.measure_settling())
+                .await
+        }));
         if let Some(listener) = store.listener() {
             let following = Following {
                 store: Arc::clone(store),

@@ -251,7 +251,7 @@ impl Index {
     }
 
     /// The tenants that changed after a sequence, in the order of their last changes.
-    fn changed_since(&self, sequence: u64) -> Vec<&TenantId> {
+    pub(super) fn changed_since(&self, sequence: u64) -> Vec<&TenantId> {
         if sequence >= self.recent.begin {
             let changes = self.recent.changes.iter();
             let later = changes.filter(|(changed, _)| *changed > sequence);
