@@ -173,6 +173,7 @@ impl Desktop {
         let control = Control::listen(&data_dir, self.on_stdio)?;
         let mut permits = Permits {
             max_message_bytes: self.limits.max_body_bytes,
+            connects_at_once: true,
             ..permits_by(checks.connector.clone(), loopback_only, data_dir.path())
         };
         if self.on_stdio {
@@ -221,6 +222,7 @@ fn permits_by(connector: Connector, loopback_only: bool, data_dir: &Path) -> Per
         connector,
         commands: Commands::Any,
         max_message_bytes: Limits::default().max_body_bytes,
+        connects_at_once: true,
     }
 }
 

@@ -2,6 +2,7 @@
 //! response. Both eras share one endpoint.
 
 mod batch;
+mod elsewhere;
 mod read;
 
 use std::sync::Arc;
@@ -25,13 +26,12 @@ use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason};
-use crate::fleet::{self, Errand, Fleet, Way};
+use crate::fleet::Way;
 use crate::pipeline::{self, EventStream, Reply};
 use crate::request::{
     ByControl, ClientRequest, Dialect, check_notification, era_of, find_session, read_dialect,
 };
 use crate::server::text;
-use crate::session::Session;
 
 pub(crate) use read::{Body, Space};
 
@@ -141,40 +141,6 @@ async fn answer_message(
     }
 }
 
-/// The answer of the replica at which a message's session is at home, where that is another one
-/// and the message needs what is kept there.
-async fn elsewhere(
-    gateway: &Gateway,
-    (endpoint, headers): (&Endpoint, &HeaderMap),
-    session: &Session,
-    message: &Message,
-    way: Way,
-) -> Option<Response<ReplyBody>> {
-    let fleet = fleet::away(gateway, session, way)?;
-    if !fleet::is_kept_at_home(gateway, endpoint, session, message) {
-        return None;
-    }
-    let errand = Errand {
-        method: Method::POST,
-        endpoint,
-        headers,
-        body: message.bytes().clone(),
-        id: message.id(),
-    };
-    handed_on(gateway, fleet, session, &errand).await
-}
-
-async fn handed_on(
-    gateway: &Gateway,
-    fleet: &Fleet,
-    session: &Session,
-    errand: &Errand<'_>,
-) -> Option<Response<ReplyBody>> {
-    // On the heap, because most messages are not.
-    let answered = Box::pin(fleet::hand_on(gateway, fleet, session, errand)).await?;
-    Some(answered.unwrap_or_else(|failure| failed(&failure, errand.id, Era::Legacy)))
-}
-
 async fn answer_request(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
@@ -202,7 +168,7 @@ async fn answer_request(
     };
     if let Dialect::Legacy(session) = &dialect
         && let Some(response) =
-            elsewhere(gateway, (&endpoint, &headers), session, &message, way).await
+            elsewhere::message(gateway, (&endpoint, &headers), session, &message, way).await
     {
         return response;
     }
@@ -241,7 +207,8 @@ async fn accept_notification(
     match check_notification(endpoint, headers, message, &gateway.sessions) {
         Ok(None) => accepted(),
         Ok(Some(session)) => {
-            let handing_on = elsewhere(gateway, (endpoint, headers), &session, message, way);
+            let handing_on =
+                elsewhere::message(gateway, (endpoint, headers), &session, message, way);
             if let Some(response) = handing_on.await {
                 return response;
             }
@@ -273,7 +240,7 @@ async fn accept_response(
         Ok(session) => session,
         Err(failure) => return failed(&failure, None, Era::Legacy),
     };
-    let handing_on = elsewhere(gateway, (endpoint, headers), &session, message, way);
+    let handing_on = elsewhere::message(gateway, (endpoint, headers), &session, message, way);
     if let Some(response) = handing_on.await {
         return response;
     }
@@ -301,18 +268,8 @@ async fn get(
         Ok(session) => session,
         Err(failure) => return failed(&failure, None, Era::Legacy),
     };
-    // A stream to come back to may be at any replica, even where the session is at home here.
-    if let Some(fleet) = gateway.fleet.as_ref().filter(|_| way != Way::HandedOn) {
-        let errand = Errand {
-            method: Method::GET,
-            endpoint,
-            headers,
-            body: Bytes::new(),
-            id: None,
-        };
-        if let Some(response) = handed_on(gateway, fleet, &session, &errand).await {
-            return response;
-        }
+    if let Some(response) = elsewhere::stream(gateway, endpoint, headers, &session, way).await {
+        return response;
     }
     match pipeline::open_stream(gateway, endpoint, headers, &session).await {
         Ok(reply) => respond(reply),

@@ -138,22 +138,19 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl Upstream {
-    /// Starts to connect, where one connection is for everybody, and returns at once.
-    pub(crate) fn start(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
+    /// A server that is connected to once somebody asks for it.
+    pub(crate) fn new(target: Target, quota: &Arc<Quota>, tasks: &TaskTracker) -> Self {
         let target = Arc::new(target.within(tasks));
         let stop = CancellationToken::new();
         let idle = target.config.idle_timeout.map(TimeSpan::as_duration);
-        let private = PrivatePeers::new(quota, idle);
+        let private = PrivatePeers::new(quota, idle, tasks, &stop);
         let audience = Arc::<Audience>::default();
         let common = if target.tells_users_apart() {
             Common::OnDemand(OnDemand::new(&target, &private, &audience, tasks, &stop))
         } else {
-            let (supervisor, links) =
-                Supervisor::new(Arc::clone(&target), Arc::clone(&audience), stop.clone());
-            drop(tasks.spawn(supervisor.run()));
-            Common::Kept(links)
+            let (target, audience) = (Arc::clone(&target), Arc::clone(&audience));
+            Common::Kept(Supervisor::asleep(target, audience, tasks, stop.clone()))
         };
-        drop(tasks.spawn(Arc::clone(&private).tend(stop.clone())));
         let catalog = Catalog::new(&target, &common, tasks, &stop);
         let _stop = stop.clone().drop_guard();
         Self {
@@ -167,6 +164,14 @@ impl Upstream {
             tasks: tasks.clone(),
             stop,
             _stop,
+        }
+    }
+
+    /// Starts to connect, where one connection is for everybody and nobody has asked for it yet, and
+    /// returns at once.
+    pub(crate) fn connect(&self) {
+        if let Common::Kept(links) = &self.common {
+            links.wake();
         }
     }
 
@@ -217,7 +222,7 @@ impl Upstream {
         match &self.common {
             Common::Kept(links) => match links.now() {
                 Link::Ready(connection) => Some(connection.peer.hello().clone()),
-                Link::Starting(_) | Link::Down(_) => None,
+                Link::Asleep | Link::Starting(_) | Link::Down(_) => None,
             },
             Common::OnDemand(_) => None,
         }
@@ -232,6 +237,11 @@ impl Upstream {
         match &self.common {
             Common::Kept(links) => match links.now() {
                 Link::Ready(connection) => connection.peer.hello().session_id.is_some(),
+                Link::Asleep => {
+                    // So that it is known the next time.
+                    links.wake();
+                    true
+                }
                 Link::Starting(_) | Link::Down(_) => true,
             },
             Common::OnDemand(_) => true,

@@ -75,6 +75,7 @@ impl PermittedArgs {
             connector: Connector::new(network).context("TLS cannot be set up")?,
             commands: Commands::Only(allow_command),
             max_message_bytes: limits.max_body_bytes,
+            connects_at_once: false,
         })
     }
 }

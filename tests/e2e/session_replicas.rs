@@ -273,6 +273,21 @@ async fn a_session_goes_on_when_its_home_dies() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_control_plane_that_is_restarted_moves_no_session() -> Result<()> {
+    let (server, fleet) = before_fixture(legacy(true), 3).await?;
+    let visitor = Visitor::open(&fleet, 0, json!({})).await?;
+    visitor.text(&fleet, 1, "echo").await?;
+    let opened = server.sessions().await;
+    // They come back one after the other, and each is told of those who are back.
+    let fleet = fleet.restart_control().await?;
+    for at in 0..3 {
+        visitor.text(&fleet, at, "echo").await?;
+    }
+    assert_eq!(server.sessions().await, opened);
+    fleet.stop().await
+}
+
+#[tokio::test]
 async fn a_call_that_dies_with_its_home_is_answered_with_an_error() -> Result<()> {
     let options = Options {
         answer: AnswerForm::Sse,

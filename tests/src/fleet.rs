@@ -128,6 +128,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// Ends the control plane without notice, and starts it where it was; waits until all are back.
+    pub async fn restart_control(self) -> anyhow::Result<Self> {
+        let control = self.control.kill().await?.start().await?;
+        let fleet = Self { control, ..self };
+        for (_, replica) in fleet.living() {
+            let back = ["the control plane is there again"];
+            replica.plane.process.wait_for_log(&back).await?;
+        }
+        Ok(fleet)
+    }
+
     async fn start_one(&self, number: usize, flags: &[&str]) -> anyhow::Result<Replica> {
         let (name, keys) = (name(number), self.control.path("session.keys"));
         let keys = keys.to_str().context("a path that is no text")?;

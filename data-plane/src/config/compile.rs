@@ -30,6 +30,9 @@ pub struct Permits {
     pub commands: Commands,
     /// The largest message that is taken from a server.
     pub max_message_bytes: usize,
+    /// Whether servers are connected to, and programs started, as soon as they are configured; else
+    /// once somebody asks for them.
+    pub connects_at_once: bool,
 }
 
 impl Permits {
@@ -130,7 +133,13 @@ impl Compiler {
         let running = previous.and_then(|previous| previous.servers.get(target.name()));
         match running {
             Some(running) if running.target().is_same(&target) => Arc::clone(running),
-            _ => Arc::new(Upstream::start(target, quota, &self.tasks)),
+            _ => {
+                let server = Upstream::new(target, quota, &self.tasks);
+                if self.permits.connects_at_once {
+                    server.connect();
+                }
+                Arc::new(server)
+            }
         }
     }
 }

@@ -8,14 +8,14 @@ use gateway_mcp::batch;
 use gateway_mcp::header::{MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use gateway_mcp::message::Message;
 use gateway_mcp::version::{Era, Version};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Response};
 
-use super::{Body, accepted, failed, handed_on, respond};
+use super::{Body, accepted, elsewhere, failed, respond};
 use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::Failure;
-use crate::fleet::{self, Errand, Way};
+use crate::fleet::Way;
 use crate::pipeline;
 use crate::request::find_session;
 use crate::session::Session;
@@ -32,18 +32,10 @@ pub(super) async fn answer(
 ) -> Response<ReplyBody> {
     let answered = match read(gateway, &endpoint, &headers, &bytes) {
         Ok((session, messages)) => {
-            // Whole: what one of its messages needs may be what another one makes.
-            if let Some(fleet) = fleet::away(gateway, &session, way) {
-                let errand = Errand {
-                    method: Method::POST,
-                    endpoint: &endpoint,
-                    headers: &headers,
-                    body: bytes,
-                    id: None,
-                };
-                if let Some(response) = handed_on(gateway, fleet, &session, &errand).await {
-                    return response;
-                }
+            let body = (bytes, way);
+            let elsewhere = elsewhere::batch(gateway, &endpoint, &headers, &session, body);
+            if let Some(response) = elsewhere.await {
+                return response;
             }
             let sent = (messages, space);
             pipeline::answer_batch(gateway, &endpoint, &headers, session, sent).await

@@ -21,6 +21,7 @@ pub(crate) fn compiler() -> Compiler {
         connector: Connector::new(NetworkPolicy::desktop()).unwrap(),
         commands: Commands::Any,
         max_message_bytes: 1024,
+        connects_at_once: true,
     };
     Compiler {
         permits,

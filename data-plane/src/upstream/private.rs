@@ -8,6 +8,7 @@
 use std::sync::Mutex;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use gateway_mcp::version::Version;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::authorization::AuthorizationContext;
 use super::changes::Changes;
@@ -107,6 +109,10 @@ pub(super) struct PrivatePeers {
     slots: Mutex<Slots>,
     /// Counts how often one was let go of that may be in use.
     turnover: watch::Sender<u64>,
+    /// Whether there is somebody who lets go of what was not used for long.
+    is_tended: AtomicBool,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 type Slots = HashMap<SessionKey, Slot>;
@@ -128,13 +134,21 @@ pub(super) struct Heard {
 }
 
 impl PrivatePeers {
-    /// None yet, and as many as the quota has space for.
-    pub(super) fn new(quota: &Arc<Quota>, idle: Option<Duration>) -> Arc<Self> {
+    /// None yet, and as many as the quota has space for; all end with `stop`.
+    pub(super) fn new(
+        quota: &Arc<Quota>,
+        idle: Option<Duration>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
         let peers = Arc::new(Self {
             idle: idle.unwrap_or(IDLE),
             quota: Arc::clone(quota),
             slots: HashMap::new().into(),
             turnover: watch::Sender::new(0),
+            is_tended: AtomicBool::new(false),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
         });
         quota.count_in(&peers);
         peers
@@ -143,7 +157,7 @@ impl PrivatePeers {
     /// The connection for `key`, and whether it was made for this call; many who want a new one at
     /// the same time connect once.
     pub(super) async fn get_or_connect<F>(
-        &self,
+        self: &Arc<Self>,
         key: &SessionKey,
         connect: impl FnOnce() -> F,
     ) -> Result<(Arc<Peer>, bool), NoPeer>
@@ -151,6 +165,7 @@ impl PrivatePeers {
         F: Future<Output = Result<Peer, ClientError>>,
     {
         let cell = self.cell(key)?;
+        self.have_tended();
         let mut is_new = false;
         let connected = cell.get_or_try_init(|| {
             is_new = true;
@@ -258,8 +273,16 @@ impl PrivatePeers {
         taken
     }
 
+    /// Most servers never have a connection here, and nothing to tend.
+    fn have_tended(self: &Arc<Self>) {
+        if !self.is_tended.swap(true, Ordering::Relaxed) {
+            let tending = Arc::clone(self).tend(self.stop.clone());
+            drop(self.tasks.spawn(tending));
+        }
+    }
+
     /// Lets go of what was not used for long, until told to stop; then ends everything.
-    pub(super) async fn tend(self: Arc<Self>, stop: CancellationToken) {
+    async fn tend(self: Arc<Self>, stop: CancellationToken) {
         let pause = SWEEP.min(self.idle);
         while stop
             .run_until_cancelled(tokio::time::sleep(pause))

@@ -12,10 +12,11 @@ use super::common::Common;
 use super::supervisor::{LastOutage, Link};
 
 impl Upstream {
-    /// `starting`, `ready`, `down` and why, or `per-user`, for operators.
+    /// `idle` while nobody has asked for it, `starting`, `ready`, `down` and why, or `per-user`, for operators.
     pub(crate) fn state(&self) -> (&'static str, Option<Arc<str>>) {
         match &self.common {
             Common::Kept(links) => match links.now() {
+                Link::Asleep => ("idle", None),
                 Link::Starting(_) => ("starting", None),
                 Link::Ready(_) => ("ready", None),
                 Link::Down(outage) => ("down", Some(outage.reason)),

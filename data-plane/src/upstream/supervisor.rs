@@ -1,6 +1,7 @@
 //! Keeps one server connected: connects, notices that it is gone, waits, connects again.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::audience::Audience;
@@ -37,6 +39,8 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 /// What is known of a server now.
 #[derive(Debug, Clone)]
 pub(super) enum Link {
+    /// Nobody has asked for it yet.
+    Asleep,
     /// Being connected to since then.
     Starting(Instant),
     /// There.
@@ -82,15 +86,54 @@ pub(super) struct Links {
     changes: watch::Sender<Changes>,
     wanted: Arc<Notify>,
     last_outage: Arc<ArcSwapOption<LastOutage>>,
+    sleeper: Arc<Sleeper>,
+}
+
+/// A server that nobody has asked for takes no task and no connection: a replica may have very many.
+#[derive(Debug)]
+struct Sleeper {
+    is_asleep: AtomicBool,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "held for a line, never over an await"
+    )]
+    supervisor: std::sync::Mutex<Option<Supervisor>>,
+    tasks: TaskTracker,
+}
+
+impl Sleeper {
+    /// Begins to keep the server connected, unless that has begun.
+    fn wake(&self) {
+        if !self.is_asleep.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(supervisor) = supervisor.take() {
+            supervisor
+                .state
+                .send_replace(Link::Starting(Instant::now()));
+            drop(self.tasks.spawn(supervisor.run()));
+        }
+    }
 }
 
 impl Links {
+    /// Begins to keep the server connected, unless that has begun.
+    pub(super) fn wake(&self) {
+        self.sleeper.wake();
+    }
+
     pub(super) fn last_outage(&self) -> Option<Arc<LastOutage>> {
         self.last_outage.load_full()
     }
 
     /// Tells when the server's lists change.
     pub(super) fn changes(&self) -> watch::Receiver<Changes> {
+        // Only a server that is connected tells of any.
+        self.wake();
         self.changes.subscribe()
     }
 
@@ -105,6 +148,7 @@ impl Links {
 
     /// Waits for the server to be there. Asking for one that is down makes it be tried at once.
     pub(super) async fn ready(&self, deadline: Deadline) -> Result<Arc<Peer>, UpstreamError> {
+        self.wake();
         let mut state = self.state.clone();
         let until = deadline.within(REQUEST_PATIENCE).instant();
         let mut tried = None;
@@ -122,7 +166,7 @@ impl Links {
                     self.wanted.notify_one();
                     outage.reason
                 }
-                Link::Ready(_) | Link::Starting(_) => {
+                Link::Ready(_) | Link::Starting(_) | Link::Asleep => {
                     tried.get_or_insert(0);
                     "it has not started yet".into()
                 }
@@ -141,12 +185,13 @@ impl Links {
 
     /// Waits for the server, but only while it is within `patience` of its start.
     pub(super) async fn ready_soon(&self, patience: Duration) -> Option<Arc<Peer>> {
+        self.wake();
         let mut state = self.state.clone();
         loop {
             let link = state.borrow_and_update().clone();
             let until = match link {
                 Link::Ready(connection) if connection.is_of_use() => return Some(connection.peer),
-                Link::Ready(_) => Instant::now() + patience,
+                Link::Ready(_) | Link::Asleep => Instant::now() + patience,
                 Link::Starting(since) => since + patience,
                 Link::Down(_) => {
                     self.wanted.notify_one();
@@ -188,6 +233,7 @@ enum End {
 }
 
 /// The task that keeps one server connected until it is told to stop.
+#[derive(Debug)]
 pub(super) struct Supervisor {
     target: Arc<Target>,
     audience: Arc<Audience>,
@@ -199,33 +245,41 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(
+    /// The links of a server that is asleep; its supervisor runs among `tasks` once it wakes.
+    pub(super) fn asleep(
         target: Arc<Target>,
         audience: Arc<Audience>,
+        tasks: &TaskTracker,
         stop: CancellationToken,
-    ) -> (Self, Links) {
-        let (state, link) = watch::channel(Link::Starting(Instant::now()));
+    ) -> Links {
+        let (state, link) = watch::channel(Link::Asleep);
         let changes = watch::Sender::new(Changes::default());
         let wanted = Arc::new(Notify::new());
-        let links = Links {
-            state: link,
-            changes: changes.clone(),
-            wanted: Arc::clone(&wanted),
-            last_outage: Arc::default(),
-        };
+        let last_outage = Arc::<ArcSwapOption<LastOutage>>::default();
         let supervisor = Self {
             target,
             audience,
             state,
-            changes,
-            wanted,
-            last_outage: Arc::clone(&links.last_outage),
+            changes: changes.clone(),
+            wanted: Arc::clone(&wanted),
+            last_outage: Arc::clone(&last_outage),
             stop,
         };
-        (supervisor, links)
+        let sleeper = Sleeper {
+            is_asleep: AtomicBool::new(true),
+            supervisor: Some(supervisor).into(),
+            tasks: tasks.clone(),
+        };
+        Links {
+            state: link,
+            changes,
+            wanted,
+            last_outage,
+            sleeper: Arc::new(sleeper),
+        }
     }
 
-    pub(super) async fn run(self) {
+    async fn run(self) {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             let began = Instant::now();

@@ -47,14 +47,19 @@ fn common(user: &str, credential: &str) -> SessionKey {
     ))
 }
 
-async fn get(peers: &PrivatePeers, key: &SessionKey, then: &str) -> Arc<Peer> {
+fn peers_of(quota: &Arc<Quota>) -> Arc<PrivatePeers> {
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    PrivatePeers::new(quota, None, &tasks, &stop)
+}
+
+async fn get(peers: &Arc<PrivatePeers>, key: &SessionKey, then: &str) -> Arc<Peer> {
     let connected = peers.get_or_connect(key, || connect(then)).await;
     connected.unwrap().0
 }
 
 #[tokio::test]
 async fn those_who_want_the_same_connection_at_once_get_one() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let (one, other) = (key(1), key(1));
     let (one, other) = tokio::join!(get(&peers, &one, STAYS), get(&peers, &other, STAYS),);
     assert!(Arc::ptr_eq(&one, &other));
@@ -64,7 +69,7 @@ async fn those_who_want_the_same_connection_at_once_get_one() {
 
 #[tokio::test]
 async fn only_the_connection_that_was_lost_is_given_up() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let lost = get(&peers, &key(1), STAYS).await;
     peers.give_up(&key(1), &lost);
     let next = get(&peers, &key(1), STAYS).await;
@@ -77,7 +82,7 @@ async fn only_the_connection_that_was_lost_is_given_up() {
 
 #[tokio::test]
 async fn a_child_that_has_ended_is_replaced() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let ended = get(&peers, &key(1), "read line").await;
     ended.closed().await;
     let next = get(&peers, &key(1), STAYS).await;
@@ -86,7 +91,7 @@ async fn a_child_that_has_ended_is_replaced() {
 
 #[tokio::test]
 async fn what_is_not_used_for_long_ends() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let connected = peers.get_or_connect(&key(1), || connect(STAYS)).await;
     let peer = Arc::downgrade(&connected.unwrap().0);
     peers.let_go_of_unused(Instant::now());
@@ -97,7 +102,7 @@ async fn what_is_not_used_for_long_ends() {
 
 #[tokio::test]
 async fn everything_has_ended_once_it_was_told_to_stop() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let peer = get(&peers, &key(1), STAYS).await;
     let stop = CancellationToken::new();
     stop.cancel();
@@ -107,7 +112,7 @@ async fn everything_has_ended_once_it_was_told_to_stop() {
 
 #[tokio::test]
 async fn a_changed_credential_lets_go_of_what_its_user_has_and_of_nothing_else() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let old = Arc::downgrade(&get(&peers, &common("ada", "1"), STAYS).await);
     let in_use = {
         let mut key = key(1);
@@ -125,7 +130,7 @@ async fn a_changed_credential_lets_go_of_what_its_user_has_and_of_nothing_else()
 
 #[tokio::test]
 async fn space_is_made_by_ending_what_is_idle_for_longest() {
-    let peers = PrivatePeers::new(&Arc::new(Quota::new(2, 100)), None);
+    let peers = peers_of(&Arc::new(Quota::new(2, 100)));
     let oldest = Arc::downgrade(&get(&peers, &key(1), STAYS).await);
     let in_use = get(&peers, &key(2), STAYS).await;
     drop(get(&peers, &key(3), STAYS).await);
@@ -136,7 +141,7 @@ async fn space_is_made_by_ending_what_is_idle_for_longest() {
 
 #[tokio::test]
 async fn one_more_than_may_be_in_use_is_refused_with_the_number() {
-    let peers = PrivatePeers::new(&Arc::new(Quota::new(2, 100)), None);
+    let peers = peers_of(&Arc::new(Quota::new(2, 100)));
     let in_use = (
         get(&peers, &key(1), STAYS).await,
         get(&peers, &key(2), STAYS).await,
@@ -155,10 +160,7 @@ async fn one_more_than_may_be_in_use_is_refused_with_the_number() {
 #[tokio::test]
 async fn a_tenants_servers_make_space_for_each_other() {
     let quota = Arc::new(Quota::new(10, 2));
-    let (one, other) = (
-        PrivatePeers::new(&quota, None),
-        PrivatePeers::new(&quota, None),
-    );
+    let (one, other) = (peers_of(&quota), peers_of(&quota));
     drop(get(&one, &key(1), STAYS).await);
     let in_use = get(&one, &key(2), STAYS).await;
     let further = get(&other, &key(1), STAYS).await;
@@ -171,7 +173,7 @@ async fn a_tenants_servers_make_space_for_each_other() {
 
 #[tokio::test]
 async fn what_could_not_be_connected_holds_no_space() {
-    let peers = PrivatePeers::new(&Arc::new(Quota::new(1, 1)), None);
+    let peers = peers_of(&Arc::new(Quota::new(1, 1)));
     let wanted = key(1);
     let failed = peers.get_or_connect(&wanted, || async {
         let server = "test".into();
@@ -183,7 +185,7 @@ async fn what_could_not_be_connected_holds_no_space() {
 
 #[tokio::test]
 async fn what_is_in_use_or_listened_to_is_not_idle() {
-    let peers = PrivatePeers::new(&Arc::default(), None);
+    let peers = peers_of(&Arc::default());
     let in_use = get(&peers, &key(1), STAYS).await;
     let listened = get(&peers, &key(2), STAYS).await;
     let changes = watch::Sender::new(Changes::default());

@@ -32,6 +32,11 @@ fn links(now: Link) -> (watch::Sender<Link>, Links) {
         changes: watch::Sender::default(),
         wanted: Arc::default(),
         last_outage: Arc::default(),
+        sleeper: Arc::new(Sleeper {
+            is_asleep: AtomicBool::new(false),
+            supervisor: None.into(),
+            tasks: TaskTracker::new(),
+        }),
     };
     (state, links)
 }

@@ -40,6 +40,7 @@ impl Permitted {
             connector: Connector::new(network).unwrap(),
             commands: Commands::Only(commands.collect()),
             max_message_bytes: Limits::default().max_body_bytes,
+            connects_at_once: false,
         }
     }
 
