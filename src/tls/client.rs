@@ -99,6 +99,7 @@ impl ClientTlsArgs {
 
     /// A channel, and by what its TLS is kept up. Must be called within a runtime. Nothing is connected
     /// yet.
+    #[cfg(feature = "control-plane")]
     pub(crate) fn channel(
         &self,
         url: &str,
@@ -107,7 +108,8 @@ impl ClientTlsArgs {
         Ok((channel(url, kept.as_ref())?, kept))
     }
 
-    /// The same for several control planes, which are reached by the same TLS.
+    /// The ways to several control planes, which are reached by the same TLS. As for one, nothing is
+    /// connected yet.
     pub(crate) fn channels(
         &self,
         urls: &[String],

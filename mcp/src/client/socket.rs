@@ -116,5 +116,6 @@ impl Service<Uri> for SocketDialer {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
