@@ -5,6 +5,7 @@ mod changes;
 mod client;
 mod context;
 mod documents;
+mod host;
 mod in_force;
 mod tenant_edit;
 mod tenants;
@@ -13,6 +14,7 @@ mod token;
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use client::ServerArgs;
 pub(crate) use context::{ContextCommand, run as context};
+pub(crate) use host::{HostCommand, host};
 pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{
     DeleteArgs, GetArgs, HistoryArgs, StatusArgs, delete, get, history, status,

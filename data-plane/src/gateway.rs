@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::live::LiveSessions;
 use crate::load::Load;
@@ -29,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) live: LiveSessions,
     pub(crate) access: Access,
+    /// The host names that stand for tenants.
+    pub(crate) hosts: Hosts,
     pub(crate) limits: Limits,
     /// What is under way of all tenants.
     pub(crate) load: Load,

@@ -14,6 +14,7 @@ mod exposure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
+mod hosts;
 mod limits;
 mod live;
 mod load;
@@ -95,6 +96,7 @@ impl DataPlane {
             sessions: Sessions::new(options.session_keys),
             live: live::LiveSessions::default(),
             access: options.access,
+            hosts: hosts::Hosts::default(),
             limits: options.limits,
             load: load::Load::of_all(&options.limits),
             buffered: Arc::new(Semaphore::new(options.limits.max_buffered_bytes)),

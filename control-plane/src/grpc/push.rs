@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Hello, Hub, Index, Seat, Step};
+use crate::store::HostTable;
 use crate::token::Scope;
 
 /// For how long changes are put together before they are sent.
@@ -139,10 +140,19 @@ impl Stream {
         feed: &mut Feed,
         index: &mut watch::Receiver<Arc<Index>>,
     ) -> Result<(), Status> {
+        let mut hosts = self.hub.follow_hosts();
+        let mut told: Option<HostTable> = None;
         loop {
             let current = Arc::clone(&index.borrow_and_update());
-            if let Some(batch) = feed.next_batch(&current) {
-                self.send(batch).await?;
+            let own = feed.recipient().hosts(&hosts.borrow_and_update().1);
+            let news = Some(own).filter(|own| told.as_ref() != Some(own));
+            let mut batch = feed.next_batch(&current);
+            if batch.is_none() && news.is_some() {
+                batch = feed.bare_batch();
+            }
+            if let Some(batch) = batch {
+                self.send(batch, news.as_ref()).await?;
+                told = news.or(told);
                 if let Some(position) = feed.target() {
                     seat.delivered(position.clone());
                 }
@@ -160,6 +170,11 @@ impl Stream {
                     }
                     tokio::time::sleep(COALESCE).await;
                 }
+                changed = hosts.changed(), if !feed.is_waiting() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the control plane has stopped"));
+                    }
+                }
                 () = seat.superseded() => {
                     return Err(Status::aborted(format!(
                         "a later stream of replica {} has taken over",
@@ -170,9 +185,11 @@ impl Stream {
         }
     }
 
-    async fn send(&self, batch: Batch) -> Result<(), Status> {
+    async fn send(&self, batch: Batch, hosts: Option<&HostTable>) -> Result<(), Status> {
         self.hub.metrics.sent(&batch);
-        let response = Ok(response(batch, self.hub.store_id()));
+        let mut response = response(batch, self.hub.store_id());
+        response.host_names = hosts.map(host_names);
+        let response = Ok(response);
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
     }
@@ -294,6 +311,16 @@ fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
         more: batch.more,
         peers: None,
         host_names: None,
+    }
+}
+
+fn host_names(table: &HostTable) -> pb::HostNames {
+    let names = table.iter().map(|(host, tenant)| pb::HostName {
+        host: host.to_string(),
+        tenant: tenant.to_string(),
+    });
+    pb::HostNames {
+        host_names: names.collect(),
     }
 }
 

@@ -127,6 +127,17 @@ impl Feed {
         Some(self.cut_batch())
     }
 
+    /// A batch without steps, for what else a replica is to be told; `None` while an answer is owed.
+    pub(crate) fn bare_batch(&mut self) -> Option<Batch> {
+        let may_send = !self.is_waiting() && self.rest.is_empty();
+        may_send.then(|| self.cut_batch())
+    }
+
+    /// Who it is for.
+    pub(crate) fn recipient(&self) -> &Recipient {
+        &self.recipient
+    }
+
     fn cut_batch(&mut self) -> Batch {
         let mut steps = Vec::new();
         let mut documents = BTreeMap::new();

@@ -1,14 +1,16 @@
 //! The data plane's end of the push: takes batches, puts them in force, says so.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::config::Violation;
-use gateway_core::{Revision, TenantId};
+use gateway_core::{HostName, Revision, TenantId};
 use gateway_proto::push::v1::config_push_client::ConfigPushClient;
 use gateway_proto::push::v1::subscribe_request::Message as Said;
 use gateway_proto::push::v1::{
-    Acknowledge, Document, HeldDocument, Hello, Refusal, SubscribeRequest, SubscribeResponse,
+    Acknowledge, Document, HeldDocument, Hello, HostNames, Refusal, SubscribeRequest,
+    SubscribeResponse,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -127,6 +129,9 @@ impl Follower {
     /// Compiles and swaps in what a batch brings. What is refused leaves the last good
     /// configuration of its tenant in force, and the other tenants alone.
     fn put_in_force(&self, batch: SubscribeResponse, store: &Arc<str>) -> Vec<Refusal> {
+        if let Some(names) = batch.host_names {
+            self.gateway.hosts.replace(read_hosts(names));
+        }
         for tenant in batch
             .removed_tenants
             .iter()
@@ -198,6 +203,13 @@ impl Follower {
         self.gateway.tenants.put(snapshot);
         Ok(summary)
     }
+}
+
+/// A name that is none, which no control plane of this version gives, stands for nobody.
+fn read_hosts(names: HostNames) -> HashMap<HostName, TenantId> {
+    let names = names.host_names.into_iter();
+    let names = names.filter_map(|name| Some((name.host.parse().ok()?, name.tenant.parse().ok()?)));
+    names.collect()
 }
 
 async fn send(says: &mpsc::Sender<SubscribeRequest>, message: Said) -> Result<(), Status> {

@@ -33,6 +33,11 @@ const STEPS: Steps = Steps(&[
         "replicas",
         include_str!("../../../migrations/postgres/0004_replicas.sql"),
     ),
+    (
+        5,
+        "hosts",
+        include_str!("../../../migrations/postgres/0005_hosts.sql"),
+    ),
 ]);
 
 /// In these every text can be kept. `SQL_ASCII` keeps all bytes as they are.

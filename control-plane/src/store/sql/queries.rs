@@ -4,7 +4,7 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
 use super::audit::AuditRow;
-use super::{Connection, requests, text};
+use super::{Connection, hosts, requests, text};
 use crate::store::sql::{failed, parsed, signed, unsigned};
 use crate::store::{
     Answered, Document, Head, Heads, NewRemoval, NewRevision, StoreError, WriteError,
@@ -29,7 +29,7 @@ pub(super) async fn heads_since(
          FROM documents WHERE sequence > $1 ORDER BY sequence",
     )
     .bind(signed(sequence))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await
     .map_err(failed(doing))?;
 
@@ -45,6 +45,7 @@ pub(super) async fn heads_since(
     Ok(Heads {
         sequence: unsigned("sequence", now)?,
         heads,
+        hosts: hosts::since(connection, sequence).await?,
     })
 }
 
@@ -206,7 +207,7 @@ async fn last_revision(
 
 /// Comes first in a transaction that changes something: the row is locked from then on, so that what
 /// is read next stays as it is, and sequences become visible in their order.
-async fn next_sequence(connection: &mut Connection) -> Result<i64, StoreError> {
+pub(super) async fn next_sequence(connection: &mut Connection) -> Result<i64, StoreError> {
     sqlx::query_scalar("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
         .fetch_one(connection)
         .await
