@@ -4,8 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "gateway/admin/v1/admin.proto",
+    "gateway/admin/v1/host.proto",
     "gateway/admin/v1/resources.proto",
     "gateway/admin/v1/token.proto",
     "gateway/config/v1/config.proto",

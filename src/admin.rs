@@ -5,6 +5,7 @@ mod changes;
 mod client;
 mod context;
 mod documents;
+mod host;
 mod in_force;
 mod rollout;
 mod tenant_edit;
@@ -14,6 +15,7 @@ mod token;
 pub(crate) use apply::{ApplyArgs, DiffArgs, RollbackArgs, apply, diff, rollback};
 pub(crate) use client::ServerArgs;
 pub(crate) use context::{ContextCommand, run as context};
+pub(crate) use host::{HostCommand, host};
 pub(crate) use rollout::{RolloutCommand, rollout};
 pub(crate) use tenant_edit::TenantEdit;
 pub(crate) use tenants::{

@@ -92,6 +92,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Token(crate::admin::TokenCommand),
+    /// Gives host names to tenants, shows them and takes them away.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Host(crate::admin::HostCommand),
     /// Checks configuration files as `desktop` would, and says where they are wrong.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     Validate(crate::validate::ValidateArgs),
@@ -180,6 +184,8 @@ impl Command {
             Self::Context(command) => crate::admin::context(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Token(command) => crate::admin::token(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Host(command) => crate::admin::host(command),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Validate(args) => crate::validate::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_proto::admin::v1::admin_server::AdminServer;
+use gateway_proto::admin::v1::hosts_server::HostsServer;
 use gateway_proto::admin::v1::resources_server::ResourcesServer;
 use gateway_proto::admin::v1::tokens_server::TokensServer;
 use gateway_proto::push::v1::config_push_server::ConfigPushServer;
@@ -112,12 +113,14 @@ where
         let service = Arc::new(service);
         routes = with_public
             .add_service(Strict(AdminServer::from_arc(Arc::clone(&service))))
+            .add_service(Strict(HostsServer::from_arc(Arc::clone(&service))))
             .add_service(Strict(ResourcesServer::from_arc(service)))
             .add_service(Strict(TokensServer::new(tokens)));
         reporter
             .set_serving::<ConfigPushServer<push::Service>>()
             .await;
         reporter.set_serving::<AdminServer<admin::Service>>().await;
+        reporter.set_serving::<HostsServer<admin::Service>>().await;
         reporter
             .set_serving::<ResourcesServer<admin::Service>>()
             .await;
@@ -139,7 +142,8 @@ where
             let admin = AdminServer::<admin::Service>::NAME;
             let resources = ResourcesServer::<admin::Service>::NAME;
             let tokens = TokensServer::<admin::TokenService>::NAME;
-            for service in ["", push, admin, resources, tokens] {
+            let hosts = HostsServer::<admin::Service>::NAME;
+            for service in ["", push, admin, resources, tokens, hosts] {
                 health.clear_service_status(service).await;
             }
         }

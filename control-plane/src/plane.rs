@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gateway_core::{Deadline, Revision, TenantId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::JoinError;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,8 @@ use crate::operations;
 use crate::push::{Follower, Hub, ReplicaStatus, Verdict, VerdictError};
 use crate::rollout::{Driver, Rollout};
 use crate::store::{
-    self, Answered, Database, OpenError, RequestRecord, RevisionRecord, Store, StoreError,
+    self, AddHostError, Answered, Database, HostRecord, HostRemoval, NewHost, OpenError,
+    RequestRecord, RevisionRecord, Store, StoreError,
 };
 use crate::token::Tokens;
 
@@ -238,6 +240,34 @@ impl ControlPlane {
         }
     }
 
+    /// Gives a host name to a tenant, and pushes that.
+    pub(crate) async fn add_host(&self, host: NewHost) -> Result<(), AddHostError> {
+        let (store, hub) = (Arc::clone(&self.store), Arc::clone(&self.hub));
+        let added = self.writes.spawn(async move {
+            store.add_host(host).await?;
+            Ok(hub.refresh(store.as_ref()).await?)
+        });
+        added
+            .await
+            .unwrap_or_else(|error| Err(interrupted(error).into()))
+    }
+
+    /// Takes a host name away, and pushes that; `None`: there is none.
+    pub(crate) async fn remove_host(
+        &self,
+        removal: HostRemoval,
+    ) -> Result<Option<HostRecord>, StoreError> {
+        let (store, hub) = (Arc::clone(&self.store), Arc::clone(&self.hub));
+        let removed = self.writes.spawn(async move {
+            let removed = store.remove_host(removal).await?;
+            hub.refresh(store.as_ref()).await?;
+            Ok(removed)
+        });
+        removed
+            .await
+            .unwrap_or_else(|error| Err(interrupted(error)))
+    }
+
     /// The tenants that have a configuration, in the order of their names.
     pub fn tenants(&self) -> Vec<TenantId> {
         self.hub.tenants()
@@ -356,5 +386,13 @@ impl ControlPlane {
         self.driver.stop().await;
         self.follower.stop().await;
         self.store.close().await;
+    }
+}
+
+/// Of a change of host names that ended halfway.
+fn interrupted(error: JoinError) -> StoreError {
+    StoreError::Uncertain {
+        doing: "changing host names",
+        source: error.into(),
     }
 }

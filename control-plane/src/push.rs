@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::{HostTable, Store, StoreError};
 use crate::token::Scope;
 
 mod count;
@@ -72,6 +72,8 @@ pub(crate) struct Hub {
     name: Arc<str>,
     store_id: Arc<str>,
     index: watch::Sender<Arc<Index>>,
+    /// The host names that stand for tenants, and the sequence at which they were read.
+    hosts: watch::Sender<(u64, HostTable)>,
     /// Those that are connected here.
     replicas: watch::Sender<BTreeMap<String, Replica>>,
     pub(crate) fleet: Fleet,
@@ -115,6 +117,7 @@ impl Hub {
             name: name.into(),
             store_id: store.id().into(),
             index: watch::Sender::default(),
+            hosts: watch::Sender::default(),
             replicas: watch::Sender::default(),
             fleet: Fleet::default(),
             elsewhere: watch::Sender::default(),
@@ -128,7 +131,16 @@ impl Hub {
     /// Reads what changed in the store and wakes every stream. Safe to be called at any time and
     /// by several at once: what is older than what is known is not taken.
     pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let heads = store.heads_since(self.sequence()).await?;
+        let mut heads = store.heads_since(self.sequence()).await?;
+        if let Some(hosts) = heads.hosts.take() {
+            self.hosts.send_if_modified(|known| {
+                let is_newer = heads.sequence > known.0;
+                if is_newer {
+                    *known = (heads.sequence, hosts);
+                }
+                is_newer
+            });
+        }
         self.index.send_if_modified(|index| {
             let newer = index.with(heads);
             let changed = newer.is_some();
@@ -158,6 +170,16 @@ impl Hub {
     /// Which revision of a tenant is current; `None`: it has none.
     pub(crate) fn current(&self, tenant: &TenantId) -> Option<Revision> {
         self.index.borrow().tenant(tenant)?.1
+    }
+
+    /// The host names that stand for tenants.
+    pub(crate) fn hosts(&self) -> HostTable {
+        Arc::clone(&self.hosts.borrow().1)
+    }
+
+    /// Follows them.
+    pub(crate) fn follow_hosts(&self) -> watch::Receiver<(u64, HostTable)> {
+        self.hosts.subscribe()
     }
 
     /// Follows what is current.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 use jiff::Timestamp;
 
+mod hosts;
 #[cfg(test)]
 mod killed;
 mod open;
@@ -20,6 +21,7 @@ mod sqlite;
 mod suite;
 mod tokens;
 
+pub(crate) use hosts::{AddHostError, HostRecord, HostRemoval, HostStore, HostTable, NewHost};
 pub(crate) use open::open;
 pub use open::{Database, InvalidAddress, OpenError, PostgresAddress};
 #[cfg(test)]
@@ -32,7 +34,9 @@ pub(crate) use tokens::{CreateTokenError, NewToken, Revocation, Revoked, TokenRe
 /// A store of versioned documents. Each change is one transaction and gets the next number of the
 /// store's one sequence; who has seen everything up to a number asks for what came after it.
 #[async_trait]
-pub(crate) trait Store: TokenStore + RolloutStore + fmt::Debug + Send + Sync {
+pub(crate) trait Store:
+    TokenStore + HostStore + RolloutStore + fmt::Debug + Send + Sync
+{
     /// Tells this store from every other. Sequences and revisions count only within it.
     fn id(&self) -> &str;
 
@@ -114,6 +118,8 @@ pub(crate) struct Heads {
     pub(crate) sequence: u64,
     /// Each changed tenant once, by its last change.
     pub(crate) heads: Vec<Head>,
+    /// All host names that stand for tenants; `None`: they have not changed.
+    pub(crate) hosts: Option<HostTable>,
 }
 
 /// What is current for one tenant.

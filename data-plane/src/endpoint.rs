@@ -20,7 +20,32 @@ pub(crate) enum View {
     Profile(ProfileName),
 }
 
+/// A path below `/t/TENANT` under a host name that stands for another tenant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this host name is not for the tenant in the path: leave `/t/TENANT` out")]
+pub(crate) struct HostDisagrees {
+    /// What the host name alone would name.
+    pub(crate) of_host: Endpoint,
+}
+
 impl Endpoint {
+    /// The endpoint of a path under a host name that stands for a tenant, or for none.
+    pub(crate) fn at(path: &str, host: Option<TenantId>) -> Result<Option<Self>, HostDisagrees> {
+        let (Some(named), Some(tenant)) = (Self::parse(path), &host) else {
+            return Ok(Self::parse(path));
+        };
+        let names_tenant = path.starts_with("/t/");
+        let disagrees = names_tenant && named.tenant != *tenant;
+        let of_host = Self {
+            tenant: tenant.clone(),
+            ..named
+        };
+        match disagrees {
+            true => Err(HostDisagrees { of_host }),
+            false => Ok(Some(of_host)),
+        }
+    }
+
     /// `/mcp`, `/s/SERVER/mcp`, `/p/PROFILE/mcp`, and each of them below `/t/TENANT`.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let (tenant, rest) = match path.strip_prefix("/t/") {
@@ -82,6 +107,26 @@ mod tests {
             let endpoint = Endpoint::parse(path).unwrap();
             assert_eq!(Endpoint::parse(&endpoint.path()), Some(endpoint), "{path}");
         }
+    }
+
+    #[test]
+    fn under_a_tenants_host_a_path_is_that_tenants() {
+        let at = |path: &str| Endpoint::at(path, Some("acme".parse().unwrap()));
+        for (path, same) in [
+            ("/mcp", "/t/acme/mcp"),
+            ("/s/files/mcp", "/t/acme/s/files/mcp"),
+            ("/p/dev/mcp", "/t/acme/p/dev/mcp"),
+            ("/t/acme/mcp", "/t/acme/mcp"),
+            ("/t/acme", "/nothing"),
+        ] {
+            assert_eq!(at(path), Ok(Endpoint::parse(same)), "{path}");
+        }
+        for path in ["/t/zoo/mcp", "/t/default/mcp", "/t/never/s/files/mcp"] {
+            let refused = at(path).unwrap_err();
+            assert_eq!(refused.of_host.tenant.as_str(), "acme", "{path}");
+        }
+        let bare = Endpoint::at("/t/zoo/mcp", None);
+        assert_eq!(bare, Ok(Endpoint::parse("/t/zoo/mcp")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::connection::Draining;
 use crate::fleet::Fleet;
+use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::live::LiveSessions;
 use crate::load::Load;
@@ -34,6 +35,8 @@ pub(crate) struct Gateway {
     /// The other replicas; `None` for one that others do not reach.
     pub(crate) fleet: Option<Fleet>,
     pub(crate) access: Access,
+    /// The host names that stand for tenants.
+    pub(crate) hosts: Hosts,
     pub(crate) limits: Limits,
     /// What is under way of all tenants.
     pub(crate) load: Load,

@@ -15,6 +15,7 @@ mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
+mod hosts;
 mod limits;
 mod live;
 mod load;
@@ -110,6 +111,7 @@ impl DataPlane {
             live: live::LiveSessions::new(tag),
             fleet: options.fleet.map(|fleet| Fleet::new(&replica, fleet)),
             access: options.access,
+            hosts: hosts::Hosts::default(),
             limits: options.limits,
             load: load::Load::of_all(&options.limits),
             buffered: Arc::new(Semaphore::new(options.limits.max_buffered_bytes)),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use gateway_core::RequestId;
 use http::header::CONNECTION;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -25,10 +26,12 @@ use tracing::debug;
 use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::connection::{Begun, Ending, LAST_MOMENT, Requests, Version, Watched, last_moment};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, HostDisagrees};
+use crate::error::{Failure, Reason};
 use crate::fleet;
 use crate::limits::Limits;
 use crate::mcp_http;
+use crate::pipeline;
 
 /// By what a listener speaks TLS: the certificates in force, which may be replaced at any time.
 pub type ServerTls = watch::Receiver<Arc<ServerConfig>>;
@@ -273,17 +276,35 @@ pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
     request: hyper::Request<Incoming>,
 ) -> Response<ReplyBody> {
-    if let Err(refusal) = gateway.access.check(request.uri(), request.headers()) {
-        debug!(%refusal, "a request was refused");
-        return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
-    }
-    match Endpoint::parse(request.uri().path()) {
-        Some(endpoint) => mcp_http::take(gateway, endpoint, request).await,
-        None => text(
+    let (uri, headers) = (request.uri(), request.headers());
+    let tenant = match gateway.access.check_tenant(uri, headers, &gateway.hosts) {
+        Ok(tenant) => tenant,
+        Err(refusal) => {
+            debug!(%refusal, "a request was refused");
+            return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
+        }
+    };
+    match Endpoint::at(uri.path(), tenant) {
+        Ok(Some(endpoint)) => mcp_http::take(gateway, endpoint, request).await,
+        Ok(None) => text(
             StatusCode::NOT_FOUND,
             "nothing answers here; MCP is at /mcp and, for one server, at /s/SERVER/mcp\n",
         ),
+        Err(disagrees) => Box::pin(refuse_host(gateway, &disagrees, request.method())).await,
     }
+}
+
+/// Refuses a path that is another tenant's than the host name. Whether that tenant is there makes no
+/// difference; it is in the audit log of the one whose host name it is.
+async fn refuse_host(
+    gateway: &Gateway,
+    disagrees: &HostDisagrees,
+    method: &Method,
+) -> Response<ReplyBody> {
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
+    let failure = Failure::new(Reason::NotFound, disagrees.to_string());
+    pipeline::record_refusal(gateway, &disagrees.of_host, &id, method.as_str(), &failure).await;
+    text(StatusCode::NOT_FOUND, format!("{disagrees}\n"))
 }
 
 /// A plain-text response, for what is not MCP.

@@ -21,6 +21,7 @@ fn the_reference_says_what_the_protos_say() -> Result<()> {
         "gateway/admin/v1/admin.proto",
         "gateway/admin/v1/resources.proto",
         "gateway/admin/v1/token.proto",
+        "gateway/admin/v1/host.proto",
     ];
     check(
         "admin-api.md",

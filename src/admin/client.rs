@@ -8,6 +8,7 @@ use clap::Args;
 use gateway_core::config::Violation;
 use gateway_core::{ExposeSecret as _, SecretString};
 use gateway_proto::admin::v1::admin_client::AdminClient;
+use gateway_proto::admin::v1::hosts_client::HostsClient;
 use gateway_proto::admin::v1::tokens_client::TokensClient;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -57,6 +58,7 @@ pub(super) type Client = AdminClient<Presenting>;
 
 /// The same for tokens.
 pub(super) type TokenClient = TokensClient<Presenting>;
+pub(super) type HostClient = HostsClient<Presenting>;
 
 /// Puts the token into a call, where there is one.
 #[derive(Clone)]
@@ -77,6 +79,12 @@ impl ServerArgs {
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let (channel, bearer) = self.presenting()?;
         Ok(AdminClient::with_interceptor(channel, bearer))
+    }
+
+    /// The same.
+    pub(super) fn hosts(&self) -> Result<HostClient, Failure> {
+        let (channel, bearer) = self.presenting()?;
+        Ok(HostsClient::with_interceptor(channel, bearer))
     }
 
     /// The same.

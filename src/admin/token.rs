@@ -244,12 +244,12 @@ fn record(token: pb::Token) -> Value {
     })
 }
 
-fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     let at = at?;
     Timestamp::new(at.seconds, at.nanos).ok()
 }
 
 /// To the second, as people read it.
-fn shown(at: Timestamp) -> String {
+pub(super) fn shown(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

@@ -125,6 +125,11 @@ impl Plane {
         self.stderr.wait(parts).await
     }
 
+    /// A line of the standard output, which has the audit log, that contains all the parts.
+    pub async fn wait_for_output(&self, parts: &[&str]) -> anyhow::Result<String> {
+        self.stdout.wait(parts).await
+    }
+
     /// How many lines of the log contain the part so far.
     pub fn count_in_log(&self, part: &str) -> usize {
         let lines = self.stderr.lines();

@@ -15,6 +15,7 @@ use crate::{Applied, ApplyError, Change, ControlPlane, Removal, Rollback};
 mod answer;
 mod document;
 mod fields;
+mod hosts;
 mod lists;
 mod names;
 mod query;
@@ -62,7 +63,11 @@ impl Service {
         let name = required_tenant("name", name)?;
         caller.may(Power::Read, Some(&name), || refusal::no_tenant(&name))?;
         let current = self.current(&name).await?;
-        tenant_with_document(&name, current.ok_or_else(|| refusal::no_tenant(&name))?)
+        let current = current.ok_or_else(|| refusal::no_tenant(&name))?;
+        Ok(pb::Tenant {
+            host_names: self.host_names(&name),
+            ..tenant_with_document(&name, current)?
+        })
     }
 
     /// A tenant's current revision, if it has one.

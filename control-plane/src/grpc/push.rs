@@ -20,6 +20,7 @@ use super::Admission;
 use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Seat, Step, Table, is_address};
 use crate::rollout::Tally;
+use crate::store::HostTable;
 use crate::token::Scope;
 
 /// How much time there is at least between two batches; what changes meanwhile is put together.
@@ -73,6 +74,18 @@ impl ConfigPush for Service {
         // Answered before the replica said anything, because a client may wait for that.
         self.streams.spawn(stream.run(self.shutdown.clone()));
         Ok(Response::new(ReceiverStream::new(responses)))
+    }
+}
+
+/// What a replica is told beside documents, where it is another than it was told before.
+struct News {
+    fleet: Option<Table>,
+    hosts: Option<HostTable>,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.fleet.is_none() && self.hosts.is_none()
     }
 }
 
@@ -146,20 +159,24 @@ impl Stream {
         index: &mut watch::Receiver<Arc<Index>>,
         fleet: &mut Following,
     ) -> Result<(), Status> {
-        let mut told: Option<Table> = None;
+        let mut hosts = self.hub.follow_hosts();
+        let mut told: (Option<Table>, Option<HostTable>) = (None, None);
         let mut last_sent: Option<Instant> = None;
         loop {
             let current = Arc::clone(&index.borrow_and_update());
-            let table = fleet.look();
-            let news = Some(table).filter(|table| told.as_ref() != Some(table));
+            let own = feed.recipient().hosts(&hosts.borrow_and_update().1);
+            let news = News {
+                fleet: Some(fleet.look()).filter(|table| told.0.as_ref() != Some(table)),
+                hosts: Some(own).filter(|own| told.1.as_ref() != Some(own)),
+            };
             let mut batch = feed.next_batch(&current);
-            if batch.is_none() && news.is_some() {
+            if batch.is_none() && !news.is_empty() {
                 batch = feed.bare_batch();
             }
             if let Some(batch) = batch {
-                self.send(batch, news.as_ref()).await?;
+                self.send(batch, &news).await?;
                 last_sent = Some(Instant::now());
-                told = news.or(told);
+                told = (news.fleet.or(told.0), news.hosts.or(told.1));
                 if let Some(position) = feed.target() {
                     seat.delivered(position.clone());
                 }
@@ -178,6 +195,12 @@ impl Stream {
                     gather(last_sent).await;
                 }
                 _ = fleet.changed(), if !feed.is_waiting() => gather(last_sent).await,
+                changed = hosts.changed(), if !feed.is_waiting() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the control plane has stopped"));
+                    }
+                    gather(last_sent).await;
+                }
                 () = seat.superseded() => {
                     return Err(Status::aborted(format!(
                         "a later stream of replica {} has taken over",
@@ -188,10 +211,13 @@ impl Stream {
         }
     }
 
-    async fn send(&self, batch: Batch, table: Option<&Table>) -> Result<(), Status> {
+    async fn send(&self, batch: Batch, news: &News) -> Result<(), Status> {
         self.hub.metrics.sent(&batch);
-        let table = table.map(|table| peers(table, &self.scope));
-        let response = Ok(response(batch, table, self.hub.store_id()));
+        let mut response = response(batch, self.hub.store_id());
+        let fleet = news.fleet.as_ref();
+        response.peers = fleet.map(|table| peers(table, &self.scope));
+        response.host_names = news.hosts.as_ref().map(host_names);
+        let response = Ok(response);
         let sent = self.outbound.send(response).await;
         sent.map_err(|_| Status::cancelled("the replica ended the stream"))
     }
@@ -312,7 +338,7 @@ fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
     })
 }
 
-fn response(batch: Batch, peers: Option<pb::Peers>, store: &str) -> pb::SubscribeResponse {
+fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
     let mut documents = Vec::new();
     let mut removed_tenants = Vec::new();
     for step in batch.steps {
@@ -338,7 +364,7 @@ fn response(batch: Batch, peers: Option<pb::Peers>, store: &str) -> pb::Subscrib
         documents,
         removed_tenants,
         more: batch.more,
-        peers,
+        peers: None,
         host_names: None,
     }
 }
@@ -359,6 +385,16 @@ fn peers(table: &Table, scope: &Scope) -> pb::Peers {
     });
     pb::Peers {
         peers: peers.collect(),
+    }
+}
+
+fn host_names(table: &HostTable) -> pb::HostNames {
+    let names = table.iter().map(|(host, tenant)| pb::HostName {
+        host: host.to_string(),
+        tenant: tenant.to_string(),
+    });
+    pb::HostNames {
+        host_names: names.collect(),
     }
 }
 

@@ -132,6 +132,11 @@ impl Feed {
         may_send.then(|| self.cut_batch())
     }
 
+    /// Who it is for.
+    pub(crate) fn recipient(&self) -> &Recipient {
+        &self.recipient
+    }
+
     fn cut_batch(&mut self) -> Batch {
         let mut steps = Vec::new();
         let mut documents = BTreeMap::new();

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gateway_core::{Revision, TenantId};
+use gateway_core::{HostName, Revision, TenantId};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool};
 
 use super::RolloutStore;
 use super::sql::failed;
+use super::{AddHostError, HostRecord, HostRemoval, HostStore, NewHost};
 use super::{Announcement, Other, ReplicaStore};
 use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, PostgresAddress,
@@ -29,6 +30,9 @@ mod schema;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/audit.rs"]
 mod audit;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/hosts.rs"]
+mod hosts;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/queries.rs"]
 mod queries;
@@ -64,6 +68,8 @@ const READING_HEADS: &str = "reading what changed";
 const KEEPING: &str = "keeping a revision";
 const REMOVING: &str = "removing a tenant";
 const KEEPING_TOKEN: &str = "keeping a token";
+const KEEPING_HOST: &str = "keeping a host name";
+const REMOVING_HOST: &str = "removing a host name";
 const ANNOUNCING: &str = "telling of replicas";
 const REVOKING_TOKEN: &str = "revoking a token";
 const STEPPING: &str = "keeping a step of a rollout";
@@ -282,6 +288,59 @@ async fn step_rollout(connection: &mut Connection, step: RolloutStep) -> Result<
     rollouts::step(&mut transaction, step).await?;
     transaction.commit().await.map_err(uncertain(STEPPING))?;
     Ok(())
+}
+
+#[async_trait]
+impl HostStore for PostgresStore {
+    async fn add_host(&self, host: NewHost) -> Result<(), AddHostError> {
+        let mut lease = self.lease().await?;
+        let added = limited(add_host(&mut lease, &host)).await;
+        lease.end(added, uncertain(KEEPING_HOST))
+    }
+
+    async fn remove_host(&self, removal: HostRemoval) -> Result<Option<HostRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let removed = limited(remove_host(&mut lease, &removal)).await;
+        lease.end(removed, uncertain(REMOVING_HOST))
+    }
+
+    async fn hosts(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&HostName>,
+        limit: u32,
+    ) -> Result<Vec<HostRecord>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(hosts::list(&mut lease, tenant, after, limit)).await;
+        lease.end(read, late("listing host names"))
+    }
+}
+
+async fn add_host(connection: &mut Connection, host: &NewHost) -> Result<(), AddHostError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(KEEPING_HOST))?;
+    hosts::add(&mut transaction, host).await?;
+    transaction
+        .commit()
+        .await
+        .map_err(uncertain(KEEPING_HOST))?;
+    Ok(())
+}
+
+async fn remove_host(
+    connection: &mut Connection,
+    removal: &HostRemoval,
+) -> Result<Option<HostRecord>, StoreError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(REMOVING_HOST))?;
+    let removed = hosts::remove(&mut transaction, removal).await?;
+    if removed.is_some() {
+        transaction
+            .commit()
+            .await
+            .map_err(uncertain(REMOVING_HOST))?;
+    }
+    Ok(removed)
 }
 
 #[async_trait]

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gateway_core::{Revision, TenantId};
+use gateway_core::{HostName, Revision, TenantId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::RolloutStore;
 use super::sql::failed;
+use super::{AddHostError, HostRecord, HostRemoval, HostStore, NewHost};
 use super::{
     Answered, CallRecord, Document, Heads, NewRemoval, NewRevision, OpenError, RequestRecord,
     RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
@@ -26,6 +27,9 @@ mod schema;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/audit.rs"]
 mod audit;
+#[expect(clippy::duplicate_mod, reason = "compiled for each database")]
+#[path = "sql/hosts.rs"]
+mod hosts;
 #[expect(clippy::duplicate_mod, reason = "compiled for each database")]
 #[path = "sql/queries.rs"]
 mod queries;
@@ -283,6 +287,39 @@ impl RolloutStore for SqliteStore {
     async fn lead(&self) -> Result<bool, StoreError> {
         // The file is this process's alone.
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl HostStore for SqliteStore {
+    async fn add_host(&self, host: NewHost) -> Result<(), AddHostError> {
+        let doing = "keeping a host name";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        hosts::add(&mut transaction, &host).await?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(())
+    }
+
+    async fn remove_host(&self, removal: HostRemoval) -> Result<Option<HostRecord>, StoreError> {
+        let doing = "removing a host name";
+        let begin = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begin.map_err(failed(doing))?;
+        let removed = hosts::remove(&mut transaction, &removal).await?;
+        if removed.is_some() {
+            transaction.commit().await.map_err(failed(doing))?;
+        }
+        Ok(removed)
+    }
+
+    async fn hosts(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&HostName>,
+        limit: u32,
+    ) -> Result<Vec<HostRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed("connecting"))?;
+        hosts::list(&mut connection, tenant, after, limit).await
     }
 }
 

@@ -9,10 +9,12 @@ use std::task::Poll;
 use super::*;
 use crate::rollout::Stage;
 
+mod hosts;
 mod requests;
 mod rollouts;
 mod tokens;
 
+pub(super) use hosts::*;
 pub(super) use requests::*;
 pub(super) use rollouts::*;
 pub(super) use tokens::*;
@@ -50,6 +52,9 @@ macro_rules! store_suite {
             a_revoked_token_stays_as_it_was_revoked,
             tokens_are_listed_by_name_in_pages,
             tokens_do_not_count_as_changes_of_tenants,
+            a_host_name_stands_for_one_tenant,
+            host_names_come_with_what_has_changed,
+            host_names_are_listed_in_pages,
         );
     };
     (@ $open:path: $($case:ident,)*) => {
@@ -184,7 +189,13 @@ pub(super) async fn heads_are_what_changed_and_only_that(store: Arc<dyn Store>) 
     ];
     for (since, heads) in (0..).zip(expected) {
         let read = store.heads_since(since).await.unwrap();
-        assert_eq!(read, Heads { sequence: 3, heads }, "since {since}");
+        let hosts = None;
+        let expected = Heads {
+            sequence: 3,
+            heads,
+            hosts,
+        };
+        assert_eq!(read, expected, "since {since}");
     }
     let beyond = store.heads_since(u64::MAX).await.unwrap();
     assert_eq!(beyond.heads, []);

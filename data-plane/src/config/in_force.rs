@@ -1,11 +1,12 @@
 //! Puts documents in force: those that a control plane sends, and those that were kept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::config::Violation;
-use gateway_core::{Revision, TenantId};
-use gateway_proto::push::v1::{Document, Peers, Refusal, SubscribeResponse};
+use gateway_core::{HostName, Revision, TenantId};
+use gateway_proto::push::v1::{Document, HostNames, Peers, Refusal, SubscribeResponse};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -119,6 +120,9 @@ impl InForce {
     /// Compiles and swaps in what a batch brings. What is refused leaves the last good
     /// configuration of its tenant in force, and the other tenants alone.
     pub(super) fn take(&self, batch: SubscribeResponse, reached: &Position) -> Vec<Refusal> {
+        if let Some(names) = batch.host_names {
+            self.gateway.hosts.replace(read_hosts(names));
+        }
         for tenant in batch
             .removed_tenants
             .iter()
@@ -215,4 +219,11 @@ impl InForce {
         let previous = self.gateway.tenants.get(&config.tenant);
         self.compiler.compile(config, origin, previous.as_deref())
     }
+}
+
+/// A name that is none, which no control plane of this version gives, stands for nobody.
+fn read_hosts(names: HostNames) -> HashMap<HostName, TenantId> {
+    let names = names.host_names.into_iter();
+    let names = names.filter_map(|name| Some((name.host.parse().ok()?, name.tenant.parse().ok()?)));
+    names.collect()
 }

@@ -7,7 +7,7 @@ use gateway_proto::admin::v1 as pb;
 use jiff::Timestamp;
 use tonic::Status;
 
-use crate::store::{StoredRevision, TenantRecord, TokenRecord};
+use crate::store::{HostRecord, StoredRevision, TenantRecord, TokenRecord};
 use crate::token::Role;
 use crate::{Applied, Difference, DifferenceKind, ReplicaStatus, RevisionRecord};
 
@@ -26,6 +26,7 @@ pub(super) fn tenant(record: TenantRecord) -> pb::Tenant {
         author,
         submitted: String::new(),
         config: None,
+        host_names: Vec::new(),
     }
 }
 
@@ -161,6 +162,21 @@ fn replica_tenant(status: &ReplicaStatus, tenant: &TenantId) -> pb::ReplicaTenan
                 reason: violation.reason,
             })
             .collect(),
+    }
+}
+
+pub(super) fn host(record: HostRecord) -> pb::Host {
+    let HostRecord {
+        host,
+        tenant,
+        created_at,
+        author,
+    } = record;
+    pb::Host {
+        name: format!("hosts/{host}"),
+        tenant: tenant_name(&tenant),
+        create_time: Some(timestamp(created_at)),
+        author,
     }
 }
 

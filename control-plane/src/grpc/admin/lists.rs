@@ -48,7 +48,7 @@ impl Service {
             let (found, more) = names::cut(found.map_err(refusal::store)?, limit);
             let last = found.last().filter(|_| more);
             let next = last.map(|last| last.tenant.to_string());
-            let tenants = found.into_iter().map(tenant).collect();
+            let tenants = self.with_host_names(found.into_iter().map(tenant).collect());
             (tenants, next.unwrap_or_default())
         } else {
             let query = Query::read::<pb::Tenant>("tenants", asked)?;
@@ -62,7 +62,8 @@ impl Service {
                 }
                 all.extend(found);
             }
-            query.page(all.into_iter().map(tenant).collect(), limit)?
+            let all = self.with_host_names(all.into_iter().map(tenant).collect());
+            query.page(all, limit)?
         };
         Ok(pb::ListTenantsResponse {
             tenants,
@@ -77,7 +78,10 @@ impl Service {
         asked: Asked<'_>,
     ) -> Result<(Vec<pb::Tenant>, String), Status> {
         let found = self.current(own).await?;
-        let found = found.map(|stored| tenant_without_document(own, stored.record));
+        let found = found.map(|stored| pb::Tenant {
+            host_names: self.host_names(own),
+            ..tenant_without_document(own, stored.record)
+        });
         if !asked.is_plain() {
             let query = Query::read::<pb::Tenant>("tenants", asked)?;
             return query.page(found.into_iter().collect(), 1);

@@ -20,6 +20,7 @@ use super::*;
 use crate::token::Tokens;
 use crate::{Network, Options, ServeError, TokenHash};
 
+mod hosts;
 mod roles;
 mod tokens;
 

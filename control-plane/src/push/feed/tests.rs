@@ -33,7 +33,13 @@ fn grow(index: &Arc<Index>, changes: &[(u8, Option<(Revision, Bytes)>)]) -> Arc<
             canary: None,
         };
         let heads = vec![head];
-        index = index.with(Heads { sequence, heads }).unwrap();
+        index = index
+            .with(Heads {
+                sequence,
+                heads,
+                hosts: None,
+            })
+            .unwrap();
     }
     Arc::new(index)
 }

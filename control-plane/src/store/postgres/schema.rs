@@ -34,6 +34,11 @@ const STEPS: Steps = Steps(&[
         include_str!("../../../migrations/postgres/0004_replicas.sql"),
     ),
     (
+        5,
+        "hosts",
+        include_str!("../../../migrations/postgres/0005_hosts.sql"),
+    ),
+    (
         6,
         "rollouts",
         include_str!("../../../migrations/postgres/0006_rollouts.sql"),

@@ -169,7 +169,7 @@ async fn names_are_in_the_order_of_their_bytes_whatever_the_databases_language()
     .fetch_all(&store.pool)
     .await
     .unwrap();
-    let tables = ["documents", "revisions", "rollouts", "tokens"];
+    let tables = ["documents", "hosts", "revisions", "rollouts", "tokens"];
     let all = tables.map(|table| (table.to_owned(), "C".to_owned()));
     assert_eq!(collations, all);
 }

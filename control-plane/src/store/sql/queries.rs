@@ -4,7 +4,7 @@ use bytes::Bytes;
 use gateway_core::{Revision, TenantId};
 
 use super::audit::AuditRow;
-use super::{Connection, requests, rollouts, text};
+use super::{Connection, hosts, requests, rollouts, text};
 use crate::rollout::Stage;
 use crate::store::sql::{failed, parsed, signed, unsigned};
 use crate::store::{
@@ -64,6 +64,7 @@ pub(super) async fn heads_since(
     Ok(Heads {
         sequence: unsigned("sequence", now)?,
         heads,
+        hosts: hosts::since(connection, sequence).await?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::OpenError;
 use crate::store::sql::Steps;
 
 /// Every step of the schema, oldest first. A released step is never edited.
-const STEPS: [(i64, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str); 6] = [
     (
         1,
         "documents",
@@ -29,6 +29,11 @@ const STEPS: [(i64, &str, &str); 5] = [
         4,
         "tokens",
         include_str!("../../../migrations/sqlite/0004_tokens.sql"),
+    ),
+    (
+        6,
+        "hosts",
+        include_str!("../../../migrations/sqlite/0006_hosts.sql"),
     ),
     (
         7,

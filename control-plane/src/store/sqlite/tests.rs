@@ -134,6 +134,8 @@ async fn the_audit_trail_of_an_earlier_schema_is_kept() {
         "CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit BEGIN SELECT 1; END",
         "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
         "DROP TABLE rollouts",
+        "DROP TABLE hosts",
+        "DROP TABLE hosts_changed",
         "DROP TABLE tokens",
         "DROP TABLE requests",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
