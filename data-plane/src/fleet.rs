@@ -8,12 +8,13 @@ mod signature;
 mod table;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use gateway_core::TenantId;
 use http::uri::Authority;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -86,11 +87,11 @@ impl Fleet {
     /// Takes the table of all replicas; gives back those that are new in it.
     pub(crate) fn update(
         &self,
-        told: impl IntoIterator<Item = (String, Authority)>,
+        told: impl IntoIterator<Item = (String, Authority, BTreeSet<TenantId>)>,
     ) -> Vec<Arc<Peer>> {
         let all = told
             .into_iter()
-            .map(|(name, address)| Peer::new(&name, address));
+            .map(|(name, address, tenants)| Peer::new(&name, address, tenants));
         let others = all.filter(|peer| peer.tag != self.own && self.may_reach(peer));
         let (table, new) = self.others.load().followed_by(others, Instant::now());
         for peer in &new {
@@ -119,12 +120,9 @@ impl Fleet {
     }
 
     /// The replica that a session is at home at; `None`: this one.
-    fn home_of(&self, session: &Session) -> Option<Arc<Peer>> {
-        if session.home == Some(self.own) {
-            return None;
-        }
+    fn home_of(&self, tenant: &TenantId, session: &Session) -> Option<Arc<Peer>> {
         let others = self.others.load();
-        others.home_of(session, self.own, |peer| self.is_suspect(peer))
+        others.home_of((tenant, session), self.own, |peer| self.is_suspect(peer))
     }
 
     /// The replica of this tag; `None`: it is this one, or not there.

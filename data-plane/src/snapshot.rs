@@ -137,6 +137,9 @@ impl Tenants {
             (tenant, Arc::new(ArcSwap::from_pointee(snapshot)))
         });
         let slots: Vec<_> = slots.collect();
+        if slots.is_empty() {
+            return;
+        }
         drop(self.by_id.rcu(|tenants| {
             let mut tenants = BTreeMap::clone(tenants);
             tenants.extend(slots.iter().cloned());

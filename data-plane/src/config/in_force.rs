@@ -102,7 +102,10 @@ impl InForce {
         };
         let told = peers.into_iter().filter_map(|peer| {
             let address = peer.advertise.parse();
-            Some((peer.replica, address.ok()?))
+            // One that is only told of tenants that cannot be read here serves none.
+            let tenants = peer.tenants.iter().map(|tenant| tenant.parse());
+            let tenants = tenants.collect::<Result<_, _>>().ok()?;
+            Some((peer.replica, address.ok()?, tenants))
         });
         let new = fleet.update(told);
         if new.is_empty() {
@@ -134,10 +137,13 @@ impl InForce {
                 keeper.remove(tenant);
             }
         }
+        let mut new = Vec::new();
         let documents = batch.documents.into_iter();
         let refusals = documents
-            .filter_map(|document| self.replace(document, &reached.store))
+            .filter_map(|document| self.replace(document, &reached.store, &mut new))
             .collect();
+        // Each time the list of all tenants is made anew.
+        self.gateway.tenants.put_all(new);
         if !batch.more {
             if let Some(keeper) = &self.keeper {
                 keeper.reach(reached.clone());
@@ -147,7 +153,13 @@ impl InForce {
         refusals
     }
 
-    fn replace(&self, document: Document, store: &Arc<str>) -> Option<Refusal> {
+    /// What is the first of its tenant goes to `new`, and is to be put in force with others.
+    fn replace(
+        &self,
+        document: Document,
+        store: &Arc<str>,
+        new: &mut Vec<Snapshot>,
+    ) -> Option<Refusal> {
         let (name, revision) = (document.tenant, Revision(document.revision));
         let origin = Origin {
             store: Arc::clone(store),
@@ -160,7 +172,10 @@ impl InForce {
             Ok(snapshot) => {
                 snapshot.tally.ask(document.canary);
                 let (tenant, servers) = (snapshot.tenant.clone(), snapshot.servers.len());
-                self.gateway.tenants.put(snapshot);
+                match self.gateway.tenants.get(&tenant) {
+                    Some(_) => self.gateway.tenants.put(snapshot),
+                    None => new.push(snapshot),
+                }
                 info!(%tenant, servers, "configuration in force revision={revision}");
                 if let Some(keeper) = &self.keeper {
                     let config = document.config;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
+use gateway_core::TenantId;
 use gateway_core::plugin::ItemKind;
 use gateway_mcp::header::LAST_EVENT_ID;
 use gateway_mcp::list::ListKind;
@@ -79,9 +80,14 @@ pub(super) enum Undelivered {
 
 /// The other replicas, where a message of a session may have to be handed on: the session is at
 /// home at one of them. A look at two numbers for most sessions.
-pub(crate) fn away<'a>(gateway: &'a Gateway, session: &Session, way: Way) -> Option<&'a Fleet> {
+pub(crate) fn away<'a>(
+    gateway: &'a Gateway,
+    tenant: &TenantId,
+    session: &Session,
+    way: Way,
+) -> Option<&'a Fleet> {
     let fleet = gateway.fleet.as_ref()?;
-    (way != Way::HandedOn && fleet.home_of(session).is_some()).then_some(fleet)
+    (way != Way::HandedOn && fleet.home_of(tenant, session).is_some()).then_some(fleet)
 }
 
 /// Whether what a message needs is kept at its session's home. What is left is the same at every
@@ -149,7 +155,7 @@ pub(crate) async fn hand_on(
     for _ in 0..MAX_ATTEMPTS {
         let peer = match stream_holder(errand) {
             Some(holder) => fleet.other(holder)?,
-            None => fleet.home_of(session)?,
+            None => fleet.home_of(&errand.endpoint.tenant, session)?,
         };
         let path = errand.endpoint.path();
         let sent = fleet.send(

@@ -1,8 +1,10 @@
 //! Which other replicas there are, and which of them a session is at home at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::TenantId;
 use http::uri::Authority;
 use tokio::time::Instant;
 
@@ -19,15 +21,22 @@ pub(crate) struct Peer {
     pub(super) tag: ReplicaTag,
     pub(super) name: String,
     pub(super) address: Authority,
+    /// The tenants whose sessions it can serve; empty: all.
+    tenants: BTreeSet<TenantId>,
 }
 
 impl Peer {
-    pub(super) fn new(name: &str, address: Authority) -> Self {
+    pub(super) fn new(name: &str, address: Authority, tenants: BTreeSet<TenantId>) -> Self {
         Self {
             tag: ReplicaTag::of(name),
             name: name.to_owned(),
             address,
+            tenants,
         }
+    }
+
+    fn serves(&self, tenant: &TenantId) -> bool {
+        self.tenants.is_empty() || self.tenants.contains(tenant)
     }
 }
 
@@ -82,17 +91,21 @@ impl Table {
         self.entries.iter().filter(is_live).map(|entry| &entry.peer)
     }
 
-    /// Where a session is at home: at the replica that opened it while that lives, else at the one
-    /// that comes first for this session among all that live (rendezvous hashing), so that every
+    /// Where a session is at home: at the replica that opened it while that lives, else at the one that
+    /// comes first for this session among all that live and have its tenant (rendezvous hashing), so that every
     /// replica finds the same one and only the sessions of one that leaves move. `None`: at `own`.
     pub(super) fn home_of(
         &self,
-        session: &Session,
+        (tenant, session): (&TenantId, &Session),
         own: ReplicaTag,
         is_dead: impl Fn(&Peer) -> bool,
     ) -> Option<Arc<Peer>> {
+        if session.home == Some(own) {
+            return None;
+        }
         let mut first = (rank(session.id, own), None);
-        for peer in self.live().filter(|peer| !is_dead(peer)) {
+        let able = self.live().filter(|peer| peer.serves(tenant));
+        for peer in able.filter(|peer| !is_dead(peer)) {
             if session.home == Some(peer.tag) {
                 return Some(Arc::clone(peer));
             }
@@ -135,7 +148,11 @@ mod tests {
     }
 
     fn peer(name: &str) -> Peer {
-        Peer::new(name, Authority::from_static("127.0.0.1:1"))
+        Peer::new(name, Authority::from_static("127.0.0.1:1"), BTreeSet::new())
+    }
+
+    fn acme() -> TenantId {
+        "acme".parse().unwrap()
     }
 
     fn session(home: &str) -> Session {
@@ -150,7 +167,7 @@ mod tests {
 
     /// Where a session is at home, as a replica says that knows the others.
     fn home(own: &str, others: &[&str], session: &Session) -> String {
-        let home = table(others).home_of(session, ReplicaTag::of(own), |_| false);
+        let home = table(others).home_of((&acme(), session), ReplicaTag::of(own), |_| false);
         home.map_or(own.to_owned(), |peer| peer.name.clone())
     }
 
@@ -192,12 +209,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_replica_of_other_tenants_is_nobodys_home() {
+        let address = Authority::from_static("127.0.0.1:1");
+        let of_others = Peer::new("b", address, ["zoo".parse().unwrap()].into());
+        let (table, _) = Table::default().followed_by([of_others], Instant::now());
+        let own = ReplicaTag::of("a");
+        for _ in 0..SESSIONS {
+            let session = session("gone");
+            assert_eq!(table.home_of((&acme(), &session), own, |_| false), None);
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_taken_for_dead_is_nobodys_home() {
         let session = session("b");
         let (table, own) = (table(&["b", "c"]), ReplicaTag::of("a"));
-        let home = table.home_of(&session, own, |peer| peer.name == "b");
+        let home = table.home_of((&acme(), &session), own, |peer| peer.name == "b");
         assert_ne!(home.map(|peer| peer.name.clone()).as_deref(), Some("b"));
-        assert_eq!(table.home_of(&session, own, |_| true), None);
+        assert_eq!(table.home_of((&acme(), &session), own, |_| true), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,12 +236,12 @@ mod tests {
         let own = ReplicaTag::of("a");
         let name = |home: Option<Arc<Peer>>| home.map(|peer| peer.name.clone());
         assert_eq!(
-            name(table.home_of(&session, own, |_| false)).as_deref(),
+            name(table.home_of((&acme(), &session), own, |_| false)).as_deref(),
             Some("b")
         );
         tokio::time::advance(LINGERING).await;
         assert_ne!(
-            name(table.home_of(&session, own, |_| false)).as_deref(),
+            name(table.home_of((&acme(), &session), own, |_| false)).as_deref(),
             Some("b")
         );
     }
@@ -220,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_replica_is_new_once_and_again_at_another_address() {
         let before = table(&["b"]);
-        let moved = Peer::new("b", Authority::from_static("127.0.0.1:2"));
+        let moved = Peer::new("b", Authority::from_static("127.0.0.1:2"), BTreeSet::new());
         let (_, new) = before.followed_by([peer("b"), peer("c")], Instant::now());
         assert_eq!(new.len(), 1, "{new:?}");
         let (after, new) = before.followed_by([moved], Instant::now());

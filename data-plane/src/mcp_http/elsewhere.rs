@@ -21,7 +21,7 @@ pub(super) async fn message(
     message: &Message,
     way: Way,
 ) -> Option<Response<ReplyBody>> {
-    let fleet = fleet::away(gateway, session, way)?;
+    let fleet = fleet::away(gateway, &endpoint.tenant, session, way)?;
     if !fleet::is_kept_at_home(gateway, endpoint, session, message) {
         return None;
     }
@@ -43,7 +43,7 @@ pub(super) async fn batch(
     session: &Session,
     (body, way): (Bytes, Way),
 ) -> Option<Response<ReplyBody>> {
-    let fleet = fleet::away(gateway, session, way)?;
+    let fleet = fleet::away(gateway, &endpoint.tenant, session, way)?;
     let errand = Errand {
         method: Method::POST,
         endpoint,
