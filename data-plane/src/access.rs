@@ -117,7 +117,8 @@ fn authority_of(origin: &str) -> Option<&str> {
 /// The tenant that an authority's host stands for, on whatever port.
 fn tenant_of(authority: &str, hosts: &Hosts) -> Option<TenantId> {
     let authority: http::uri::Authority = authority.parse().ok()?;
-    if authority.as_str().contains('@') {
+    let has_port = authority.as_str() != authority.host();
+    if authority.as_str().contains('@') || (has_port && authority.port_u16().is_none()) {
         return None;
     }
     hosts.tenant(authority.host())
