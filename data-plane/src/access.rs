@@ -62,6 +62,9 @@ impl Access {
         headers: &HeaderMap,
         hosts: &Hosts,
     ) -> Result<Option<TenantId>, Refusal> {
+        if hosts.is_empty() {
+            return self.check(uri, headers).map(|()| None);
+        }
         let named = headers.get(HOST).map(text);
         let host = uri.authority().map(|a| Cow::Borrowed(a.as_str()));
         let host = host.or(named).unwrap_or_default();
@@ -117,11 +120,11 @@ fn authority_of(origin: &str) -> Option<&str> {
 /// The tenant that an authority's host stands for, on whatever port.
 fn tenant_of(authority: &str, hosts: &Hosts) -> Option<TenantId> {
     let authority: http::uri::Authority = authority.parse().ok()?;
-    let has_port = authority.as_str() != authority.host();
-    if authority.as_str().contains('@') || (has_port && authority.port_u16().is_none()) {
-        return None;
-    }
-    hosts.tenant(authority.host())
+    let (host, whole) = (authority.host(), authority.as_str());
+    let is_plain = host == whole || authority.port_u16().is_some();
+    (is_plain && !whole.contains('@'))
+        .then(|| hosts.tenant(host))
+        .flatten()
 }
 
 fn text(value: &HeaderValue) -> Cow<'_, str> {

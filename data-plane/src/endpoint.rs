@@ -31,15 +31,15 @@ pub(crate) struct HostDisagrees {
 impl Endpoint {
     /// The endpoint of a path under a host name that stands for a tenant, or for none.
     pub(crate) fn at(path: &str, host: Option<TenantId>) -> Result<Option<Self>, HostDisagrees> {
-        let (Some(named), Some(tenant)) = (Self::parse(path), &host) else {
-            return Ok(Self::parse(path));
+        let named = Self::parse(path);
+        let Some(tenant) = host else {
+            return Ok(named);
         };
-        let names_tenant = path.starts_with("/t/");
-        let disagrees = names_tenant && named.tenant != *tenant;
-        let of_host = Self {
-            tenant: tenant.clone(),
-            ..named
+        let Some(named) = named else {
+            return Ok(None);
         };
+        let disagrees = path.starts_with("/t/") && named.tenant != tenant;
+        let of_host = Self { tenant, ..named };
         match disagrees {
             true => Err(HostDisagrees { of_host }),
             false => Ok(Some(of_host)),

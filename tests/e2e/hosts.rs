@@ -78,8 +78,16 @@ fn documents(server: &HttpFixture) -> [String; 2] {
     [of("acme"), of("zoo")]
 }
 
-#[tokio::test]
-async fn under_a_tenants_host_name_there_are_its_endpoints_and_no_other() -> Result<()> {
+/// For a path that is not for the tenant's host name, in that tenant's audit log.
+async fn wait_for_refusal(data: &DataPlane, tenant: &str) -> Result<()> {
+    let of_tenant = format!(r#""tenant_id":"{tenant}""#);
+    let reason = "this host name is not for the tenant in the path";
+    let parts = [of_tenant.as_str(), reason];
+    data.process.wait_for_output(&parts).await.map(drop)
+}
+
+/// A data plane that has two tenants, each with a host name.
+async fn two_tenants() -> Result<(HttpFixture, ControlPlane, DataPlane)> {
     let server = HttpFixture::start(Options::default()).await?;
     let control = ControlPlane::start(BINARY, &Arc::new(Workspace::new("")?)).await?;
     let token = gateway_tests::planes::join_token();
@@ -99,6 +107,12 @@ async fn under_a_tenants_host_name_there_are_its_endpoints_and_no_other() -> Res
         )?;
         wait_for(&data, &host, "/mcp", 200).await?;
     }
+    Ok((server, control, data))
+}
+
+#[tokio::test]
+async fn under_a_tenants_host_name_there_are_its_endpoints_and_no_other() -> Result<()> {
+    let (_server, control, data) = two_tenants().await?;
     let listed = done(&control.admin(&["host", "list"]).await?)?;
     assert!(
         listed.contains("acme.example") && listed.contains("zoo.example"),
@@ -138,6 +152,19 @@ async fn under_a_tenants_host_name_there_are_its_endpoints_and_no_other() -> Res
         let found = open(&data, host, "/t/acme/mcp", &[("origin", origin)]).await?;
         assert_eq!(found, status, "{host} from {origin}");
     }
+    // In the audit log of the tenant whose host name it was.
+    wait_for_refusal(&data, "acme").await?;
+    done(&control.admin(&["delete", "acme"]).await?)?;
+    wait_for(&data, "acme.example", "/mcp", 404).await?;
+    done(&control.admin(&["host", "remove", "acme.example"]).await?)?;
+    wait_for(&data, "acme.example", "/mcp", 403).await?;
+    data.process.stop().await?;
+    control.process.stop().await
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_that_of_its_request_line_first() -> Result<()> {
+    let (_server, control, data) = two_tenants().await?;
     for (head, status) in [
         ("POST /p/acme/mcp HTTP/1.1\r\nhost: acme.example\r\n", 200),
         // What stands in the request line counts.
@@ -165,21 +192,7 @@ async fn under_a_tenants_host_name_there_are_its_endpoints_and_no_other() -> Res
     ] {
         assert_eq!(write(&data, head).await?, status, "{head}");
     }
-
-    // In the audit log of the tenant whose host name it was.
-    for tenant in ["acme", "zoo"] {
-        let of_tenant = format!(r#""tenant_id":"{tenant}""#);
-        data.process
-            .wait_for_output(&[
-                &of_tenant,
-                "this host name is not for the tenant in the path",
-            ])
-            .await?;
-    }
-    done(&control.admin(&["delete", "acme"]).await?)?;
-    wait_for(&data, "acme.example", "/mcp", 404).await?;
-    done(&control.admin(&["host", "remove", "acme.example"]).await?)?;
-    wait_for(&data, "acme.example", "/mcp", 403).await?;
+    wait_for_refusal(&data, "zoo").await?;
     data.process.stop().await?;
     control.process.stop().await
 }
