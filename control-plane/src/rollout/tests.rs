@@ -114,7 +114,7 @@ fn a_refusal_halts_it_at_once() {
         ..seen("r0", BEFORE)
     };
     let step = rollout(0.1, &["r0"])
-        .next(&[refused.clone()], at(1))
+        .next(std::slice::from_ref(&refused), at(1))
         .unwrap();
     assert_eq!(step.stage, Stage::Halted);
     assert_eq!(

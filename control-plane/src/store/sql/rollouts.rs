@@ -37,6 +37,9 @@ struct Row {
     sequence: i64,
 }
 
+/// Tenant, stage, canaries, and what is stable with its document.
+type AheadRow = (String, String, String, Option<i64>, Option<Vec<u8>>);
+
 /// What is in force elsewhere while a tenant's rollout is not over.
 pub(super) struct Ahead {
     pub(super) stage: Stage,
@@ -71,7 +74,7 @@ pub(super) async fn ahead_since(
     connection: &mut Connection,
     sequence: i64,
 ) -> Result<HashMap<TenantId, Ahead>, StoreError> {
-    let rows: Vec<(String, String, String, Option<i64>, Option<Vec<u8>>)> = sqlx::query_as(
+    let rows: Vec<AheadRow> = sqlx::query_as(
         "SELECT tenant, stage, canaries, stable,
                 (SELECT resolved FROM revisions
                  WHERE revisions.tenant = rollouts.tenant
