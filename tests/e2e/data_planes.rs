@@ -80,11 +80,27 @@ async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> R
     let data = site.data_plane(&CACHE).await?;
     data.wait_until_ready().await?;
     data.ada(Era::Legacy).await?;
-    let exit = site.control.admin(&["delete", "zoo"]).await?;
-    assert_eq!(exit.code, Some(0), "{:?}", exit.stderr);
+    let host = ["host", "add", "acme.example", "--tenant", "acme"];
+    for command in [&["delete", "zoo"][..], &host] {
+        let exit = site.control.admin(command).await?;
+        assert_eq!(exit.code, Some(0), "{:?}", exit.stderr);
+    }
     data.process
         .wait_for_log(&["the tenant was removed"])
         .await?;
+    let under_host = async |data: &DataPlane| -> Result<StatusCode> {
+        let headers = [("host", "acme.example"), ("x-api-key", ADA_KEY)];
+        let message = initialize_message("2025-11-25");
+        let url = data.url("/mcp");
+        Ok(RawClient::default()
+            .post(&url, &headers, message)
+            .await?
+            .status)
+    };
+    wait::until("the host name to stand for its tenant", || async {
+        under_host(&data).await.is_ok_and(|status| status == 200)
+    })
+    .await?;
     data.process.stop().await?;
 
     let Site {
@@ -97,6 +113,7 @@ async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> R
     data.wait_until_ready().await?;
     let ada = data.ada(Era::Legacy).await?;
     ada.call("echo", json!({})).await?.result()?;
+    assert_eq!(under_host(&data).await?, StatusCode::OK);
     let (nobody, message) = (RawClient::default(), initialize_message("2025-11-25"));
     let answer = nobody.post(&data.url("/t/zoo/mcp"), &[], message).await?;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
@@ -119,7 +136,7 @@ async fn a_data_plane_serves_what_it_kept_while_no_control_plane_is_there() -> R
     // Killed or not: what was acknowledged a moment ago is kept.
     wait::until("the change to be kept", || async {
         let state = fs::read_to_string(site.workspace.path().join("cache/state"));
-        state.is_ok_and(|state| state.contains(r#""sequence":4"#))
+        state.is_ok_and(|state| state.contains(r#""sequence":5"#))
     })
     .await?;
     data.process.kill().await?;

@@ -33,13 +33,14 @@ use writer::Pending;
 #[cfg(feature = "fuzzing")]
 pub use fuzzing::{KeptState, reread};
 pub(crate) use log::StoredDocument;
+pub(crate) use state::KeptHosts;
 pub(crate) use writer::{Keeper, Writer};
 
 /// How far ahead of this machine's clock the cache may be.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Nothing of what is kept is larger.
-const MAX_STATE_BYTES: u64 = 64 * 1024;
+const MAX_STATE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A folder that this process has for itself, with what is kept in it.
 #[derive(Debug)]
@@ -100,6 +101,7 @@ pub(crate) struct Unusable {
 pub(super) struct Found {
     pub(super) position: Position,
     pub(super) documents: BTreeMap<TenantId, StoredDocument>,
+    pub(super) host_names: KeptHosts,
     /// When a control plane last said that this is what there is.
     pub(super) confirmed: Timestamp,
     /// Where the documents are.
@@ -167,6 +169,7 @@ impl Cache {
                     position: kept.state.position(),
                     confirmed: kept.state.confirmed,
                     documents: kept.documents.current().clone(),
+                    host_names: Arc::clone(&kept.state.host_names),
                     file: self.folder.join(log::file_name(kept.state.generation)),
                 };
                 (Ok(Some(found)), Writer::on(self, kept))

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use gateway_core::config::Violation;
 use gateway_core::{HostName, Revision, TenantId};
-use gateway_proto::push::v1::{Document, HostNames, Peers, Refusal, SubscribeResponse};
+use gateway_proto::push::v1::{Document, Peers, Refusal, SubscribeResponse};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Compiler;
-use super::cache::{Cache, Found, Keeper, StoredDocument, Writer};
+use super::cache::{Cache, Found, Keeper, KeptHosts, StoredDocument, Writer};
 use super::follow::Position;
 use crate::Gateway;
 use crate::fleet;
@@ -55,9 +55,11 @@ impl InForce {
         let Found {
             position,
             documents,
+            host_names,
             confirmed,
             file,
         } = found;
+        self.gateway.hosts.replace(read_hosts(&host_names));
         let (mut snapshots, mut left_out) = (Vec::new(), 0_usize);
         for (tenant, StoredDocument { origin, config }) in documents {
             let revision = origin.revision;
@@ -124,7 +126,12 @@ impl InForce {
     /// configuration of its tenant in force, and the other tenants alone.
     pub(super) fn take(&self, batch: SubscribeResponse, reached: &Position) -> Vec<Refusal> {
         if let Some(names) = batch.host_names {
-            self.gateway.hosts.replace(read_hosts(names));
+            let names = names.host_names.into_iter();
+            let names: KeptHosts = Arc::new(names.map(|name| (name.host, name.tenant)).collect());
+            self.gateway.hosts.replace(read_hosts(&names));
+            if let Some(keeper) = &self.keeper {
+                keeper.know_hosts(names);
+            }
         }
         for tenant in batch
             .removed_tenants
@@ -237,8 +244,9 @@ impl InForce {
 }
 
 /// A name that is none, which no control plane of this version gives, stands for nobody.
-fn read_hosts(names: HostNames) -> HashMap<HostName, TenantId> {
-    let names = names.host_names.into_iter();
-    let names = names.filter_map(|name| Some((name.host.parse().ok()?, name.tenant.parse().ok()?)));
-    names.collect()
+fn read_hosts(names: &KeptHosts) -> HashMap<HostName, TenantId> {
+    let names = names.iter();
+    names
+        .filter_map(|(host, tenant)| Some((host.parse().ok()?, tenant.parse().ok()?)))
+        .collect()
 }

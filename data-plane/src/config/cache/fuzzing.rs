@@ -1,5 +1,7 @@
 //! What fuzz targets read of a cache without a folder.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::key::CacheKeys;
@@ -27,6 +29,10 @@ impl KeptState {
             generation: number,
             length: number,
             documents_tag: number.to_be_bytes().to_vec(),
+            host_names: [(store.to_owned(), "acme".to_owned())]
+                .into_iter()
+                .collect::<BTreeMap<_, _>>()
+                .into(),
         };
         state.write(self.0.first())
     }

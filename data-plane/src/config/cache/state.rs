@@ -1,6 +1,9 @@
 //! The state: which store the documents are of, how many bytes of them count, and when a control plane
 //! last said so. One line of JSON that people can read, and one with what authenticates it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,7 +32,11 @@ pub(super) struct State {
     pub(super) length: u64,
     /// What authenticates them.
     pub(super) documents_tag: Vec<u8>,
+    pub(super) host_names: KeptHosts,
 }
+
+/// The host names that stand for tenants, and whose they are.
+pub(crate) type KeptHosts = Arc<BTreeMap<String, String>>;
 
 /// As it is written.
 #[derive(Serialize, Deserialize)]
@@ -43,6 +50,7 @@ struct Line {
     generation: u64,
     length: u64,
     documents: String,
+    host_names: BTreeMap<String, String>,
 }
 
 /// What can be said of a line that is not authenticated yet.
@@ -84,6 +92,7 @@ impl State {
             generation: self.generation,
             length: self.length,
             documents: STANDARD.encode(&self.documents_tag),
+            host_names: BTreeMap::clone(&self.host_names),
         };
         let mut text = serde_json::to_vec(&line).ok()?;
         let tag: hmac::Tag = key.sign_state(&text);
@@ -118,6 +127,7 @@ impl State {
             generation: line.generation,
             length: line.length,
             documents_tag: STANDARD.decode(line.documents).map_err(|_| NoState::Form)?,
+            host_names: Arc::new(line.host_names),
         })
     }
 }

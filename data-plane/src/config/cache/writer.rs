@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::key::{CacheKey, CacheKeys};
 use super::log::{self, StoredDocument};
-use super::state::{self, State};
+use super::state::{self, KeptHosts, State};
 use super::{Cache, Kept, private};
 use crate::config::follow::Position;
 use crate::session::SessionKeys;
@@ -35,6 +35,7 @@ pub(super) struct Pending {
     changes: Changes,
     reached: Option<Position>,
     confirmed: Option<Timestamp>,
+    host_names: Option<KeptHosts>,
     keys: Option<CacheKeys>,
 }
 
@@ -61,6 +62,12 @@ impl Keeper {
         self.pending.send_modify(|pending| {
             pending.changes.insert(tenant, None);
         });
+    }
+
+    /// These host names stand for tenants, and no others.
+    pub(crate) fn know_hosts(&self, host_names: KeptHosts) {
+        self.pending
+            .send_modify(|pending| pending.host_names = Some(host_names));
     }
 
     /// Everything up to here is in force, or was refused.
@@ -93,6 +100,7 @@ pub(crate) struct Writer {
     /// What the last state said, once there is one.
     position: Option<Position>,
     confirmed: Timestamp,
+    host_names: KeptHosts,
     open: Option<Open>,
     /// Where in the open file the documents are that count.
     places: BTreeMap<TenantId, Range<u64>>,
@@ -116,6 +124,7 @@ impl Writer {
             cache,
             position: None,
             confirmed: Timestamp::UNIX_EPOCH,
+            host_names: KeptHosts::default(),
             open: None,
             places: BTreeMap::new(),
         }
@@ -134,6 +143,7 @@ impl Writer {
             cache,
             position: Some(state.position()),
             confirmed: state.confirmed,
+            host_names: Arc::clone(&state.host_names),
             open: Some(Open {
                 generation: state.generation,
                 file: Arc::new(file),
@@ -216,12 +226,14 @@ impl Writer {
             return Ok(());
         };
         let confirmed = pending.confirmed.unwrap_or(self.confirmed);
+        let host_names = pending.host_names.as_ref().unwrap_or(&self.host_names);
+        let host_names = Arc::clone(host_names);
         let appendable = self.open.as_ref().filter(|open| !self.is_outworn(open));
         let (open, places) = match appendable {
             Some(open) => append(open, &pending.changes)?,
             None => self.rewrite(&pending.changes)?,
         };
-        self.write_state(&open, &position, confirmed)?;
+        self.write_state(&open, &position, confirmed, &host_names)?;
         let earlier = self.open.replace(open);
         for (tenant, place) in places {
             match place {
@@ -230,7 +242,7 @@ impl Writer {
             }
         }
         self.position = Some(position);
-        self.confirmed = confirmed;
+        (self.confirmed, self.host_names) = (confirmed, host_names);
         let generation = self.open.as_ref().map(|open| open.generation);
         if earlier.map(|open| open.generation) != generation {
             remove_others(&self.cache.folder, generation)?;
@@ -292,6 +304,7 @@ impl Writer {
         open: &Open,
         position: &Position,
         confirmed: Timestamp,
+        host_names: &KeptHosts,
     ) -> io::Result<()> {
         let state = State {
             key: open.key.id().to_vec(),
@@ -301,6 +314,7 @@ impl Writer {
             generation: open.generation,
             length: open.length,
             documents_tag: open.signing.clone().sign().as_ref().to_vec(),
+            host_names: Arc::clone(host_names),
         };
         let text = state.write(&open.key).ok_or(io::ErrorKind::InvalidData)?;
         let path = self.cache.folder.join(state::FILE);
@@ -360,9 +374,11 @@ impl Pending {
             changes,
             reached,
             confirmed,
+            host_names,
             keys,
         } = self;
-        changes.is_empty() && reached.is_none() && confirmed.is_none() && keys.is_none()
+        let is_silent = reached.is_none() && confirmed.is_none() && host_names.is_none();
+        changes.is_empty() && is_silent && keys.is_none()
     }
 }
 
@@ -374,6 +390,7 @@ fn put_back(pending: &watch::Sender<Pending>, taken: Pending) {
         }
         pending.reached = pending.reached.take().or(taken.reached);
         pending.confirmed = pending.confirmed.or(taken.confirmed);
+        pending.host_names = pending.host_names.take().or(taken.host_names);
         false
     });
 }
