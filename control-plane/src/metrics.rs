@@ -189,6 +189,14 @@ impl Metrics {
             "Data planes that are connected here",
             gauge(count.replicas),
         );
+        let rollouts = Family::<Labels<1>, Gauge>::default();
+        for (stage, number) in count.rollouts {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            rollouts
+                .get_or_create(&[("stage", stage.as_str())])
+                .set(number);
+        }
+        registry.register("rollouts", "Rollouts that are not over", rollouts);
         let revisions = Family::<[(&str, String); 1], Gauge>::default();
         let replicas = Family::<[(&str, String); 2], Gauge>::default();
         for (tenant, counted) in count.tenants {

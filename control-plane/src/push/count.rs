@@ -7,6 +7,7 @@ use gateway_core::{Revision, TenantId};
 
 use super::Hub;
 use super::told::{Behind, Teller};
+use crate::rollout::Stage;
 
 /// How many of the replicas that are connected here are how far.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Count {
     /// Up to where the store is known.
     pub(crate) sequence: u64,
     pub(crate) replicas: u64,
+    /// Rollouts that go on, and those that are halted.
+    pub(crate) rollouts: [(Stage, u64); 2],
     /// Every tenant that has a configuration.
     pub(crate) tenants: BTreeMap<TenantId, TenantCount>,
 }
@@ -95,6 +98,7 @@ impl Hub {
         Count {
             sequence: position.sequence,
             replicas: replicas.len() as u64,
+            rollouts: index.count_rollouts(),
             tenants,
         }
     }

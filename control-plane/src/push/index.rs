@@ -8,6 +8,7 @@ use gateway_core::{Revision, TenantId};
 
 use super::Recipient;
 use super::feed::Step;
+use crate::rollout::Stage;
 use crate::store::{self, Head, Heads};
 
 /// Which revision each tenant has, as of one sequence of the store. Shared, not copied: a replica
@@ -181,6 +182,16 @@ impl Index {
     /// Whether a revision is on its way that not every replica is to have yet.
     pub(super) fn has_rollouts(&self) -> bool {
         self.rollouts > 0
+    }
+
+    /// How many rollouts go on, and how many are halted.
+    pub(super) fn count_rollouts(&self) -> [(Stage, u64); 2] {
+        let rolled_out = self.heads.values().filter(|entry| entry.is_rolled_out());
+        let (on, halted): (Vec<_>, Vec<_>) = rolled_out.partition(|entry| entry.canary.is_some());
+        [
+            (Stage::Canary, on.len() as u64),
+            (Stage::Halted, halted.len() as u64),
+        ]
     }
 
     /// What leads a recipient from an earlier index to here, in the order of the changes; `None`: no

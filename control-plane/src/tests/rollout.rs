@@ -168,6 +168,15 @@ async fn what_a_canary_refuses_goes_no_further() {
     assert!(halted.reason.contains("is not permitted"), "{halted:?}");
     fleet.until(&plane, &[1, 1, 1, 1]).await;
 
+    let metrics = plane
+        .control_plane
+        .hub
+        .metrics
+        .render(&plane.control_plane.hub);
+    let metrics = metrics.unwrap();
+    let counted = r#"mcp_gateway_control_rollouts{stage="halted"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+
     plane.control_plane.resume(decision()).await.unwrap();
     until_stage(&plane, Stage::Halted).await;
     let aborted = plane.control_plane.abort(decision()).await.unwrap();
