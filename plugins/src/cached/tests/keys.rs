@@ -89,7 +89,9 @@ impl AuthProvider for OneTenant {
         // What is accepted differs from tenant to tenant, and so does whose it is.
         if value.contains(self.0.as_str()) || value == "both" {
             let user = format!("{}: {value}", self.0);
-            return Ok(Authentication::Accepted(Principal::named(user.parse().unwrap())));
+            return Ok(Authentication::Accepted(Principal::named(
+                user.parse().unwrap(),
+            )));
         }
         let reason = format!("not one of {}", self.0);
         Ok(Authentication::Rejected { reason })
