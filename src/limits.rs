@@ -73,6 +73,15 @@ pub(crate) struct LimitsArgs {
     )]
     max_buffered_bytes: NonZeroUsize,
 
+    /// The same for each tenant.
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_MAX_TENANT_BUFFERED_BYTES",
+        value_name = "BYTES",
+        default_value = "134217728"
+    )]
+    max_tenant_buffered_bytes: NonZeroUsize,
+
     /// The largest head of a request; at least 8192.
     #[arg(
         long,
@@ -158,6 +167,7 @@ impl LimitsArgs {
             max_tenant_streams,
             max_body_bytes,
             max_buffered_bytes,
+            max_tenant_buffered_bytes,
             max_header_bytes,
             max_headers,
             max_json_depth,
@@ -175,6 +185,7 @@ impl LimitsArgs {
             max_tenant_streams: max_tenant_streams.get(),
             max_body_bytes: max_body_bytes.get(),
             max_buffered_bytes: max_buffered_bytes.get(),
+            max_tenant_buffered_bytes: max_tenant_buffered_bytes.get(),
             max_header_bytes: max_header_bytes as usize,
             max_headers: max_headers.get(),
             max_json_depth: max_json_depth as usize,

@@ -40,8 +40,8 @@ pub(crate) struct Gateway {
     pub(crate) limits: Limits,
     /// What is under way of all tenants.
     pub(crate) load: Load,
-    /// What clients' messages take in memory.
-    pub(crate) buffered: Arc<Semaphore>,
+    /// What is under way at endpoints of tenants that are not, all of them together.
+    pub(crate) load_of_nobody: Load,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) listeners: Listeners,
     pub(crate) metrics: Arc<Metrics>,

@@ -114,7 +114,7 @@ impl DataPlane {
             hosts: hosts::Hosts::default(),
             limits: options.limits,
             load: load::Load::of_all(&options.limits),
-            buffered: Arc::new(Semaphore::new(options.limits.max_buffered_bytes)),
+            load_of_nobody: load::Load::of_tenant(&options.limits),
             connections: Arc::new(Semaphore::new(options.limits.max_connections)),
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),

@@ -18,8 +18,10 @@ pub struct Limits {
     pub max_tenant_streams: usize,
     /// The largest message that is taken, from clients and from servers.
     pub max_body_bytes: usize,
-    /// What the messages of clients that are being read or answered may take in memory together.
+    /// What the messages of clients that are being read or answered may take in memory together, of
+    /// all tenants and of one.
     pub max_buffered_bytes: usize,
+    pub max_tenant_buffered_bytes: usize,
     /// The largest head of a request: its line and headers.
     pub max_header_bytes: usize,
     /// How many headers a request may have.
@@ -66,6 +68,7 @@ impl Default for Limits {
             max_tenant_streams: 5_000,
             max_body_bytes: 16 * 1024 * 1024,
             max_buffered_bytes: 256 * 1024 * 1024,
+            max_tenant_buffered_bytes: 128 * 1024 * 1024,
             max_header_bytes: 64 * 1024,
             max_headers: 100,
             max_json_depth: gateway_mcp::json::MAX_DEPTH,

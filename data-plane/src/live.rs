@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use gateway_core::TenantId;
 
 use crate::session::{ReplicaTag, SessionId};
 use calls::Calls;
@@ -124,9 +125,14 @@ impl LiveSessions {
         }
     }
 
-    /// The state of a session that is known to be one. All who use it at the same time get the same.
-    pub(crate) fn of(&self, session: SessionId) -> Arc<LiveSession> {
-        let (live, expired) = self.table.get_or_insert(session);
+    /// The state of a session that is known to be one, and this tenant's, as far as that is known. All who use it at
+    /// the same time get the same.
+    pub(crate) fn of<'a>(
+        &self,
+        tenant: impl Into<Option<&'a TenantId>>,
+        session: SessionId,
+    ) -> Arc<LiveSession> {
+        let (live, expired) = self.table.get_or_insert(tenant.into(), session);
         end_all(&expired);
         live
     }

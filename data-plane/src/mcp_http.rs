@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use gateway_core::{Deadline, RequestId};
+use gateway_core::{Deadline, RequestId, TenantId};
 use gateway_mcp::header::{self, MCP_SESSION_ID};
 use gateway_mcp::message::{Kind, Message, ScanError};
 use gateway_mcp::params::Params;
@@ -60,7 +60,7 @@ pub(crate) async fn take(
         return refusal;
     }
     let deadline = Deadline::after(gateway.limits.request_timeout);
-    match read::read_body(gateway, body, deadline).await {
+    match read::read_body(gateway, Some(&endpoint.tenant), body, deadline).await {
         Ok(body) => answer_message(gateway, endpoint, head.headers, body, deadline, way).await,
         Err(failure) => failed(&failure, None, Era::Legacy),
     }
@@ -85,10 +85,11 @@ pub(crate) async fn take_over(
 /// Reads the body of a request whole; what is wrong with it, as it is answered.
 pub(crate) async fn read_body(
     gateway: &Gateway,
+    tenant: Option<&TenantId>,
     body: Incoming,
     deadline: Deadline,
 ) -> Result<Body, Response<ReplyBody>> {
-    let read = read::read_body(gateway, body, deadline).await;
+    let read = read::read_body(gateway, tenant, body, deadline).await;
     read.map_err(|failure| failed(&failure, None, Era::Legacy))
 }
 

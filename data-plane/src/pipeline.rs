@@ -73,7 +73,7 @@ pub(crate) async fn answer(
 /// The live state of the session that a request belongs to.
 fn live_of(gateway: &Gateway, request: &ClientRequest) -> Arc<LiveSession> {
     match request.dialect.session() {
-        Some(session) => gateway.live.of(session.id),
+        Some(session) => gateway.live.of(&request.endpoint.tenant, session.id),
         None => Arc::default(),
     }
 }
@@ -265,7 +265,8 @@ async fn set_level(
         return Err(unknown_session());
     };
     let level = open::level_of(request)?;
-    gateway.live.of(session.id).set_level(&level);
+    let live = gateway.live.of(&request.endpoint.tenant, session.id);
+    live.set_level(&level);
     for server in caller.view.servers() {
         server.set_level(session.id, &level).await;
     }

@@ -16,6 +16,7 @@ use gateway_core::{TenantId, UserId};
 use gateway_mcp::json::Fields;
 use gateway_mcp::version::Version;
 use jiff::Timestamp;
+use moka::policy::EvictionPolicy;
 
 pub(crate) use home::ReplicaTag;
 pub(crate) use keys::ID_LEN as KEY_ID_LEN;
@@ -162,13 +163,13 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// For the replica of this name.
     pub(crate) fn new(keys: SessionKeys, replica: &str) -> Self {
-        let ended = moka::sync::Cache::builder()
-            .max_capacity(MAX_TOMBSTONES)
-            .time_to_live(LIFETIME)
-            .build();
         let keys = ArcSwap::from_pointee(keys);
         let home = ReplicaTag::of(replica);
-        Self { keys, home, ended }
+        Self {
+            keys,
+            home,
+            ended: tombstones(MAX_TOMBSTONES),
+        }
     }
 
     /// Seals with the first of these from now on, and opens with all of them and no others.
@@ -271,6 +272,16 @@ impl Sessions {
     pub(crate) fn replica_key_of(&self, id: [u8; KEY_ID_LEN]) -> Option<hmac::Key> {
         self.keys.load().by_id(id)?.between_replicas().cloned()
     }
+}
+
+/// So many ended sessions. The oldest make room: by how often they are asked for, which is the other way to choose, a new
+/// one would not be taken in, and the session that was just ended would go on.
+fn tombstones(most: u64) -> moka::sync::Cache<SessionId, i64> {
+    moka::sync::Cache::builder()
+        .max_capacity(most)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(LIFETIME)
+        .build()
 }
 
 /// When a session ends, in seconds since 1970, that is opened now.

@@ -22,6 +22,9 @@ pub(crate) use series::Borrowed;
 /// that a client can fill must not fill the memory.
 const MAX_SERIES: usize = 2_000;
 
+/// How many of them one tenant may have, so that its servers leave room for those of others.
+const MAX_TENANT_SERIES: usize = MAX_SERIES / 4;
+
 /// How many metrics there may be.
 const MAX_METRICS: usize = 200;
 
@@ -140,8 +143,9 @@ impl Metrics {
         }
         let one_more = |count| (count < MAX_SERIES).then_some(count + 1);
         let relaxed = Ordering::Relaxed;
+        let is_share_taken = all.count_alike(labels) >= MAX_TENANT_SERIES;
         // Two that make the same one at once count twice.
-        if series.fetch_update(relaxed, relaxed, one_more).is_err() {
+        if is_share_taken || series.fetch_update(relaxed, relaxed, one_more).is_err() {
             self.dropped.fetch_add(1, relaxed);
             return;
         }
@@ -279,15 +283,30 @@ mod tests {
     fn a_label_that_is_never_the_same_does_not_fill_the_memory() {
         let metrics = Metrics::default();
         for number in 0..3_000 {
-            metrics.count("calls", 1, &[("id", &number.to_string())]);
-            metrics.count("calls", 1, &[("id", "0")]);
+            let tenant = format!("t{}", number % 10);
+            let labels = [("id", &*number.to_string()), ("tenant", &*tenant)];
+            metrics.count("calls", 1, &labels);
+            metrics.count("calls", 1, &[("id", "0"), ("tenant", "t0")]);
         }
         let text = metrics.render(&[]).unwrap();
         assert_eq!(text.matches("calls_total{").count(), MAX_SERIES);
-        assert!(text.contains("calls_total{id=\"0\"} 3001"), "{text}");
-        assert!(
-            text.contains("mcp_gateway_measurements_dropped_total 1000"),
-            "{text}"
-        );
+        let first = "calls_total{id=\"0\",tenant=\"t0\"} 3001";
+        assert!(text.contains(first), "{text}");
+        let dropped = "mcp_gateway_measurements_dropped_total 1000";
+        assert!(text.contains(dropped), "{text}");
+    }
+
+    #[test]
+    fn a_tenant_with_ever_more_series_leaves_room_for_those_of_others() {
+        let metrics = Metrics::default();
+        for number in 0..3_000 {
+            let labels = [("server", &*number.to_string()), ("tenant", "loud")];
+            metrics.count("calls", 1, &labels);
+        }
+        metrics.count("calls", 1, &[("server", "one"), ("tenant", "quiet")]);
+        let text = metrics.render(&[]).unwrap();
+        assert_eq!(text.matches("tenant=\"loud\"").count(), MAX_TENANT_SERIES);
+        let quiet = "calls_total{server=\"one\",tenant=\"quiet\"} 1";
+        assert!(text.contains(quiet), "{text}");
     }
 }

@@ -32,7 +32,9 @@ pub(crate) async fn answer(
         (None, Ok(_)) => return refuse(Refused::Unsigned),
     };
     let deadline = Deadline::after(gateway.limits.request_timeout);
-    let body = match mcp_http::read_body(gateway, body, deadline).await {
+    let endpoint = Endpoint::parse(head.uri.path());
+    let tenant = endpoint.as_ref().map(|endpoint| &endpoint.tenant);
+    let body = match mcp_http::read_body(gateway, tenant, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -53,7 +55,7 @@ pub(crate) async fn answer(
             _ => told::hear(gateway, &body.bytes).await,
         };
     }
-    match Endpoint::parse(path) {
+    match endpoint {
         Some(endpoint) => mcp_http::take_over(gateway, endpoint, head, body, deadline).await,
         None => text(StatusCode::NOT_FOUND, "nothing answers here\n"),
     }

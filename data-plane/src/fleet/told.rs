@@ -182,7 +182,7 @@ async fn take(gateway: &Gateway, tenant: &TenantId, word: Word) {
             servers.for_each(|server| server.end_sessions_of(session));
         }
         Word::Level { session, level } => {
-            gateway.live.of(session).set_level(&level);
+            gateway.live.of(tenant, session).set_level(&level);
             join_all(servers.map(|server| server.set_level(session, &level))).await;
         }
         Word::Cancelled { session, request } => {
@@ -232,7 +232,7 @@ pub(crate) async fn learn(gateway: Arc<Gateway>, from: Vec<Arc<Peer>>) {
                     gateway.live.end(session);
                 }
                 for (session, level) in known.levels {
-                    let live = gateway.live.of(session);
+                    let live = gateway.live.of(None, session);
                     // What is known here may be newer.
                     if live.level().is_none() {
                         live.set_level(&level);

@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use gateway_core::TenantId;
 use tokio::time::Instant;
 
 use super::{IDLE, LiveSession};
@@ -13,7 +14,8 @@ use crate::session::{ReplicaTag, SessionId};
 /// How many sessions are known at most.
 const MOST: usize = 100_000;
 
-/// How many of them make room when there are too many: not just one, because they are looked for among all.
+/// How many of them make room when there are too many: not just one, because they are looked for among all. They are
+/// those of tenants that have more than others, so that no tenant loses anything by what another one opens.
 const MAKING_ROOM: usize = MOST / 16;
 
 /// How often it is looked for what nobody has used for long.
@@ -41,6 +43,8 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
+    /// `None` where another replica has told of it and nobody has used it here.
+    tenant: Option<TenantId>,
     live: Live,
     used: Instant,
 }
@@ -68,6 +72,7 @@ impl Table {
     /// The state of a session, made if need be; and that of others, which has expired.
     pub(super) fn get_or_insert(
         self: &Arc<Self>,
+        tenant: Option<&TenantId>,
         id: SessionId,
     ) -> (Arc<LiveSession>, Vec<Arc<LiveSession>>) {
         let now = Instant::now();
@@ -84,6 +89,7 @@ impl Table {
         }
         let live = Arc::new(LiveSession::new(id, Arc::downgrade(self)));
         let entry = Entry {
+            tenant: tenant.cloned(),
             live: Live::Used(Arc::downgrade(&live)),
             used: now,
         };
@@ -150,26 +156,46 @@ impl Entries {
 
     fn sweep(&mut self, now: Instant) -> Vec<Arc<LiveSession>> {
         self.swept = Some(now);
-        self.remove_unused(|used| now >= used + IDLE)
+        self.remove_unused(|entry| now >= entry.used + IDLE)
     }
 
-    /// Removes those that are unused for longest.
+    /// Removes those that are unused for longest, of the tenants that have more than an equal share; of all where
+    /// those have few.
     fn make_room(&mut self) -> Vec<Arc<LiveSession>> {
+        let mut by_tenant: HashMap<_, usize> = HashMap::new();
+        for entry in self.by_id.values() {
+            *by_tenant.entry(entry.tenant.clone()).or_default() += 1;
+        }
+        let share = self.by_id.len() / by_tenant.len().max(1);
+        by_tenant.retain(|_, count| *count > share);
+        let has_more = |entry: &Entry| by_tenant.contains_key(&entry.tenant);
         let unused = self.by_id.values().filter(|entry| !entry.live.is_in_use());
-        let mut times: Vec<_> = unused.map(|entry| entry.used).collect();
+        let mut times: Vec<_> = unused
+            .clone()
+            .filter(|entry| has_more(entry))
+            .map(used)
+            .collect();
+        let from_all = times.len() < MAKING_ROOM;
+        if from_all {
+            times = unused.map(used).collect();
+        }
         let Some(last) = times.len().checked_sub(1) else {
             return Vec::new();
         };
         let (_, &mut latest, _) = times.select_nth_unstable(last.min(MAKING_ROOM - 1));
-        self.remove_unused(|used| used <= latest)
+        self.remove_unused(|entry| entry.used <= latest && (from_all || has_more(entry)))
     }
 
-    /// Removes those that nobody uses, by when they were used; what was kept of them.
-    fn remove_unused(&mut self, is_over: impl Fn(Instant) -> bool) -> Vec<Arc<LiveSession>> {
-        let is_over = |entry: &Entry| is_over(entry.used) && !entry.live.is_in_use();
+    /// Removes those of these that nobody uses; what was kept of them.
+    fn remove_unused(&mut self, is_over: impl Fn(&Entry) -> bool) -> Vec<Arc<LiveSession>> {
+        let is_over = |entry: &Entry| is_over(entry) && !entry.live.is_in_use();
         let removed = self.by_id.extract_if(|_, entry| is_over(entry));
         removed.filter_map(|(_, entry)| entry.live.get()).collect()
     }
+}
+
+fn used(entry: &Entry) -> Instant {
+    entry.used
 }
 
 impl Live {

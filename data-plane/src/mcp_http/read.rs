@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gateway_core::Deadline;
+use gateway_core::TenantId;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
 
 use crate::Gateway;
 use crate::error::{Failure, Reason};
+use crate::load::{Load, Memory};
 
 /// How long the rest of a body is let pass that is too large.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,13 +31,13 @@ pub(crate) struct Body {
 /// go.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Space(
-    #[expect(dead_code, reason = "held for as long as the message is")]
-    Option<Arc<OwnedSemaphorePermit>>,
+    #[expect(dead_code, reason = "held for as long as the message is")] Option<Arc<Memory>>,
 );
 
-/// Reads a body whole.
+/// Reads a body whole, for a tenant, which may not be there.
 pub(super) async fn read_body(
     gateway: &Gateway,
+    tenant: Option<&TenantId>,
     mut body: Incoming,
     deadline: Deadline,
 ) -> Result<Body, Failure> {
@@ -45,7 +46,11 @@ pub(super) async fn read_body(
         return Err(refuse_size(body, limit).await);
     }
     let until = deadline.within(gateway.limits.body_timeout).instant();
-    let reading = Reading::new(&gateway.buffered, limit).read(&mut body);
+    let snapshot = tenant.and_then(|tenant| gateway.tenants.get(tenant));
+    let own = snapshot
+        .as_ref()
+        .map_or(&gateway.load_of_nobody, |found| &found.load);
+    let reading = Reading::new((&gateway.load, own), limit).read(&mut body);
     match timeout_at(until.into(), reading).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(Unread::TooLarge)) => Err(refuse_size(body, limit).await),
@@ -71,15 +76,16 @@ enum Unread {
 }
 
 struct Reading<'a> {
-    budget: &'a Arc<Semaphore>,
+    /// Of all tenants, and of the message's.
+    load: (&'a Load, &'a Load),
     limit: usize,
-    space: Option<OwnedSemaphorePermit>,
+    space: Option<Memory>,
 }
 
 impl<'a> Reading<'a> {
-    fn new(budget: &'a Arc<Semaphore>, limit: usize) -> Self {
+    fn new(load: (&'a Load, &'a Load), limit: usize) -> Self {
         Self {
-            budget,
+            load,
             limit,
             space: None,
         }
@@ -121,16 +127,14 @@ impl<'a> Reading<'a> {
         if bytes > self.limit {
             return Err(Unread::TooLarge);
         }
-        let held = self.space.as_ref().map_or(0, |s| s.num_permits());
+        let held = self.space.as_ref().map_or(0, Memory::bytes);
         if bytes <= SMALL_BYTES || bytes <= held {
             return Ok(());
         }
         let wanted = bytes.next_multiple_of(SMALL_BYTES).saturating_sub(held);
         let wanted = u32::try_from(wanted).map_err(|_| Unread::NoSpace)?;
-        let budget = Arc::clone(self.budget);
-        let further = budget
-            .try_acquire_many_owned(wanted)
-            .map_err(|_| Unread::NoSpace)?;
+        let (all, own) = self.load;
+        let further = all.memory(own, wanted).ok_or(Unread::NoSpace)?;
         match &mut self.space {
             Some(space) => space.merge(further),
             None => self.space = Some(further),

@@ -70,7 +70,7 @@ impl Batch {
             let error = with_causes(&failure);
             warn!(tenant = %self.endpoint.tenant, error, "a message of a batch was not taken");
         }
-        let live = gateway.live.of(self.session.id);
+        let live = gateway.live.of(&self.endpoint.tenant, self.session.id);
         let at_once = gateway.limits.batch_concurrency;
         let answers = stream::iter(requests)
             .map(move |request| Arc::clone(&self).answers_to(request))

@@ -65,7 +65,7 @@ pub(super) async fn forward(
     let advice = advice(&caller, &server);
     let exposes_links = caller.view.is_prefixed();
     let call = request.dialect.session().map(|session| {
-        let live = gateway.live.of(session.id);
+        let live = gateway.live.of(&request.endpoint.tenant, session.id);
         Call::begin(&live, request.message.id().unwrap_or_default())
     });
     // From here on only the server is needed: what a new revision removes may end meanwhile.

@@ -26,7 +26,7 @@ pub(crate) async fn open_stream(
     let (snapshot, _) = tenant::in_force(gateway, endpoint)?;
     authenticate::authenticate_owner(&snapshot, headers, session, &gateway.limits).await?;
     let slot = gateway.load.stream(&snapshot.load)?;
-    let live = gateway.live.of(session.id);
+    let live = gateway.live.of(&endpoint.tenant, session.id);
     let Some(last) = headers.get(LAST_EVENT_ID) else {
         return Ok(standing_stream(gateway, endpoint, session, &live, slot));
     };
@@ -61,6 +61,7 @@ fn standing_stream(
     let (telling, until) = (Arc::clone(&feed), open.clone());
     let mut news = News::of(gateway, endpoint, &session.user);
     let (id, keeper) = (session.id, Arc::clone(gateway));
+    let tenant = endpoint.tenant.clone();
     drop(
         gateway
             .requests
@@ -76,7 +77,7 @@ fn standing_stream(
                 let using = async {
                     loop {
                         tokio::time::sleep(live::IDLE / 2).await;
-                        drop(keeper.live.of(id));
+                        drop(keeper.live.of(&tenant, id));
                     }
                 };
                 tokio::join!(telling, using)

@@ -178,7 +178,7 @@ fn watch_of(
     request: &ClientRequest,
 ) -> Result<Watch, Failure> {
     let session = request.dialect.session().ok_or_else(unknown_session)?;
-    let live: Arc<LiveSession> = gateway.live.of(session.id);
+    let live: Arc<LiveSession> = gateway.live.of(&request.endpoint.tenant, session.id);
     let server = routed.server.name().clone();
     let watch = live.keep().watches.at(&server, || {
         let recipient = Recipient::Session(Arc::downgrade(&live));

@@ -167,3 +167,14 @@ fn keys_are_replaced_while_sessions_go_on() {
     sessions.replace_keys(Arc::new(new));
     assert_eq!(find(&sessions, "acme", &before), None);
 }
+
+#[test]
+fn of_too_many_ended_sessions_the_latest_are_remembered() {
+    let ended = tombstones(10);
+    for number in 0..100 {
+        let session = SessionId::from_u128(number);
+        ended.insert(session, 0);
+        ended.run_pending_tasks();
+        assert!(ended.contains_key(&session), "{number} was just ended");
+    }
+}

@@ -42,10 +42,12 @@ impl CachedPolicy {
     }
 }
 
-/// Everything that an evaluator can see of a caller. Lists begin with their lengths.
-fn parts_of(principal: &Principal) -> Vec<String> {
+/// Everything that an evaluator can see of a caller. Lists begin with their lengths; what is not
+/// known is an empty part, so that no other part takes its place.
+pub(super) fn parts_of(principal: &Principal) -> Vec<String> {
     let mut parts = vec![principal.user_id.to_string()];
-    parts.extend(principal.tenant_id.iter().map(ToString::to_string));
+    let tenant = principal.tenant_id.as_ref();
+    parts.push(tenant.map_or_else(String::new, ToString::to_string));
     for list in [&principal.roles, &principal.groups] {
         parts.push(list.len().to_string());
         parts.extend(list.iter().cloned());

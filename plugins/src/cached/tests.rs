@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
+mod keys;
+
 /// Accepts `good…` until a time, rejects the rest, fails when told to; counts.
 #[derive(Default)]
 struct Provider {
