@@ -42,7 +42,9 @@ async fn a_rollout_goes_on_whichever_control_plane_is_gone() -> Result<()> {
     )?;
     let urls = [one.url(), two.url()];
     let token = [("MCP_GATEWAY_JOIN_TOKEN", join_token())];
-    let token = token.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let token = token
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     let mut data = Vec::new();
     for name in ["a", "b"] {
         let flags = [&LOOPBACK[..], &["--name", name]].concat();
@@ -64,9 +66,7 @@ async fn a_rollout_goes_on_whichever_control_plane_is_gone() -> Result<()> {
         ensure!(says(&begun, "bakes on"), "{:?}", begun.stderr);
         // Killed is one of the two, then the other: one of them has made the steps so far.
         let killed = one.kill().await?;
-        let over = two
-            .admin(&["rollout", "status", "acme", "--wait"])
-            .await?;
+        let over = two.admin(&["rollout", "status", "acme", "--wait"]).await?;
         ensure!(over.code == Some(0) && says(&over, "complete"), "{over:?}");
         wait::until("both data planes to have it", || async {
             in_force(&two)
