@@ -205,6 +205,7 @@ async fn accept_notification(
     message: &Message,
     way: Way,
 ) -> Response<ReplyBody> {
+    let method = message.method().unwrap_or_default();
     match check_notification(endpoint, headers, message, &gateway.sessions) {
         Ok(None) => accepted(),
         Ok(Some(session)) => {
@@ -215,10 +216,10 @@ async fn accept_notification(
             }
             match pipeline::take_notification(gateway, endpoint, headers, &session, message).await {
                 Ok(()) => accepted(),
-                Err(failure) => failed(&failure, None, Era::Legacy),
+                Err(failure) => refused(gateway, endpoint, method, &failure).await,
             }
         }
-        Err(failure) => failed(&failure, None, Era::Legacy),
+        Err(failure) => refused(gateway, endpoint, method, &failure).await,
     }
 }
 
@@ -239,17 +240,16 @@ async fn accept_response(
     };
     let session = match session {
         Ok(session) => session,
-        Err(failure) => return failed(&failure, None, Era::Legacy),
+        Err(failure) => return refused(gateway, endpoint, "response", &failure).await,
     };
     let handing_on = elsewhere::message(gateway, (endpoint, headers), &session, message, way);
     if let Some(response) = handing_on.await {
         return response;
     }
-    let taken = pipeline::take_answer(gateway, endpoint, headers, &session, message).await;
-    taken.map_or_else(
-        |failure| failed(&failure, None, Era::Legacy),
-        |()| accepted(),
-    )
+    match pipeline::take_answer(gateway, endpoint, headers, &session, message).await {
+        Ok(()) => accepted(),
+        Err(failure) => refused(gateway, endpoint, "response", &failure).await,
+    }
 }
 
 /// Opens a stream of a legacy session.
@@ -267,15 +267,31 @@ async fn get(
     }
     let session = match find_session(endpoint, headers, &gateway.sessions) {
         Ok(session) => session,
-        Err(failure) => return failed(&failure, None, Era::Legacy),
+        Err(failure) => return refused(gateway, endpoint, "GET", &failure).await,
     };
     if let Some(response) = elsewhere::stream(gateway, endpoint, headers, &session, way).await {
         return response;
     }
     match pipeline::open_stream(gateway, endpoint, headers, &session).await {
         Ok(reply) => respond(reply),
-        Err(failure) => failed(&failure, None, Era::Legacy),
+        Err(failure) => refused(gateway, endpoint, "GET", &failure).await,
     }
+}
+
+/// Refuses what is no request, and has it in the audit log as well: it may be somebody who tries
+/// the sessions of others. `method` is the verb where no message says one.
+async fn refused(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    method: &str,
+    failure: &Failure,
+) -> Response<ReplyBody> {
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string());
+    Box::pin(pipeline::record_refusal(
+        gateway, endpoint, &id, method, failure,
+    ))
+    .await;
+    failed(failure, None, Era::Legacy)
 }
 
 /// Ends a legacy session. All replicas are told, so that any may do it.

@@ -34,6 +34,7 @@ pub mod session;
 pub mod setup;
 pub mod soak;
 pub mod stdio;
+pub mod tenants;
 pub mod tls;
 pub mod victim;
 pub mod wait;

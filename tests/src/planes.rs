@@ -136,6 +136,11 @@ impl Plane {
         lines.iter().filter(|line| line.contains(part)).count()
     }
 
+    /// What it wrote to its standard output, which has the audit log, and to the log so far.
+    pub fn written(&self) -> [Vec<String>; 2] {
+        [self.stdout.lines(), self.stderr.lines()]
+    }
+
     /// How many lines of its standard output contain the part so far.
     pub fn count_in_output(&self, part: &str) -> usize {
         let lines = self.stdout.lines();

@@ -58,14 +58,27 @@ impl Session {
         Ok(session)
     }
 
+    /// A legacy client that can be asked for what its capabilities say, and answers by [`Self::send`].
+    pub async fn open_able(
+        url: &str,
+        headers: &[(&str, &str)],
+        capabilities: &Value,
+    ) -> anyhow::Result<Self> {
+        let mut session = Self::open_with(Era::Modern, url, headers).await?;
+        session.era = Era::Legacy;
+        session.initialize_with(capabilities).await?;
+        Ok(session)
+    }
+
     async fn initialize(&mut self) -> anyhow::Result<()> {
+        self.initialize_with(&json!({})).await
+    }
+
+    async fn initialize_with(&mut self, capabilities: &Value) -> anyhow::Result<()> {
+        let message = initialize_message_with(LEGACY_VERSION, capabilities);
         let answer = self
             .client
-            .post(
-                &self.url,
-                &self.own_headers(),
-                initialize_message(LEGACY_VERSION),
-            )
+            .post(&self.url, &self.own_headers(), message)
             .await?;
         let result = answer.result()?;
         ensure!(
@@ -89,6 +102,13 @@ impl Session {
     /// Sends a legacy notification without parameters.
     pub async fn notify(&self, method: &str) -> anyhow::Result<Answer> {
         let message = json!({ "jsonrpc": "2.0", "method": method });
+        self.client
+            .post(&self.url, &self.legacy_headers(), message.to_string())
+            .await
+    }
+
+    /// Sends a message of a legacy session as it is.
+    pub async fn send(&self, message: &Value) -> anyhow::Result<Answer> {
         self.client
             .post(&self.url, &self.legacy_headers(), message.to_string())
             .await
@@ -243,13 +263,17 @@ pub fn modern_meta() -> Value {
 
 /// How a legacy client opens that asks for this version and can do nothing of its own.
 pub fn initialize_message(version: &str) -> String {
+    initialize_message_with(version, &json!({}))
+}
+
+fn initialize_message_with(version: &str, capabilities: &Value) -> String {
     json!({
         "jsonrpc": "2.0",
         "id": "open",
         "method": "initialize",
         "params": {
             "protocolVersion": version,
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": { "name": "gateway-tests", "version": "1.0.0" },
         },
     })

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_core::RequestId;
 use gateway_mcp::batch;
 use gateway_mcp::header::{MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use gateway_mcp::message::Message;
 use gateway_mcp::version::{Era, Version};
 use http::{HeaderMap, Response};
 
-use super::{Body, accepted, elsewhere, failed, respond};
+use super::{Body, accepted, elsewhere, refused, respond};
 use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
@@ -45,11 +44,7 @@ pub(super) async fn answer(
     match answered {
         Ok(Some(reply)) => respond(reply),
         Ok(None) => accepted(),
-        Err(failure) => {
-            let id = RequestId::new(uuid::Uuid::now_v7().to_string());
-            pipeline::record_refusal(gateway, &endpoint, &id, "", &failure).await;
-            failed(&failure, None, Era::Legacy)
-        }
+        Err(failure) => refused(gateway, &endpoint, "", &failure).await,
     }
 }
 
