@@ -55,6 +55,12 @@ impl Balancer {
         });
     }
 
+    /// Forgets a data plane, whose port may be another's from now on.
+    pub fn remove(&self, mcp: SocketAddr) {
+        self.backends
+            .send_modify(|backends| backends.retain(|backend| backend.mcp != mcp));
+    }
+
     /// `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)

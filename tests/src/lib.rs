@@ -15,6 +15,7 @@ pub mod conformance;
 pub mod conformance_client;
 pub mod crossing;
 pub mod doctor;
+pub mod faults;
 pub mod fixture;
 pub mod fleet;
 pub mod gateway;

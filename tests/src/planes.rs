@@ -21,7 +21,7 @@ use crate::session::{Era, Session};
 use crate::wait::{self, PATIENCE};
 use crate::workspace::Workspace;
 
-/// One process that serves. What it writes is searched for secrets at its end.
+/// One process that serves. What it writes is searched at its end, for secrets and for panics.
 #[derive(Debug)]
 pub struct Plane {
     child: Child,
@@ -157,10 +157,31 @@ impl Plane {
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Has it do nothing at all until it is thawed.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         let id = id.and_then(Pid::from_raw).context("it has ended already")?;
-        kill_process(id, Signal::TERM)?;
+        kill_process(id, signal)?;
         Ok(())
+    }
+
+    /// Asks it to end, and gives all that it has written to its standard output.
+    pub async fn stop_and_read(self) -> anyhow::Result<Vec<String>> {
+        let stdout = self.stdout.clone();
+        self.stop().await?;
+        stdout.ended().await;
+        Ok(stdout.lines())
     }
 
     /// The same, and waits for it; it must end with success.
@@ -197,6 +218,14 @@ impl Drop for Plane {
         for (log, place) in [(&self.stdout, "output"), (&self.stderr, "error")] {
             let place = format!("standard {place} of the {}", self.role);
             secrets::search(&place, log.text().as_bytes());
+        }
+        let panicked = self
+            .stderr
+            .lines()
+            .into_iter()
+            .find(|line| line.contains("panicked at"));
+        if !std::thread::panicking() {
+            assert!(panicked.is_none(), "the {}: {panicked:?}", self.role);
         }
     }
 }

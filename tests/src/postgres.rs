@@ -23,8 +23,9 @@ const NOBODY: u32 = 65534;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the server until its own standard input ends, as it does with whoever started it, however that ends. Then
-/// removes the folder as well, unless it has read that there is to be more.
-const KEEPER: &str = r#""$@" & read -r more; kill -INT $!; wait $!; [ "$more" ] || rm -rf "$PWD""#;
+/// removes the folder as well, unless it has read by which signal to stop it for now.
+const KEEPER: &str =
+    r#""$@" & read -r signal; kill -"${signal:-INT}" $!; wait $!; [ "$signal" ] || rm -rf "$PWD""#;
 
 /// The role of this name has a password, every other needs none.
 pub const GUARDED: &str = "guarded";
@@ -126,9 +127,18 @@ impl Postgres {
 
     /// Stops the server and ends every connection.
     pub fn pause(&mut self) -> anyhow::Result<()> {
+        self.stop("INT")
+    }
+
+    /// The same without finishing anything: what was committed is read from the log of writes at the next start.
+    pub fn crash(&mut self) -> anyhow::Result<()> {
+        self.stop("QUIT")
+    }
+
+    fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
         let mut running = self.running.take().context("PostgreSQL does not run")?;
         if let Some(mut input) = running.input.take() {
-            writeln!(input, "more")?;
+            writeln!(input, "{signal}")?;
         }
         running.keeper.wait()?;
         Ok(())

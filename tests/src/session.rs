@@ -95,6 +95,11 @@ impl Session {
         Ok(())
     }
 
+    /// Uses new connections from now on.
+    pub fn reconnect(&mut self) {
+        self.client = RawClient::default();
+    }
+
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
