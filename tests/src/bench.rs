@@ -1,6 +1,6 @@
 //! The benchmark: what a call costs through the gateway, beside nginx as a plain reverse proxy, in the same run.
 
-mod clock;
+pub mod clock;
 mod footprint;
 mod front;
 mod instructions;
@@ -14,7 +14,7 @@ mod rounds;
 mod row;
 mod server;
 mod site;
-mod statistics;
+pub mod statistics;
 mod table;
 
 use std::io::Write as _;

@@ -10,14 +10,15 @@ use crate::processes;
 
 /// Time that only these processes used, so that the load of the machine and of the benchmark itself does not count.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub struct Clock {
     process: u32,
     /// By process and thread. What a thread used stays when it has ended.
     used: BTreeMap<(u32, u32), u64>,
 }
 
 impl Clock {
-    pub(super) fn of(process: u32) -> Self {
+    /// Of a process and whatever it starts.
+    pub fn of(process: u32) -> Self {
         Self {
             process,
             used: BTreeMap::new(),
@@ -25,7 +26,7 @@ impl Clock {
     }
 
     /// What has been used since the process began, as far as it was there to be read now or earlier.
-    pub(super) fn read(&mut self) -> anyhow::Result<Duration> {
+    pub fn read(&mut self) -> anyhow::Result<Duration> {
         let own = self.read_process(self.process);
         own.with_context(|| format!("reading the processor time of process {}", self.process))?;
         for child in processes::descendants(self.process) {

@@ -22,16 +22,25 @@ impl Memory {
     }
 }
 
+/// The most that a process had in memory so far, in bytes.
+pub fn peak(process: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))
+        .with_context(|| format!("reading the status of process {process}"))?;
+    field(&text, "VmHWM:").with_context(|| format!("reading the status {text:?}"))
+}
+
 fn parse(smaps: &str) -> Option<Memory> {
-    let field = |name: &str| {
-        let line = smaps.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes: u64 = line?.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kilobytes * 1024)
-    };
     Some(Memory {
-        resident: field("Rss:")?,
-        proportional: field("Pss:")?,
+        resident: field(smaps, "Rss:")?,
+        proportional: field(smaps, "Pss:")?,
     })
+}
+
+/// In bytes, as these files have sizes: in kB.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes: u64 = line?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 #[cfg(test)]
@@ -53,5 +62,6 @@ mod tests {
     fn this_process_uses_some() {
         let memory = Memory::of(std::process::id()).unwrap();
         assert!(memory.resident >= memory.proportional && memory.proportional > 0);
+        assert!(peak(std::process::id()).unwrap() > 0);
     }
 }

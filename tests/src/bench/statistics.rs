@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The middle one; of an even number, the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
+pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;
@@ -15,7 +15,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// The smallest value that at least `per_mille` of a thousand are not above; the values are sorted.
-pub(super) fn percentile(sorted: &[Duration], per_mille: usize) -> Option<Duration> {
+pub fn percentile(sorted: &[Duration], per_mille: usize) -> Option<Duration> {
     let rank = (sorted.len() * per_mille).div_ceil(1000).max(1);
     sorted.get(rank - 1).copied()
 }
