@@ -8,7 +8,6 @@ use gateway_core::{HostName, Revision, TenantId};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool};
 
-use super::RolloutStore;
 use super::sql::failed;
 use super::{AddHostError, HostRecord, HostRemoval, HostStore, NewHost};
 use super::{Announcement, Other, ReplicaStore};
@@ -17,7 +16,6 @@ use super::{
     RequestRecord, RevisionRecord, Store, StoreError, StoredRevision, TenantRecord, WriteError,
 };
 use super::{CreateTokenError, NewToken, Revocation, Revoked, TokenRecord, TokenStore};
-use crate::rollout::{Rollout, RolloutStep};
 use crate::token::{TokenHash, TokenId};
 
 mod leader;
@@ -72,7 +70,6 @@ const KEEPING_HOST: &str = "keeping a host name";
 const REMOVING_HOST: &str = "removing a host name";
 const ANNOUNCING: &str = "telling of replicas";
 const REVOKING_TOKEN: &str = "revoking a token";
-const STEPPING: &str = "keeping a step of a rollout";
 
 /// What is read for a list of changes is of one moment.
 const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -255,39 +252,6 @@ impl TokenStore for PostgresStore {
         let revoked = limited(revoke_token(&mut lease, revocation)).await;
         lease.end(revoked, uncertain(REVOKING_TOKEN))
     }
-}
-
-#[async_trait]
-impl RolloutStore for PostgresStore {
-    async fn rollout(&self, tenant: &TenantId) -> Result<Option<Rollout>, StoreError> {
-        let mut lease = self.lease().await?;
-        let read = limited(rollouts::last(&mut lease, tenant)).await;
-        lease.end(read, late("reading rollouts"))
-    }
-
-    async fn active_rollouts(&self) -> Result<Vec<Rollout>, StoreError> {
-        let mut lease = self.lease().await?;
-        let read = limited(rollouts::active(&mut lease)).await;
-        lease.end(read, late("reading rollouts"))
-    }
-
-    async fn step_rollout(&self, step: RolloutStep) -> Result<(), WriteError> {
-        let mut lease = self.lease().await?;
-        let made = limited(step_rollout(&mut lease, step)).await;
-        lease.end(made, uncertain(STEPPING))
-    }
-
-    async fn lead(&self) -> Result<bool, StoreError> {
-        self.leadership.hold().await
-    }
-}
-
-async fn step_rollout(connection: &mut Connection, step: RolloutStep) -> Result<(), WriteError> {
-    let begin = connection.begin_with(BEGIN_WRITING).await;
-    let mut transaction = begin.map_err(failed(STEPPING))?;
-    rollouts::step(&mut transaction, step).await?;
-    transaction.commit().await.map_err(uncertain(STEPPING))?;
-    Ok(())
 }
 
 #[async_trait]

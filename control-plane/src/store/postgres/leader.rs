@@ -1,14 +1,19 @@
-//! Which of the control planes that share a database makes the steps of rollouts: the one that holds an
+//! Rollouts, and which of the control planes that share a database makes their steps: the one that holds an
 //! advisory lock. PostgreSQL gives it to another one when its connection ends, however it ends.
 
+use async_trait::async_trait;
+use gateway_core::TenantId;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Mutex;
 
-use super::lease::limited;
-use crate::store::StoreError;
+use super::lease::{late, limited, uncertain};
+use super::{BEGIN_WRITING, Connection, PostgresStore, rollouts};
+use crate::rollout::{Rollout, RolloutStep};
 use crate::store::sql::failed;
+use crate::store::{RolloutStore, StoreError, WriteError};
 
+const STEPPING: &str = "keeping a step of a rollout";
 /// The lock: a number that means nothing else in the database of a gateway.
 const LOCK: i64 = 0x6d63_705f_6777;
 
@@ -68,4 +73,37 @@ impl Leadership {
             tracing::debug!(%error, "the leader's connection did not close in good order");
         }
     }
+}
+
+#[async_trait]
+impl RolloutStore for PostgresStore {
+    async fn rollout(&self, tenant: &TenantId) -> Result<Option<Rollout>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(rollouts::last(&mut lease, tenant)).await;
+        lease.end(read, late("reading rollouts"))
+    }
+
+    async fn active_rollouts(&self) -> Result<Vec<Rollout>, StoreError> {
+        let mut lease = self.lease().await?;
+        let read = limited(rollouts::active(&mut lease)).await;
+        lease.end(read, late("reading rollouts"))
+    }
+
+    async fn step_rollout(&self, step: RolloutStep) -> Result<(), WriteError> {
+        let mut lease = self.lease().await?;
+        let made = limited(step_rollout(&mut lease, step)).await;
+        lease.end(made, uncertain(STEPPING))
+    }
+
+    async fn lead(&self) -> Result<bool, StoreError> {
+        self.leadership.hold().await
+    }
+}
+
+async fn step_rollout(connection: &mut Connection, step: RolloutStep) -> Result<(), WriteError> {
+    let begin = connection.begin_with(BEGIN_WRITING).await;
+    let mut transaction = begin.map_err(failed(STEPPING))?;
+    rollouts::step(&mut transaction, step).await?;
+    transaction.commit().await.map_err(uncertain(STEPPING))?;
+    Ok(())
 }
