@@ -39,11 +39,13 @@ pub(crate) use incoming::accept;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server waits for its peers.
+/// How long the server waits for its peers, and how many it serves at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// For a replica to say who it is.
     pub(crate) hello: Duration,
+    /// How many replicas are sent everything at the same time.
+    pub(crate) full_syncs: usize,
     /// For connections to end at shutdown, once their streams were told to.
     pub(crate) drain: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             hello: Duration::from_secs(10),
+            full_syncs: 32,
             drain: Duration::from_secs(5),
         }
     }
@@ -101,6 +104,7 @@ where
             Audience::OwnProcess => Admission::OwnProcess,
             Audience::Network { authority, .. } => Admission::Network(Arc::clone(authority)),
         },
+        turns: push::Turns::new(limits.full_syncs),
         streams: streams.clone(),
         shutdown: ending.clone(),
         hello_timeout: limits.hello,

@@ -25,6 +25,7 @@ mod recipient;
 mod replicas;
 mod rollouts;
 mod settling;
+mod shared_map;
 mod status;
 mod told;
 mod verdict;
@@ -196,6 +197,14 @@ impl Hub {
         }
     }
 
+    /// Whether nearly all of what a replica may have is still to be sent to it.
+    pub(crate) fn lacks_most(&self, hello: &Hello, scope: &Scope) -> bool {
+        let all = self.index.borrow().position().revisions.len();
+        let wanted = scope.tenants().map_or(all, |some| some.len().min(all));
+        let is_of_another = hello.store != *self.store_id;
+        is_of_another || hello.held.len() < wanted / 2
+    }
+
     /// Takes a replica in: its seat, which it has for as long as the seat is held, and what it is
     /// to be sent. An earlier stream of the same replica loses its seat, unless it may have what this
     /// one may not: no token is of use against the replicas of tenants that it is not for.
@@ -228,7 +237,7 @@ impl Hub {
             .into_iter()
             .filter(|(tenant, _)| scope.includes(tenant));
         // Nothing is taken as answered before the replica's first answer on this stream.
-        let held = Position::held(held.collect());
+        let held = Position::held(held.collect(), index.position());
         let entry = Replica {
             stream,
             superseded: superseded.clone(),
@@ -267,6 +276,10 @@ impl Hub {
 
     /// Takes into the table of replicas those that are connected to other control planes.
     fn look_elsewhere(&self) {
+        let none_is_elsewhere = self.elsewhere.borrow().is_empty();
+        if none_is_elsewhere {
+            return self.fleet.know_elsewhere(Vec::new());
+        }
         let elsewhere = self
             .replicas()
             .into_iter()

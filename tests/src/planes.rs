@@ -125,6 +125,16 @@ impl Plane {
         self.stderr.wait(parts).await
     }
 
+    /// How many lines the log has now.
+    pub fn log_mark(&self) -> usize {
+        self.stderr.mark()
+    }
+
+    /// A line behind the first `mark` ones.
+    pub async fn wait_for_log_after(&self, mark: usize, parts: &[&str]) -> anyhow::Result<String> {
+        self.stderr.wait_after(mark, parts).await
+    }
+
     /// A line of the standard output, which has the audit log, that contains all the parts.
     pub async fn wait_for_output(&self, parts: &[&str]) -> anyhow::Result<String> {
         self.stdout.wait(parts).await

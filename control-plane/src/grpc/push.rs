@@ -1,10 +1,11 @@
 //! The push service: one task for each stream, between a replica and the hub.
 
-use std::collections::BTreeMap;
+mod turn;
+mod wire;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::{Revision, TenantId};
 use gateway_proto::Refusal;
 use gateway_proto::push::v1 as pb;
 use gateway_proto::push::v1::config_push_server::ConfigPush;
@@ -18,10 +19,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Admission;
 use super::admission::{Authority, Caller, Presented};
-use crate::push::{Batch, Feed, Following, Hello, Hub, Index, Seat, Step, Table, is_address};
-use crate::rollout::Tally;
+use crate::push::{Batch, Feed, Following, Hub, Index, Seat, Table};
 use crate::store::HostTable;
 use crate::token::Scope;
+pub(super) use turn::Turns;
+use turn::{Turn, overdue};
+use wire::{host_names, invalid, peers, read_hello, read_report, response};
 
 /// How much time there is at least between two batches; what changes meanwhile is put together.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -30,13 +33,12 @@ const COALESCE: Duration = Duration::from_millis(50);
 /// batch before the first was answered.
 const QUEUE: usize = 2;
 
-const MAX_NAME_CHARS: usize = 128;
-
 type Outbound = mpsc::Sender<Result<pb::SubscribeResponse, Status>>;
 
 pub(super) struct Service {
     pub(super) hub: Arc<Hub>,
     pub(super) admission: Admission,
+    pub(super) turns: Turns,
     /// Owns the streams' tasks.
     pub(super) streams: TaskTracker,
     pub(super) shutdown: CancellationToken,
@@ -69,6 +71,7 @@ impl ConfigPush for Service {
             admitted,
             scope,
             outbound,
+            turns: self.turns.clone(),
             hello_timeout: self.hello_timeout,
         };
         // Answered before the replica said anything, because a client may wait for that.
@@ -98,6 +101,7 @@ struct Stream {
     admitted: Option<(Arc<Authority>, Caller)>,
     /// The tenants of which it is told.
     scope: Scope,
+    turns: Turns,
     hello_timeout: Duration,
 }
 
@@ -135,6 +139,10 @@ impl Stream {
         };
         let Some(first) = first? else { return Ok(()) };
         let hello = read_hello(first)?;
+        let turn = match self.hub.lacks_most(&hello, &self.scope) {
+            true => self.turns.take().await,
+            false => None,
+        };
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
         let mut fleet = self.hub.fleet.follow();
@@ -147,7 +155,9 @@ impl Stream {
         self.hub.metrics.came(true);
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");
-        let ended = self.follow(&seat, &mut feed, &mut index, &mut fleet).await;
+        let ended = self
+            .follow(&seat, &mut feed, &mut index, &mut fleet, turn)
+            .await;
         tracing::info!(replica = seat.replica(), "a replica disconnected");
         ended
     }
@@ -158,6 +168,7 @@ impl Stream {
         feed: &mut Feed,
         index: &mut watch::Receiver<Arc<Index>>,
         fleet: &mut Following,
+        mut turn: Option<Turn>,
     ) -> Result<(), Status> {
         let mut hosts = self.hub.follow_hosts();
         let mut told: (Option<Table>, Option<HostTable>) = (None, None);
@@ -187,7 +198,11 @@ impl Stream {
                 message = self.inbound.message() => {
                     let Some(message) = message? else { return Ok(()) };
                     self.take(message, seat, feed)?;
+                    if feed.has_arrived() {
+                        turn = None;
+                    }
                 }
+                () = overdue(turn.as_ref()) => turn = None,
                 changed = index.changed(), if !feed.is_waiting() => {
                     if changed.is_err() {
                         return Err(Status::unavailable("the control plane has stopped"));
@@ -284,120 +299,4 @@ async fn expelled(admitted: Option<(Arc<Authority>, Caller)>) -> Status {
     let (token, reason) = (&caller.name, status.message());
     tracing::warn!(token, reason, "a replica is cut off");
     status
-}
-
-fn read_report(report: pb::Report) -> Result<BTreeMap<TenantId, (Revision, Tally)>, Status> {
-    let outcomes = report.outcomes.into_iter().map(|outcome| {
-        let tenant: TenantId = outcome.tenant.parse().map_err(invalid)?;
-        let tally = Tally {
-            requests: outcome.requests,
-            errors: outcome.errors,
-        };
-        Ok((tenant, (Revision(outcome.revision), tally)))
-    });
-    outcomes.collect()
-}
-
-fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
-    let Some(Message::Hello(hello)) = request.message else {
-        return Err(Status::invalid_argument(
-            "the first message must be a hello",
-        ));
-    };
-    let mut held = BTreeMap::new();
-    for document in hello.held {
-        let tenant: TenantId = document.tenant.parse().map_err(invalid)?;
-        held.insert(tenant, Revision(document.revision));
-    }
-    if hello.replica.is_empty() {
-        return Err(Status::invalid_argument("the replica has no name"));
-    }
-    for (field, text) in [("name", &hello.replica), ("version", &hello.version)] {
-        if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
-            return Err(Status::invalid_argument(format!(
-                "the replica's {field} must be at most {MAX_NAME_CHARS} printable characters"
-            )));
-        }
-    }
-    let advertise = Some(hello.advertise).filter(|address| !address.is_empty());
-    if advertise
-        .as_deref()
-        .is_some_and(|address| !is_address(address))
-    {
-        return Err(Status::invalid_argument(
-            "where the replica is reached by others must be HOST:PORT",
-        ));
-    }
-    Ok(Hello {
-        replica: hello.replica,
-        version: hello.version,
-        advertise,
-        store: hello.store,
-        cursor: hello.cursor,
-        held,
-    })
-}
-
-fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
-    let mut documents = Vec::new();
-    let mut removed_tenants = Vec::new();
-    for step in batch.steps {
-        match step {
-            Step::Put {
-                tenant,
-                revision: Revision(revision),
-                config,
-                canary,
-            } => documents.push(pb::Document {
-                tenant: tenant.into(),
-                revision,
-                config,
-                canary,
-            }),
-            Step::Remove(tenant) => removed_tenants.push(tenant.into()),
-        }
-    }
-    pb::SubscribeResponse {
-        nonce: batch.nonce,
-        store: store.to_owned(),
-        sequence: batch.sequence,
-        documents,
-        removed_tenants,
-        more: batch.more,
-        peers: None,
-        host_names: None,
-    }
-}
-
-/// The table as one may have it who may know of some tenants only.
-fn peers(table: &Table, scope: &Scope) -> pb::Peers {
-    let peers = table.iter().filter_map(|peer| {
-        let common = peer.scope.tenants().map(|tenants| {
-            let common = tenants.iter().filter(|tenant| scope.includes(tenant));
-            common.map(TenantId::to_string).collect::<Vec<_>>()
-        });
-        let has_nothing_in_common = common.as_ref().is_some_and(Vec::is_empty);
-        (!has_nothing_in_common).then(|| pb::Peer {
-            replica: peer.replica.clone(),
-            advertise: peer.advertise.clone(),
-            tenants: common.unwrap_or_default(),
-        })
-    });
-    pb::Peers {
-        peers: peers.collect(),
-    }
-}
-
-fn host_names(table: &HostTable) -> pb::HostNames {
-    let names = table.iter().map(|(host, tenant)| pb::HostName {
-        host: host.to_string(),
-        tenant: tenant.to_string(),
-    });
-    pb::HostNames {
-        host_names: names.collect(),
-    }
-}
-
-fn invalid(error: impl std::fmt::Display) -> Status {
-    Status::invalid_argument(error.to_string())
 }

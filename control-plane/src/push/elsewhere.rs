@@ -22,6 +22,11 @@ struct Neighbour {
 }
 
 impl Elsewhere {
+    /// Whether there is no other control plane.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Where each of their replicas is.
     pub(super) fn statuses(&self, desired: &Arc<Index>) -> impl Iterator<Item = ReplicaStatus> {
         let replicas = self.0.values().flat_map(|neighbour| {

@@ -103,6 +103,11 @@ impl Feed {
         self.unanswered.is_some()
     }
 
+    /// Whether the replica has all that it was to be sent so far.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.is_waiting() && self.rest.is_empty()
+    }
+
     /// Where the batches made so far lead, once the last of them is made.
     pub(crate) fn target(&self) -> Option<&Position> {
         self.rest.is_empty().then(|| self.target.position())

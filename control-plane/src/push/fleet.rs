@@ -90,8 +90,10 @@ impl Fleet {
     /// Takes in all that are connected to other control planes, in the place of those of before.
     pub(super) fn know_elsewhere(&self, peers: Vec<Peer>) {
         let peers = peers.into_iter();
-        let elsewhere = peers.map(|peer| (peer.replica.clone(), peer)).collect();
-        self.change(|state| state.elsewhere = elsewhere);
+        let elsewhere: BTreeMap<_, _> = peers.map(|peer| (peer.replica.clone(), peer)).collect();
+        if self.state.borrow().elsewhere != elsewhere {
+            self.change(|state| state.elsewhere = elsewhere);
+        }
     }
 
     /// Notes that a replica has lost its stream.

@@ -8,6 +8,7 @@ use gateway_core::{Revision, TenantId};
 
 use super::Recipient;
 use super::feed::Step;
+use super::shared_map::SharedMap;
 use crate::rollout::Stage;
 use crate::store::{self, Head, Heads};
 
@@ -18,7 +19,7 @@ pub(crate) struct Position {
     /// The store's sequence.
     pub(crate) sequence: u64,
     /// What every tenant has that exists at it, but for canaries.
-    pub(crate) revisions: Arc<BTreeMap<TenantId, Revision>>,
+    pub(super) revisions: Arc<SharedMap<TenantId, Revision>>,
     /// What canaries have instead, and who they are.
     canaries: Arc<BTreeMap<TenantId, Canary>>,
 }
@@ -31,11 +32,23 @@ struct Canary {
 }
 
 impl Position {
-    /// Where whoever holds these documents is before it has answered.
-    pub(super) fn held(revisions: BTreeMap<TenantId, Revision>) -> Self {
+    /// Where whoever holds these documents is before it has answered: mostly where all are, and only what
+    /// is different there takes space.
+    pub(super) fn held(held: BTreeMap<TenantId, Revision>, current: &Self) -> Self {
+        let mut revisions = Arc::clone(&current.revisions);
+        for tenant in current.revisions.keys() {
+            if !held.contains_key(tenant) {
+                Arc::make_mut(&mut revisions).remove(tenant);
+            }
+        }
+        for (tenant, revision) in held {
+            if revisions.get(&tenant) != Some(&revision) {
+                Arc::make_mut(&mut revisions).insert(tenant, revision);
+            }
+        }
         Self {
             sequence: 0,
-            revisions: Arc::new(revisions),
+            revisions,
             canaries: Arc::default(),
         }
     }
@@ -64,7 +77,7 @@ impl Position {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     position: Position,
-    heads: BTreeMap<TenantId, Entry>,
+    heads: SharedMap<TenantId, Entry>,
     /// How many tenants have a last revision that not every replica is to have yet.
     rollouts: usize,
     recent: Recent,
@@ -91,6 +104,24 @@ impl Entry {
     fn is_rolled_out(&self) -> bool {
         self.latest != self.revision()
     }
+
+    /// What a recipient is to have of the tenant, if it may have it.
+    fn for_(&self, recipient: &Recipient) -> Option<Wanted<'_>> {
+        let canary = self.canary.as_ref();
+        if let Some(canary) = canary.filter(|canary| canary.replicas.contains(&recipient.replica)) {
+            return Some(Wanted {
+                revision: canary.revision,
+                config: &canary.config,
+                is_canary: true,
+            });
+        }
+        let (revision, config) = self.current.as_ref()?;
+        Some(Wanted {
+            revision: *revision,
+            config,
+            is_canary: false,
+        })
+    }
 }
 
 impl Index {
@@ -99,50 +130,55 @@ impl Index {
         if read.sequence <= self.position.sequence {
             return None;
         }
-        let (mut heads, mut recent) = (self.heads.clone(), self.recent.clone());
+        let mut next = self.clone();
+        next.position.sequence = read.sequence;
         for head in read.heads {
-            let Head {
-                tenant,
-                sequence,
-                latest,
-                current,
-                canary,
-            } = head;
-            let known = heads.get(&tenant);
-            if known.is_none_or(|known| sequence > known.sequence) {
-                let entry = Entry {
-                    sequence,
-                    latest,
-                    current,
-                    canary,
-                    before: known.and_then(Entry::revision),
-                };
-                recent.push(sequence, tenant.clone());
-                heads.insert(tenant, entry);
+            let known = next.heads.get(&head.tenant);
+            if known.is_none_or(|known| head.sequence > known.sequence) {
+                next.take(head);
             }
         }
-        let live = heads
-            .iter()
-            .filter_map(|(tenant, entry)| Some((tenant.clone(), entry.revision()?)));
-        let canaries = heads.iter().filter_map(|(tenant, entry)| {
-            let canary = entry.canary.as_ref()?;
-            let (revision, replicas) = (canary.revision, Arc::clone(&canary.replicas));
-            Some((tenant.clone(), Canary { revision, replicas }))
-        });
-        let position = Position {
-            sequence: read.sequence,
-            revisions: Arc::new(live.collect()),
-            canaries: Arc::new(canaries.collect()),
+        Some(next)
+    }
+
+    /// Takes in what has become of one tenant. All others are left as they are.
+    fn take(&mut self, head: Head) {
+        let Head {
+            tenant,
+            sequence,
+            latest,
+            current,
+            canary,
+        } = head;
+        let known = self.heads.get(&tenant);
+        let entry = Entry {
+            sequence,
+            latest,
+            current,
+            canary,
+            before: known.and_then(Entry::revision),
         };
-        let mut entries = heads.values();
-        let rollouts = entries.by_ref().filter(|entry| entry.is_rolled_out());
-        let rollouts = rollouts.count();
-        Some(Self {
-            position,
-            heads,
-            rollouts,
-            recent,
-        })
+        self.rollouts -= usize::from(known.is_some_and(Entry::is_rolled_out));
+        self.rollouts += usize::from(entry.is_rolled_out());
+        let revisions = Arc::make_mut(&mut self.position.revisions);
+        match entry.revision() {
+            Some(revision) => revisions.insert(tenant.clone(), revision),
+            None => revisions.remove(&tenant),
+        }
+        if entry.canary.is_some() || self.position.canaries.contains_key(&tenant) {
+            let canaries = Arc::make_mut(&mut self.position.canaries);
+            match &entry.canary {
+                Some(store::Canary {
+                    revision, replicas, ..
+                }) => {
+                    let (revision, replicas) = (*revision, Arc::clone(replicas));
+                    canaries.insert(tenant.clone(), Canary { revision, replicas });
+                }
+                None => drop(canaries.remove(&tenant)),
+            }
+        }
+        self.recent.push(sequence, tenant.clone());
+        self.heads.insert(tenant, entry);
     }
 
     /// Which revision each tenant has.
@@ -229,43 +265,32 @@ impl Index {
         };
         let removed = held.keys().filter(|tenant| !stays(tenant));
         let mut steps: Vec<_> = removed.cloned().map(Step::Remove).collect();
-        let all = self.changed_since(0).into_iter();
-        let may_have = all.filter(|tenant| recipient.may_have(tenant));
-        let changed = may_have.filter_map(|tenant| {
+        let may_have = self.heads.iter();
+        let may_have = may_have.filter(|(tenant, _)| recipient.may_have(tenant));
+        let changed = may_have.filter_map(|(tenant, entry)| {
             // What the replica does not hold need not be taken away.
-            let now = self.for_(recipient, tenant)?;
+            let now = entry.for_(recipient)?;
             let is_held = comparable && held.get(tenant) == Some(&now.revision);
             // A canary is asked to report, which it may have forgotten.
-            (!is_held || now.is_canary).then(|| now.put(tenant))
+            (!is_held || now.is_canary).then(|| (entry.sequence, now.put(tenant)))
         });
-        steps.extend(changed);
+        let mut changed: Vec<_> = changed.collect();
+        changed.sort_by_key(|(sequence, _)| *sequence);
+        steps.extend(changed.into_iter().map(|(_, step)| step));
         steps
     }
 
     /// What a recipient is to have of a tenant that it may have.
     fn for_(&self, recipient: &Recipient, tenant: &TenantId) -> Option<Wanted<'_>> {
-        let entry = self.heads.get(tenant)?;
-        let canary = entry.canary.as_ref();
-        if let Some(canary) = canary.filter(|canary| canary.replicas.contains(&recipient.replica)) {
-            return Some(Wanted {
-                revision: canary.revision,
-                config: &canary.config,
-                is_canary: true,
-            });
-        }
-        let (revision, config) = entry.current.as_ref()?;
-        Some(Wanted {
-            revision: *revision,
-            config,
-            is_canary: false,
-        })
+        self.heads.get(tenant)?.for_(recipient)
     }
 
     /// The tenants that changed after a sequence, in the order of their last changes.
     pub(super) fn changed_since(&self, sequence: u64) -> Vec<&TenantId> {
         if sequence >= self.recent.begin {
-            let changes = self.recent.changes.iter();
-            let later = changes.filter(|(changed, _)| *changed > sequence);
+            let changes = &self.recent.changes;
+            let later = changes.partition_point(|(changed, _)| *changed <= sequence);
+            let later = changes.range(later..);
             // Of several changes of a tenant only the last one is still its head.
             let is_last = |(changed, tenant): &&(u64, TenantId)| {
                 let entry = self.heads.get(tenant);

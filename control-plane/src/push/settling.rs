@@ -8,6 +8,7 @@ use gateway_core::TenantId;
 use tokio::time::Instant;
 
 use super::Hub;
+use crate::token::Scope;
 
 /// Answers of many replicas come at once, and are looked at once.
 const GATHER: Duration = Duration::from_millis(10);
@@ -32,8 +33,9 @@ impl Hub {
                 _ = replicas.changed(), if !unsettled.is_empty() => {}
             }
             replicas.mark_unchanged();
+            let answered = self.answered();
             unsettled.retain(|tenant, (sequence, began)| {
-                let Some(has_settled) = self.has_settled(tenant, *sequence) else {
+                let Some(has_settled) = answered.has_settled(tenant, *sequence) else {
                     // There is nobody to answer.
                     return false;
                 };
@@ -48,15 +50,39 @@ impl Hub {
         }
     }
 
-    /// Whether every replica here that may have a tenant has answered to a change of it; `None` where
-    /// there is none.
+    /// Up to where the replicas here have answered.
+    fn answered(&self) -> Answered {
+        let mut answered = Answered::default();
+        for replica in self.replicas.borrow().values() {
+            let sequence = replica.in_force.sequence;
+            match replica.scope.tenants() {
+                Some(_) => answered.of_some.push((replica.scope.clone(), sequence)),
+                None => {
+                    let last = answered.of_all.unwrap_or(sequence);
+                    answered.of_all = Some(last.min(sequence));
+                }
+            }
+        }
+        answered
+    }
+}
+
+/// Looked up once for all tenants: there may be many of them, and many replicas.
+#[derive(Debug, Default)]
+struct Answered {
+    /// The last of those that may have every tenant.
+    of_all: Option<u64>,
+    of_some: Vec<(Scope, u64)>,
+}
+
+impl Answered {
+    /// Whether every replica that may have a tenant has answered to a change of it; `None` where there is
+    /// none.
     fn has_settled(&self, tenant: &TenantId, sequence: u64) -> Option<bool> {
-        let replicas = self.replicas.borrow();
-        let of_tenant = replicas.values();
-        let mut of_tenant = of_tenant
-            .filter(|replica| replica.scope.includes(tenant))
-            .peekable();
-        of_tenant.peek()?;
-        Some(of_tenant.all(|replica| replica.in_force.sequence >= sequence))
+        let of_some = self.of_some.iter();
+        let of_tenant = of_some.filter(|(scope, _)| scope.includes(tenant));
+        let of_tenant = of_tenant.map(|(_, answered)| *answered);
+        let last = of_tenant.chain(self.of_all).min();
+        last.map(|last| last >= sequence)
     }
 }

@@ -174,6 +174,29 @@ async fn silence_instead_of_a_hello_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn new_replicas_take_turns_and_those_that_hold_everything_wait_for_none() {
+    let limits = Limits {
+        full_syncs: 1,
+        ..Limits::default()
+    };
+    let plane = Plane::start_with(limits).await;
+    for tenant in ["acme", "beta"] {
+        plane.apply(tenant, "one").await;
+    }
+    let holds_everything = Replica::synced(&plane, "known").await.disconnect();
+    let mut slow = Replica::connect(&plane, "slow").await;
+    let kept_back = slow.next().await;
+    let mut second = Replica::connect(&plane, "second").await;
+    let mut known = holds_everything.reconnect(&plane).await;
+    assert!(known.take().await.documents.is_empty());
+    let early = tokio::time::timeout(Duration::from_millis(50), second.next_or_end()).await;
+    assert!(early.is_err(), "it was not its turn");
+    slow.acknowledge(&kept_back).await;
+    assert_eq!(second.take().await.documents.len(), 2);
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_message_end_only_their_stream() {
     let plane = Plane::start().await;
     let mut good = Replica::synced(&plane, "good").await;

@@ -2,7 +2,7 @@
 //! headers as well, and who breaks the rules for that.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,9 +22,10 @@ const MAX_REFUSED: usize = 20_000;
 const MAX_CONTEXTS: u64 = 1_000;
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// What is known to those with the same rights, who see the same lists.
-#[derive(Debug)]
-pub(super) struct ToolHeadersByContext(Cache<AuthorizationContext, Arc<ToolHeaders>>);
+/// What is known to those with the same rights, who see the same lists. An empty cache is large, and most of many
+/// servers are never asked for, so it is made with its first entry.
+#[derive(Debug, Default)]
+pub(super) struct ToolHeadersByContext(OnceLock<Cache<AuthorizationContext, Arc<ToolHeaders>>>);
 
 /// Learnt from every list of tools that is shown to those with the same rights.
 #[derive(Debug)]
@@ -53,25 +54,18 @@ pub(super) struct Learnt {
     refused: HashMap<String, InvalidAnnotation>,
 }
 
-impl Default for ToolHeadersByContext {
-    fn default() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(MAX_CONTEXTS)
-                .time_to_idle(IDLE)
-                .build(),
-        )
-    }
-}
-
 impl ToolHeadersByContext {
     pub(super) fn of(
         &self,
         context: &AuthorizationContext,
         new: impl FnOnce() -> ToolHeaders,
     ) -> Arc<ToolHeaders> {
-        let known = self.0.get(context);
-        known.unwrap_or_else(|| self.0.get_with(context.clone(), || Arc::new(new())))
+        let all = self.0.get_or_init(|| {
+            let cache = Cache::builder().max_capacity(MAX_CONTEXTS);
+            cache.time_to_idle(IDLE).build()
+        });
+        let known = all.get(context);
+        known.unwrap_or_else(|| all.get_with(context.clone(), || Arc::new(new())))
     }
 }
 

@@ -23,6 +23,15 @@ pub(super) type Key = [u8; 32];
 /// The answers of one plugin.
 pub(super) struct Answers<V> {
     scope: hmac::Context,
+    /// Of good answers.
+    ttl: Duration,
+    entries: u64,
+    /// Empty caches are large, and most of many tenants' plugins are never asked, so they are made with the first
+    /// question.
+    kept: OnceLock<Kept<V>>,
+}
+
+struct Kept<V> {
     good: sync::Cache<Key, V>,
     bad: sync::Cache<Key, V>,
     /// What is being asked right now, or was asked by somebody who went away meanwhile.
@@ -32,24 +41,31 @@ pub(super) struct Answers<V> {
 impl<V: Clone + Send + Sync + 'static> Answers<V> {
     /// No answers yet; `None` when the system has no randomness to key them with.
     pub(super) fn new(tenant: &TenantId, plugin: &str, config: &CacheConfig) -> Option<Self> {
-        let ttl = config.ttl.as_duration();
-        let refusal_ttl = (ttl / 4).min(LONGEST_REFUSAL);
-        let entries = u64::from(config.max_entries.unwrap_or(DEFAULT_ENTRIES));
-        let kept = |ttl| {
-            sync::Cache::builder()
-                .max_capacity(entries)
-                .time_to_live(ttl)
-        };
-        let asked = future::Cache::builder().max_capacity(entries);
         let mut scope = hmac::Context::with_key(process_key()?);
         for part in [tenant.as_str(), plugin] {
             add(&mut scope, part);
         }
         Some(Self {
             scope,
-            good: kept(ttl).build(),
-            bad: kept(refusal_ttl).build(),
-            asked: asked.time_to_live(refusal_ttl).build(),
+            ttl: config.ttl.as_duration(),
+            entries: u64::from(config.max_entries.unwrap_or(DEFAULT_ENTRIES)),
+            kept: OnceLock::new(),
+        })
+    }
+
+    fn kept(&self) -> &Kept<V> {
+        self.kept.get_or_init(|| {
+            let refusal_ttl = (self.ttl / 4).min(LONGEST_REFUSAL);
+            let answers = |ttl| {
+                let cache = sync::Cache::builder().max_capacity(self.entries);
+                cache.time_to_live(ttl).build()
+            };
+            let asked = future::Cache::builder().max_capacity(self.entries);
+            Kept {
+                good: answers(self.ttl),
+                bad: answers(refusal_ttl),
+                asked: asked.time_to_live(refusal_ttl).build(),
+            }
         })
     }
 
@@ -68,18 +84,19 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<V> {
-        self.good.get(key).or_else(|| self.bad.get(key))
+        let kept = self.kept();
+        kept.good.get(key).or_else(|| kept.bad.get(key))
     }
 
     pub(super) fn keep(&self, key: Key, answer: V, is_good: bool) {
         match is_good {
-            true => self.good.insert(key, answer),
-            false => self.bad.insert(key, answer),
+            true => self.kept().good.insert(key, answer),
+            false => self.kept().bad.insert(key, answer),
         }
     }
 
     pub(super) fn forget(&self, key: &Key) {
-        self.good.invalidate(key);
+        self.kept().good.invalidate(key);
     }
 
     /// Asks, unless somebody is asking the same already: then their answers are waited for. Who
@@ -91,7 +108,7 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
         ask: impl Fn() -> BoxFuture<'a, Result<Vec<V>, PluginError>> + Send + Sync,
     ) -> Result<Arc<Vec<V>>, PluginError> {
         let asking = ask().map_ok(Arc::new);
-        match self.asked.try_get_with(question, asking).await {
+        match self.kept().asked.try_get_with(question, asking).await {
             Ok(answers) => Ok(answers),
             Err(error) => {
                 let was_late = error.kind() == ErrorKind::DeadlineExceeded;
@@ -109,7 +126,7 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
 
     /// Ends the wait for an answer that is kept by now.
     pub(super) async fn answered(&self, question: &Key) {
-        self.asked.invalidate(question).await;
+        self.kept().asked.invalidate(question).await;
     }
 }
 

@@ -94,11 +94,11 @@ async fn changes(
         let applying = async {
             let tenant = change * 7 % tenants.count();
             tenants.change(&mut admin, tenant).await?;
-            Ok(began.elapsed())
+            anyhow::Ok(began.elapsed())
         };
         let reaching = async {
             replicas.reach(sequence).await?;
-            Ok(began.elapsed())
+            anyhow::Ok(began.elapsed())
         };
         let (applied, reached) = tokio::try_join!(applying, reaching)?;
         answered.push(applied);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gateway_proto::admin::v1 as pb;
 use gateway_tests::bench::clock::Clock;
 use gateway_tests::bench::memory::{self, Memory};
 use gateway_tests::bench::statistics::median;
@@ -54,7 +53,7 @@ pub(super) async fn measure(
     table.add(what, time_figure(began.elapsed()), "");
     memory_of(&all, table)?;
 
-    swaps(&control, tenants, extent, table).await?;
+    swaps(&control, &all, tenants, extent, table).await?;
     let one = start(workspace, &urls, ONE, &limited).await?;
     calls(&all, &one, extent, table).await?;
     one.process.stop().await?;
@@ -102,34 +101,25 @@ async fn start(
     Ok(plane)
 }
 
-/// One change after the other, each until it is in force.
+/// One change after the other, each until the data plane says that it is in force.
 async fn swaps(
     control: &ControlPlane,
+    plane: &DataPlane,
     tenants: &Tenants,
     extent: &Extent,
     table: &mut Table,
 ) -> Result<()> {
     let mut admin = Admin::at(control).await?;
-    let mut watcher = admin.clone();
     let mut times = Vec::new();
     for change in 0..extent.changes {
         let tenant = change * 7 % tenants.count();
-        let name = format!("tenants/{}", Tenants::name(tenant));
-        let watch = watcher.request(pb::WatchTenantRequest { name });
-        let mut seen = watcher.client.watch_tenant(watch).await?.into_inner();
+        let name = format!("tenant={}", Tenants::name(tenant));
         sleep(REST).await;
         let began = Instant::now();
-        let revision = tenants.change(&mut admin, tenant).await?;
-        let is_in_force = |seen: &pb::WatchTenantResponse| {
-            let mut places = seen.replicas.iter().flat_map(|replica| &replica.tenants);
-            places.any(|place| place.in_force_revision == revision)
-        };
-        loop {
-            let seen = seen.message().await?;
-            if is_in_force(&seen.context("the watch has ended")?) {
-                break;
-            }
-        }
+        let said = ["configuration in force", &name];
+        let mark = plane.process.log_mark();
+        let swapped = plane.process.wait_for_log_after(mark, &said);
+        tokio::try_join!(tenants.change(&mut admin, tenant), swapped)?;
         times.push(began.elapsed());
     }
     table.add_times("a change at rest, until it is in force", times, "");

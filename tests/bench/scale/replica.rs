@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::stream;
 use gateway_proto::push::v1::config_push_client::ConfigPushClient;
 use gateway_proto::push::v1::subscribe_request::Message;
 use gateway_proto::push::v1::{Acknowledge, Hello, SubscribeRequest};
 use gateway_tests::planes::join_token;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Request;
 
@@ -110,7 +110,11 @@ async fn follow(
 ) -> Result<()> {
     let mut client = ConfigPushClient::connect(url).await?;
     let (says, said) = mpsc::channel(1);
-    let mut request = Request::new(ReceiverStream::new(said));
+    let said = stream::unfold(said, |mut said: mpsc::Receiver<SubscribeRequest>| async {
+        let message = said.recv().await?;
+        Some((message, said))
+    });
+    let mut request = Request::new(said);
     let bearer = format!("Bearer {}", join_token()).parse()?;
     request.metadata_mut().insert("authorization", bearer);
     let say = async |message| {

@@ -52,8 +52,8 @@ impl Tenants {
     pub(super) async fn change(&self, admin: &mut Admin, tenant: usize) -> Result<u64> {
         let revision = self.revisions.get(tenant).context("no such tenant")?;
         let next = revision.load(Ordering::Relaxed) + 1;
-        let applied = admin.apply(&self.document(tenant, next), String::new());
-        let applied = applied.await?;
+        let document = self.document(tenant, next);
+        let applied = admin.apply(&document, String::new()).await?;
         ensure!(applied == next, "revision {applied} instead of {next}");
         revision.store(next, Ordering::Relaxed);
         Ok(next)
