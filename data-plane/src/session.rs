@@ -300,4 +300,6 @@ fn associated_data(format: u8, key_id: [u8; keys::ID_LEN], tenant: &TenantId) ->
 }
 
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod tests;

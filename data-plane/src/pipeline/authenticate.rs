@@ -235,6 +235,7 @@ mod tests {
     use gateway_core::ExposeSecret as _;
 
     use super::*;
+    use crate::error::with_causes;
 
     fn credential(headers: &[(&'static str, &str)]) -> Result<(String, String), Failure> {
         let mut map = HeaderMap::new();
@@ -273,6 +274,27 @@ mod tests {
         for headers in [&both[..], &twice, &[("authorization", "t")]] {
             let refusal = credential(headers).unwrap_err();
             assert_eq!(refusal.reason(), Reason::Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn a_caller_who_belongs_to_another_tenant_is_refused_and_not_told_of_it() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let of = |own: Option<&str>| Principal {
+            tenant_id: own.map(|own| own.parse().unwrap()),
+            ..Principal::named("ada".parse().unwrap())
+        };
+        for own in [None, Some("acme")] {
+            assert_eq!(check_tenant(of(own), &tenant).unwrap(), of(own));
+        }
+        for own in ["zoo", "acme-a", "default", "a"] {
+            let refused = check_tenant(of(Some(own)), &tenant).unwrap_err();
+            assert_eq!(refused.reason(), Reason::Unauthenticated);
+            assert_eq!(refused.to_string(), "not authenticated");
+            // As the audit log has it.
+            let whole = with_causes(&refused);
+            let cause = format!("`ada` belongs to tenant `{own}`");
+            assert!(whole.contains(&cause), "{whole}");
         }
     }
 }
