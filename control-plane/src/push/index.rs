@@ -222,7 +222,8 @@ impl Index {
 
     /// How many rollouts go on, and how many are halted.
     pub(super) fn count_rollouts(&self) -> [(Stage, u64); 2] {
-        let rolled_out = self.heads.values().filter(|entry| entry.is_rolled_out());
+        let entries = self.heads.iter().map(|(_, entry)| entry);
+        let rolled_out = entries.filter(|entry| entry.is_rolled_out());
         let (on, halted): (Vec<_>, Vec<_>) = rolled_out.partition(|entry| entry.canary.is_some());
         [
             (Stage::Canary, on.len() as u64),
