@@ -48,7 +48,7 @@ pub(crate) struct Extent {
 }
 
 /// Where the load of the loud tenant is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loud {
     Nowhere,
     /// At the same servers, past the gateway.
@@ -83,7 +83,8 @@ struct Site {
     quiet: Arc<Session>,
     loud: Arc<Session>,
     /// The servers themselves.
-    past: [Arc<Session>; 2],
+    sound: Arc<Session>,
+    hung: Arc<Session>,
     data: DataPlane,
     control: ControlPlane,
     _servers: [HttpFixture; 2],
@@ -126,7 +127,8 @@ impl Site {
         Ok(Self {
             quiet,
             loud,
-            past: [open(sound.url()).await?, open(hung.url()).await?],
+            sound: open(sound.url()).await?,
+            hung: open(hung.url()).await?,
             data,
             control,
             _servers: [sound, hung],
@@ -142,7 +144,8 @@ impl Site {
             let hangs = number % HANGING == 0;
             let (session, tool) = match place {
                 Loud::Nowhere => break,
-                Loud::Elsewhere => (&self.past[usize::from(hangs)], "echo"),
+                Loud::Elsewhere if hangs => (&self.hung, "echo"),
+                Loud::Elsewhere => (&self.sound, "echo"),
                 Loud::Beside if hangs => (&self.loud, "hung__echo"),
                 Loud::Beside => (&self.loud, "sound__echo"),
             };
@@ -223,10 +226,10 @@ pub(crate) async fn measure(extent: &Extent) -> Result<Vec<Figures>> {
         took: Vec::new(),
         others: Tally::default(),
     });
-    for round in 0..extent.rounds as usize {
-        for turn in 0..figures.len() {
-            // Nobody is always the first.
-            let one = &mut figures[(round + turn) % Loud::ALL.len()];
+    for _ in 0..extent.rounds {
+        // Nobody is always the first.
+        figures.rotate_left(1);
+        for one in &mut figures {
             let loud = site.be_loud(one.loud, extent);
             let (took, others) = tokio::join!(site.be_quiet(extent), loud);
             one.took.extend(took?);
@@ -238,6 +241,7 @@ pub(crate) async fn measure(extent: &Extent) -> Result<Vec<Figures>> {
     for one in &mut figures {
         one.took.sort_unstable();
     }
+    figures.sort_unstable_by_key(|one| one.loud);
     site.data.process.stop().await?;
     site.control.process.stop().await?;
     Ok(figures.into())
