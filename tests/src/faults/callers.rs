@@ -59,14 +59,16 @@ enum Habit {
 }
 
 /// Of each tenant that is edited.
-const HABITS: [Habit; 6] = [
+const HABITS: [Habit; 4] = [
     Habit::Which(Era::Modern),
     Habit::Which(Era::Legacy),
     Habit::List(Era::Modern),
     Habit::List(Era::Legacy),
-    Habit::Keep,
-    Habit::Answer,
 ];
+
+/// Of each tenant, too, where it is asked for: what a replica that is being replaced was handed on may
+/// still fail, because it hears no more of the others once it finishes what is under way.
+const AT_HOME: [Habit; 2] = [Habit::Keep, Habit::Answer];
 
 /// Of the tenant whose calls are made to fail; often enough to be judged by within seconds.
 const PROBES: [Habit; 3] = [
@@ -77,12 +79,19 @@ const PROBES: [Habit; 3] = [
 
 impl Load {
     /// Begins with clients of every kind for these tenants, and some for the one whose calls are made to fail.
-    pub fn start(site: &Arc<Site>, tenants: &[&str], victim: &str) -> Self {
+    pub fn start(site: &Arc<Site>, tenants: &[&str], victim: &str, at_home: bool) -> Self {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         let usual = tenants
             .iter()
             .flat_map(|tenant| HABITS.map(|habit| (*tenant, habit)));
+        let kept = AT_HOME.into_iter().filter(|_| at_home);
+        let kept: Vec<_> = kept.collect();
+        let usual = usual.chain(
+            tenants
+                .iter()
+                .flat_map(|tenant| kept.iter().map(|habit| (*tenant, *habit))),
+        );
         for (tenant, habit) in usual.chain(PROBES.map(|habit| (victim, habit))) {
             let client = call_on(Arc::clone(site), tenant.to_owned(), habit, stop.clone());
             clients.spawn(client);
