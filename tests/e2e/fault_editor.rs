@@ -319,7 +319,12 @@ impl Editor {
         loop {
             self.turn += 1;
             let [one, two] = &self.clients;
-            let client = if self.turn % 2 == 0 { one } else { two }.clone();
+            let client = if self.turn.is_multiple_of(2) {
+                one
+            } else {
+                two
+            }
+            .clone();
             let status = match send(client, self.bearer.clone()).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => status,

@@ -157,10 +157,10 @@ impl Site {
             "keeping": remote(&self.servers.keeping.url()),
             "asking": remote(&self.servers.asking.url()),
         });
-        if edition % 5 == 0 {
+        if edition.is_multiple_of(5) {
             servers["spare"] = remote(&self.servers.keeping.url());
         }
-        if edition % 7 == 0 {
+        if edition.is_multiple_of(7) {
             servers["keeping"]["timeout"] = json!("20s");
         }
         if kind == Kind::Refused {
