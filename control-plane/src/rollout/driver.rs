@@ -1,13 +1,16 @@
 //! Makes the steps of rollouts that nobody asks for: one control plane for all that share a store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::TenantId;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Rollout;
+use super::{Rollout, Seen, Stage};
 use crate::push::Hub;
 use crate::store::{Store, StoreError, WriteError};
 
@@ -57,8 +60,41 @@ impl Drop for Driver {
     }
 }
 
+/// For how long a canary may be away before it counts as gone. A control plane that was restarted, or
+/// has just begun to drive, knows only who has come back by then.
+const ABSENCE: Duration = Duration::from_secs(15);
+
+/// The canaries that are away, and since when that is known here.
+#[derive(Debug, Default)]
+struct Absences(BTreeMap<(TenantId, String), Instant>);
+
+impl Absences {
+    /// Looks who of a rollout's canaries is away; whether one of them may still come back.
+    fn look(&mut self, rollout: &Rollout, seen: &[Seen], now: Instant) -> bool {
+        let is_there = |name: &str| seen.iter().any(|seen| seen.replica == name);
+        let mut may_come_back = false;
+        for canary in rollout.canaries.iter() {
+            let key = (rollout.tenant.clone(), canary.clone());
+            if is_there(canary) {
+                self.0.remove(&key);
+                continue;
+            }
+            let since = self.0.entry(key).or_insert(now);
+            may_come_back |= now.duration_since(*since) < ABSENCE;
+        }
+        may_come_back
+    }
+
+    /// Forgets all of rollouts that are over.
+    fn keep(&mut self, active: &[Rollout]) {
+        self.0
+            .retain(|(tenant, _), _| active.iter().any(|rollout| rollout.tenant == *tenant));
+    }
+}
+
 async fn drive(store: &dyn Store, hub: &Arc<Hub>) {
     let mut changes = hub.changes();
+    let mut absences = Absences::default();
     let mut is_failing = false;
     loop {
         changes.mark_seen();
@@ -66,7 +102,7 @@ async fn drive(store: &dyn Store, hub: &Arc<Hub>) {
             changes.next().await;
             continue;
         }
-        match lead_once(store, hub).await {
+        match lead_once(store, hub, &mut absences).await {
             Ok(true) => {
                 is_failing = false;
                 // Whatever comes first.
@@ -85,13 +121,19 @@ async fn drive(store: &dyn Store, hub: &Arc<Hub>) {
 }
 
 /// Makes the steps that it is time for; says whether it was for this process to make them.
-async fn lead_once(store: &dyn Store, hub: &Arc<Hub>) -> Result<bool, StoreError> {
+async fn lead_once(
+    store: &dyn Store,
+    hub: &Arc<Hub>,
+    absences: &mut Absences,
+) -> Result<bool, StoreError> {
     if !store.lead().await? {
         return Ok(false);
     }
     let mut stepped = false;
-    for rollout in store.active_rollouts().await? {
-        stepped |= step(store, hub, &rollout).await?;
+    let active = store.active_rollouts().await?;
+    absences.keep(&active);
+    for rollout in &active {
+        stepped |= step(store, hub, rollout, absences).await?;
     }
     if stepped {
         hub.refresh(store).await?;
@@ -99,11 +141,21 @@ async fn lead_once(store: &dyn Store, hub: &Arc<Hub>) -> Result<bool, StoreError
     Ok(true)
 }
 
-async fn step(store: &dyn Store, hub: &Arc<Hub>, rollout: &Rollout) -> Result<bool, StoreError> {
+async fn step(
+    store: &dyn Store,
+    hub: &Arc<Hub>,
+    rollout: &Rollout,
+    absences: &mut Absences,
+) -> Result<bool, StoreError> {
     let seen = hub.seen(&rollout.tenant);
+    let may_come_back = absences.look(rollout, &seen, Instant::now());
     let Some(step) = rollout.next(&seen, Timestamp::now()) else {
         return Ok(false);
     };
+    // What those who are there have said against it counts at once.
+    if may_come_back && !(step.stage == Stage::Halted && step.lost == rollout.lost) {
+        return Ok(false);
+    }
     let (stage, reason) = (step.stage, step.reason.clone());
     match store.step_rollout(step).await {
         Ok(()) => {

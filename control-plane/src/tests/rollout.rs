@@ -168,14 +168,12 @@ async fn what_a_canary_refuses_goes_no_further() {
     assert!(halted.reason.contains("is not permitted"), "{halted:?}");
     fleet.until(&plane, &[1, 1, 1, 1]).await;
 
-    let metrics = plane
-        .control_plane
-        .hub
-        .metrics
-        .render(&plane.control_plane.hub);
-    let metrics = metrics.unwrap();
+    // What the hub knows follows the store.
+    let hub = &plane.control_plane.hub;
     let counted = r#"mcp_gateway_control_rollouts{stage="halted"} 1"#;
-    assert!(metrics.contains(counted), "{metrics}");
+    plane
+        .until(|| hub.metrics.render(hub).unwrap().contains(counted))
+        .await;
 
     plane.control_plane.resume(decision()).await.unwrap();
     until_stage(&plane, Stage::Halted).await;
@@ -269,5 +267,35 @@ async fn a_plan_without_sense_changes_nothing() {
     };
     assert_eq!(violations[0].path, "canary.share");
     assert_eq!(plane.control_plane.tenants(), []);
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_away_for_a_moment_stays_the_only_one() {
+    let plane = Plane::start().await;
+    plane.apply("acme", "one").await;
+    let mut replicas = Vec::new();
+    for name in ["r0", "r1", "r2", "r3"] {
+        replicas.push(Replica::synced(&plane, name).await);
+    }
+    roll_out(&plane, "two", LONG).await;
+    let chosen = || async { rollout(&plane).await.canaries };
+    while chosen().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let canaries = chosen().await;
+    let number = (0..4)
+        .find(|n| canaries.contains(&format!("r{n}")))
+        .unwrap();
+    let away = replicas.remove(number).disconnect();
+    plane
+        .until(|| plane.control_plane.replicas().len() == 3)
+        .await;
+    // Longer than it takes to be noticed.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let now = rollout(&plane).await;
+    assert_eq!((&now.canaries, now.lost), (&canaries, 0));
+    let mut back = away.reconnect(&plane).await;
+    assert_eq!(back.take().await.canaries, ["acme"]);
     plane.stop().await;
 }
