@@ -50,7 +50,7 @@ pub struct Cache {
     keys: CacheKeys,
     pending: Arc<watch::Sender<Pending>>,
     /// The system releases it however the process ends.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A folder that cannot be the cache.
@@ -119,6 +119,17 @@ struct Kept {
     signing: hmac::Context,
 }
 
+/// Held while somebody has the folder.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough while a child that was just forked still has it.
+        self.0.unlock().ok();
+    }
+}
+
 impl Cache {
     /// Takes a folder, which is made where it is missing. What is older than `max_age` counts for
     /// nothing.
@@ -152,7 +163,7 @@ impl Cache {
             max_age,
             keys: CacheKeys::of(keys).ok_or(CacheError::Key)?,
             pending: Arc::default(),
-            _lock: lock,
+            _lock: Lock(lock),
         })
     }
 

@@ -271,6 +271,16 @@ fn a_folder_is_for_one_process_and_its_user_alone() {
     assert!(matches!(open, Err(CacheError::Open { .. })), "{open:?}");
 }
 
+#[test]
+fn a_folder_is_free_whoever_else_has_inherited_the_lock() {
+    let folder = Folder::new();
+    let cache = folder.open();
+    let inherited = cache._lock.0.try_clone().unwrap();
+    drop(cache);
+    folder.open();
+    drop(inherited);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
