@@ -47,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
+    /// Connections of other replicas, who may hand on what requests under way wait for; drained next.
+    pub(crate) handing: TaskTracker,
     /// Begins when clients had better go elsewhere.
     pub(crate) draining: Draining,
     /// Cancelled when the gateway is to stop: what never ends by itself ends now.

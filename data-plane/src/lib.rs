@@ -89,6 +89,8 @@ pub struct DataPlane {
     cache: Option<Keeper>,
     in_sync: watch::Receiver<bool>,
     stop: CancellationToken,
+    /// Cancelled when other replicas are listened to no more.
+    alone: CancellationToken,
     /// Cancelled when all requests are answered, or given up.
     ended: CancellationToken,
     following: TaskTracker,
@@ -119,6 +121,7 @@ impl DataPlane {
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
+            handing: TaskTracker::new(),
             draining: connection::Draining::default(),
             stopping: CancellationToken::new(),
             giving_up: CancellationToken::new(),
@@ -148,6 +151,7 @@ impl DataPlane {
             cache: keeper,
             in_sync,
             stop,
+            alone: CancellationToken::new(),
             ended: CancellationToken::new(),
             following,
         })
@@ -172,12 +176,13 @@ impl DataPlane {
         server::serve(keeper, Door::Clients, listener, tls, self.stop.clone()).await;
     }
 
-    /// Serves other replicas of the fleet until [`shut_down`](Self::shut_down), by TLS or in plain
-    /// text.
+    /// Serves other replicas of the fleet until [`shut_down`](Self::shut_down) has answered everybody, by
+    /// TLS or in plain text.
     pub async fn serve_replicas(&self, listener: TcpListener, tls: Option<ServerTls>) {
         note(&self.gateway.listeners.replicas, &listener);
         let gateway = Arc::clone(&self.gateway);
-        server::serve(gateway, Door::Replicas, listener, tls, self.stop.clone()).await;
+        let _accepting = self.gateway.handing.token();
+        server::serve(gateway, Door::Replicas, listener, tls, self.alone.clone()).await;
     }
 
     /// Serves the operations endpoints until [`shut_down`](Self::shut_down) has answered everybody.
@@ -228,13 +233,22 @@ impl DataPlane {
         self.gateway.live.close();
         self.following.close();
         self.following.wait().await;
-        let requests = &self.gateway.requests;
+        let (requests, handing) = (&self.gateway.requests, &self.gateway.handing);
         requests.close();
-        if timeout(grace, requests.wait()).await.is_err() {
+        handing.close();
+        let answered = async {
+            requests.wait().await;
+            // Until then another replica may bring an answer that one of them waits for.
+            self.alone.cancel();
+            handing.wait().await;
+        };
+        if timeout(grace, answered).await.is_err() {
             warn!("requests that are still under way are given up");
             self.gateway.giving_up.cancel();
+            self.alone.cancel();
             // They only have to say so. A client that reads nothing is not waited for.
-            timeout(GIVING_UP, requests.wait()).await.ok();
+            let told = async { tokio::join!(requests.wait(), handing.wait()) };
+            timeout(GIVING_UP, told).await.ok();
         }
         self.ended.cancel();
         // Servers end when nothing holds them any more: neither a snapshot nor a request.

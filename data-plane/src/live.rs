@@ -22,6 +22,7 @@ use watches::Watches;
 
 pub(crate) use calls::Call;
 pub(crate) use feed::replica_of_stream;
+pub(crate) use questions::replica_of_question;
 
 /// How long a session's state is kept unused.
 pub(crate) const IDLE: Duration = Duration::from_secs(60 * 60);
@@ -71,9 +72,10 @@ impl LiveSession {
             if let Some(table) = &table {
                 table.keep(self);
             }
+            let replica = table.and_then(|table| table.replica);
             Box::new(Kept {
-                feeds: Feeds::new(table.and_then(|table| table.replica)),
-                questions: Questions::default(),
+                feeds: Feeds::new(replica),
+                questions: Questions::new(replica),
                 level: ArcSwapOption::empty(),
                 watches: Watches::default(),
             })

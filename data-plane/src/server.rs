@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::Gateway;
@@ -48,6 +49,14 @@ pub(crate) enum Door {
 }
 
 impl Door {
+    /// What is waited for at the end.
+    fn connections(self, gateway: &Gateway) -> &TaskTracker {
+        match self {
+            Self::Clients => &gateway.requests,
+            Self::Replicas => &gateway.handing,
+        }
+    }
+
     /// What a client has sent within its limits fits through to another replica, signed.
     fn limits(self, limits: &Limits) -> Limits {
         let mut limits = *limits;
@@ -109,7 +118,7 @@ fn take(
     let (keeper, stop) = (Arc::clone(gateway), stop.clone());
     let tls = tls.map(|tls| Arc::clone(&tls.borrow()));
     // Made within the task, which otherwise has the space for it twice.
-    drop(gateway.requests.spawn(async move {
+    drop(door.connections(gateway).spawn(async move {
         match tls {
             None => serve_connection(keeper, door, stream, stop).await,
             // What it takes is not there for connections without it.

@@ -8,6 +8,7 @@ use gateway_tests::servers::remote;
 use gateway_tests::wait;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
@@ -69,6 +70,42 @@ async fn what_a_server_asks_at_one_replica_is_answered_at_another() -> Result<()
     visitor.say(&fleet, 2, &answer).await?;
     let answer = stream.next().await?.context("no answer")?.message;
     assert!(answer["result"].to_string().contains("decline"), "{answer}");
+    fleet.stop().await
+}
+
+#[tokio::test]
+async fn what_was_asked_before_a_drain_is_answered_during_it() -> Result<()> {
+    let (_server, mut fleet) = before_conformance().await?;
+    let visitor = Visitor::open(&fleet, 0, json!({ "sampling": {} })).await?;
+    let params = json!({ "name": "test_sampling", "arguments": { "prompt": "p" } });
+    // By way of one that stays, and at home itself.
+    let mut streams = Vec::new();
+    for (at, id) in [(1, 1), (0, 2)] {
+        let mut stream = visitor.call(&fleet, at, id, params.clone()).await?;
+        let question = stream.next_of("sampling/createMessage").await?.message;
+        streams.push((stream, question));
+    }
+    let leaving = fleet.replica(0)?;
+    leaving.plane.process.terminate()?;
+    let mcp = leaving.plane.mcp();
+    wait::until("no client to be taken on", || async {
+        TcpStream::connect(mcp).await.is_err()
+    })
+    .await?;
+    // Whoever calls now is at home elsewhere, and is asked there.
+    let mut stream = visitor.call(&fleet, 2, 3, params).await?;
+    let question = stream.next_of("sampling/createMessage").await?.message;
+    streams.insert(0, (stream, question));
+    for (mut stream, question) in streams {
+        let content = json!({ "type": "text", "text": "said in time" });
+        let result = json!({ "role": "assistant", "model": "m", "content": content });
+        let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": result });
+        visitor.say(&fleet, 2, &answer).await?;
+        let answer = stream.next().await?.context("no answer")?.message;
+        let said = answer["result"].to_string();
+        assert!(said.contains("said in time"), "{answer}");
+    }
+    fleet.ended(0).await?;
     fleet.stop().await
 }
 

@@ -207,6 +207,13 @@ impl Fleet {
             .collect()
     }
 
+    /// Waits until one that was told to end has done so.
+    pub async fn ended(&mut self, number: usize) -> anyhow::Result<()> {
+        let place = self.replicas.get_mut(number).and_then(Option::take);
+        let replica = place.context("there is no such replica")?;
+        replica.plane.process.ended().await
+    }
+
     /// Ends one without notice.
     pub async fn kill(&mut self, number: usize) -> anyhow::Result<()> {
         let killed = self.replicas.get_mut(number).and_then(Option::take);

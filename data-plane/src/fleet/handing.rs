@@ -29,7 +29,7 @@ use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::{Exposure, Found};
-use crate::live::replica_of_stream;
+use crate::live::{replica_of_question, replica_of_stream};
 use crate::session::{ReplicaTag, Session};
 
 /// By which way a message came.
@@ -68,6 +68,16 @@ pub(crate) struct Errand<'a> {
     pub(crate) body: Bytes,
     /// The raw id of the request that it is.
     pub(crate) id: Option<&'a str>,
+    /// Who asked what it answers.
+    pub(crate) asker: Option<ReplicaTag>,
+}
+
+/// The replica that asked what a message answers; `None`: it answers nothing, or does not say.
+pub(crate) fn asker(message: &Message) -> Option<ReplicaTag> {
+    match message.kind() {
+        Kind::Response => replica_of_question(message.id()?),
+        _ => None,
+    }
 }
 
 /// What became of it.
@@ -153,9 +163,11 @@ pub(crate) async fn hand_on(
     errand: &Errand<'_>,
 ) -> Option<Result<Response<ReplyBody>, Failure>> {
     for _ in 0..MAX_ATTEMPTS {
-        let peer = match stream_holder(errand) {
-            Some(holder) => fleet.other(holder)?,
-            None => fleet.home_of(&errand.endpoint.tenant, session)?,
+        let peer = match (errand.asker, stream_holder(errand)) {
+            // Even one that takes on nothing new waits for it.
+            (Some(asker), _) => fleet.wait_for(asker).await?,
+            (None, Some(holder)) => fleet.other(holder)?,
+            (None, None) => fleet.home_of(&errand.endpoint.tenant, session)?,
         };
         let path = errand.endpoint.path();
         let sent = fleet.send(
@@ -172,8 +184,12 @@ pub(crate) async fn hand_on(
                 return Some(Ok(passed_on(gateway, errand, &peer, response)));
             }
             Err(Undelivered::NotSent(reason)) => {
-                warn!(replica = peer.name, address = %peer.address, reason, "a replica is taken for dead");
+                warn!(replica = peer.name, address = %peer.address, reason, "a replica is not given anything for a while");
                 fleet.suspect(&peer);
+                if errand.asker.is_some() {
+                    // Nobody else has asked.
+                    return None;
+                }
             }
             Err(Undelivered::Lost(reason)) => {
                 warn!(
@@ -327,6 +343,11 @@ impl Fleet {
         if is_refusal {
             let reason = "it does not know this replica: do both have the same session keys, and the same time?";
             return Err(not_sent(reason));
+        }
+        let is_elsewhere = response.status() == StatusCode::SERVICE_UNAVAILABLE
+            && response.headers().contains_key(SIGNATURE);
+        if is_elsewhere {
+            return Err(not_sent("it is starting or ending"));
         }
         Ok(response)
     }

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gateway_core::Deadline;
+use gateway_mcp::header::LAST_EVENT_ID;
+use gateway_mcp::message::{Kind, Message};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::debug;
@@ -56,9 +60,32 @@ pub(crate) async fn answer(
         };
     }
     match endpoint {
+        Some(endpoint) if !takes(gateway, &endpoint, &head, &body.bytes) => {
+            let mut response = text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not here, or not any more\n",
+            );
+            let value = HeaderValue::from_static("elsewhere");
+            response.headers_mut().insert(SIGNATURE, value);
+            response
+        }
         Some(endpoint) => mcp_http::take_over(gateway, endpoint, head, body, deadline).await,
         None => text(StatusCode::NOT_FOUND, "nothing answers here\n"),
     }
+}
+
+/// Whether what is handed on can be done here. One that has no configuration of the tenant yet is no
+/// home, and one that ends takes only what is about something that it has begun.
+fn takes(gateway: &Gateway, endpoint: &Endpoint, head: &Parts, body: &Bytes) -> bool {
+    if gateway.tenants.get(&endpoint.tenant).is_none() {
+        return false;
+    }
+    let is_about_a_request = || match head.method {
+        Method::GET => head.headers.contains_key(LAST_EVENT_ID),
+        Method::POST => Message::scan(body.clone()).is_ok_and(|it| it.kind() != Kind::Request),
+        _ => false,
+    };
+    !gateway.stopping.is_cancelled() || is_about_a_request()
 }
 
 /// Says that nothing was done.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use gateway_mcp::client::Peer;
 use gateway_mcp::message::Message;
 
+use crate::session::ReplicaTag;
+
 /// How many questions may be open in one session.
 const MAX_OPEN: usize = 256;
 
@@ -17,9 +19,20 @@ type Mutex<T> = std::sync::Mutex<T>;
 
 /// The open questions of one session. Servers choose their ids independently of each other, so
 /// every question gets one of the gateway's on its way to the client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Questions {
+    /// Where they are, if there are several replicas.
+    replica: Option<ReplicaTag>,
     open: Mutex<Open>,
+}
+
+const PREFIX: &str = "gateway-";
+
+/// The replica that asked what is answered under this raw id. `None` for an id that does not say.
+pub(crate) fn replica_of_question(id: &str) -> Option<ReplicaTag> {
+    let own = id.strip_prefix('"')?.strip_suffix('"')?;
+    let (_, replica) = own.strip_prefix(PREFIX)?.split_once('-')?;
+    ReplicaTag::parse(replica)
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +51,13 @@ struct Question {
 }
 
 impl Questions {
+    pub(super) fn new(replica: Option<ReplicaTag>) -> Self {
+        Self {
+            replica,
+            open: Mutex::default(),
+        }
+    }
+
     /// The question under an id of the gateway's; `None` when too many are open.
     pub(crate) fn ask(&self, peer: &Arc<Peer>, question: &Message) -> Option<Message> {
         let own = question.id()?.to_owned();
@@ -50,7 +70,12 @@ impl Questions {
             return None;
         }
         open.last = open.last.saturating_add(1);
-        let id = format!("\"gateway-{}\"", open.last);
+        let number = open.last;
+        let id = match self.replica {
+            // Each replica counts for itself, and the client may answer at any.
+            Some(replica) => format!("\"{PREFIX}{number}-{replica}\""),
+            None => format!("\"{PREFIX}{number}\""),
+        };
         let asked = Question {
             peer: Arc::downgrade(peer),
             id: own,
@@ -78,5 +103,26 @@ impl Questions {
         let mut open = self.open.lock().ok()?;
         let question = open.by_id.remove(answer.id()?)?;
         Some((question.peer.upgrade()?, answer.with_id(&question.id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_says_who_asked() {
+        let tag = ReplicaTag::of("west-1");
+        let of = |id: &str| replica_of_question(id);
+        assert_eq!(of(&format!("\"gateway-7-{tag}\"")), Some(tag));
+        for id in [
+            "\"gateway-7\"",
+            "7",
+            "\"gateway-7-x\"",
+            "\"other-7-0\"",
+            "\"",
+        ] {
+            assert_eq!(of(id), None, "{id}");
+        }
     }
 }

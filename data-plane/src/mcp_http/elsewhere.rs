@@ -21,7 +21,12 @@ pub(super) async fn message(
     message: &Message,
     way: Way,
 ) -> Option<Response<ReplyBody>> {
-    let fleet = fleet::away(gateway, &endpoint.tenant, session, way)?;
+    // An answer belongs to whoever asked, wherever the session is at home by now.
+    let asker = fleet::asker(message);
+    let fleet = match asker {
+        Some(_) => gateway.fleet.as_ref().filter(|_| way != Way::HandedOn)?,
+        None => fleet::away(gateway, &endpoint.tenant, session, way)?,
+    };
     if !fleet::is_kept_at_home(gateway, endpoint, session, message) {
         return None;
     }
@@ -31,6 +36,7 @@ pub(super) async fn message(
         headers,
         body: message.bytes().clone(),
         id: message.id(),
+        asker,
     };
     handed_on(gateway, fleet, session, &errand).await
 }
@@ -50,6 +56,7 @@ pub(super) async fn batch(
         headers,
         body,
         id: None,
+        asker: None,
     };
     handed_on(gateway, fleet, session, &errand).await
 }
@@ -70,6 +77,7 @@ pub(super) async fn stream(
         headers,
         body: Bytes::new(),
         id: None,
+        asker: None,
     };
     handed_on(gateway, fleet, session, &errand).await
 }
