@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::connection::UnderWay;
 
@@ -15,6 +16,8 @@ pub(crate) struct ReplyBody {
     content: Content,
     /// The request that it answers is under way until the body is sent.
     under_way: Option<UnderWay>,
+    /// The same of one that another replica has handed on.
+    handed_on: Option<TaskTrackerToken>,
 }
 
 enum Content {
@@ -42,6 +45,12 @@ impl ReplyBody {
         self.under_way = Some(request);
         self
     }
+
+    /// The same body, with which a request ends that another replica has handed on.
+    pub(crate) fn handed_on(mut self, request: TaskTrackerToken) -> Self {
+        self.handed_on = Some(request);
+        self
+    }
 }
 
 impl From<Content> for ReplyBody {
@@ -49,6 +58,7 @@ impl From<Content> for ReplyBody {
         Self {
             content,
             under_way: None,
+            handed_on: None,
         }
     }
 }

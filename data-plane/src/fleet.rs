@@ -1,6 +1,7 @@
 //! The other replicas: where each legacy session is at home, what is handed on to there, and what
 //! all replicas tell each other of sessions.
 
+mod answers;
 mod connect;
 mod handing;
 mod listener;
@@ -29,15 +30,13 @@ use connect::Connector;
 use signature::Nonces;
 use table::{Peer, Table};
 
-pub(crate) use handing::{Errand, Way, asker, away, hand_on, is_kept_at_home};
+pub(crate) use answers::asker;
+pub(crate) use handing::{Errand, Way, away, hand_on, is_kept_at_home};
 pub(crate) use listener::answer;
 pub(crate) use told::{Word, learn, tell};
 
 /// For how long a replica that could not be reached is taken for dead.
 const SUSPICION: Duration = Duration::from_secs(10);
-
-/// How long it takes at most until all know of a new replica, also of one at another control plane.
-const NEWS: Duration = Duration::from_secs(3);
 
 /// How many replicas may be told something again and again at the same time.
 const MAX_RETELLINGS: usize = 1024;
@@ -136,24 +135,10 @@ impl Fleet {
     }
 
     /// The replica of this tag, even if nothing reached it a short time ago; `None`: it is this one, or
-    /// not there. One that is new may be known by a client before it is told of here.
-    async fn wait_for(&self, tag: ReplicaTag) -> Option<Arc<Peer>> {
-        if tag == self.own {
-            return None;
-        }
-        let until = Instant::now() + NEWS;
-        loop {
-            let known = self
-                .others
-                .load()
-                .live()
-                .find(|peer| peer.tag == tag)
-                .cloned();
-            if known.is_some() || Instant::now() >= until {
-                return known;
-            }
-            tokio::time::sleep(NEWS / 60).await;
-        }
+    /// not known of here.
+    fn known(&self, tag: ReplicaTag) -> Option<Arc<Peer>> {
+        let others = self.others.load();
+        others.live().find(|peer| peer.tag == tag).cloned()
     }
 
     fn is_suspect(&self, peer: &Peer) -> bool {

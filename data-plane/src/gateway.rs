@@ -47,7 +47,9 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
-    /// Connections of other replicas, who may hand on what requests under way wait for; drained next.
+    /// Requests that other replicas have handed on, up to the last byte of the answer; drained next.
+    pub(crate) handed_on: TaskTracker,
+    /// Connections of other replicas, who may hand on what requests under way wait for; drained then.
     pub(crate) handing: TaskTracker,
     /// Begins when clients had better go elsewhere.
     pub(crate) draining: Draining,

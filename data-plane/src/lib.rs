@@ -89,7 +89,7 @@ pub struct DataPlane {
     cache: Option<Keeper>,
     in_sync: watch::Receiver<bool>,
     stop: CancellationToken,
-    /// Cancelled when other replicas are listened to no more.
+    /// Cancelled when neither control planes nor other replicas are listened to any more.
     alone: CancellationToken,
     /// Cancelled when all requests are answered, or given up.
     ended: CancellationToken,
@@ -121,6 +121,7 @@ impl DataPlane {
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
             requests: TaskTracker::new(),
+            handed_on: TaskTracker::new(),
             handing: TaskTracker::new(),
             draining: connection::Draining::default(),
             stopping: CancellationToken::new(),
@@ -143,15 +144,15 @@ impl DataPlane {
                 in_sync: in_sync_sender,
             },
         };
-        let stop = CancellationToken::new();
+        let alone = CancellationToken::new();
         let following = TaskTracker::new();
-        drop(following.spawn(follower.run(control_planes, options.cache, stop.clone())));
+        drop(following.spawn(follower.run(control_planes, options.cache, alone.clone())));
         Ok(Self {
             gateway,
             cache: keeper,
             in_sync,
-            stop,
-            alone: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            alone,
             ended: CancellationToken::new(),
             following,
         })
@@ -232,13 +233,16 @@ impl DataPlane {
         self.gateway.stopping.cancel();
         self.gateway.live.close();
         self.following.close();
-        self.following.wait().await;
         let (requests, handing) = (&self.gateway.requests, &self.gateway.handing);
-        requests.close();
-        handing.close();
+        let handed_on = &self.gateway.handed_on;
+        for tracker in [requests, handed_on, handing] {
+            tracker.close();
+        }
         let answered = async {
             requests.wait().await;
-            // Until then another replica may bring an answer that one of them waits for.
+            handed_on.wait().await;
+            // Until then another replica may bring an answer that one of them waits for, which it knows from
+            // a control plane where to bring.
             self.alone.cancel();
             handing.wait().await;
         };
@@ -251,6 +255,7 @@ impl DataPlane {
             timeout(GIVING_UP, told).await.ok();
         }
         self.ended.cancel();
+        self.following.wait().await;
         // Servers end when nothing holds them any more: neither a snapshot nor a request.
         self.gateway.tenants.clear();
         self.gateway.tasks.close();

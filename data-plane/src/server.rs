@@ -180,7 +180,11 @@ where
         async move {
             match door {
                 Door::Clients => answer(&gateway, request).await,
-                Door::Replicas => Box::pin(fleet::answer(&gateway, request)).await,
+                Door::Replicas => {
+                    let under_way = gateway.handed_on.token();
+                    let response = Box::pin(fleet::answer(&gateway, request)).await;
+                    response.map(|body| body.handed_on(under_way))
+                }
             }
         }
     };

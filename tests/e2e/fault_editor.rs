@@ -19,6 +19,9 @@ use uuid::Uuid;
 
 /// How long a change may take while control planes and the database come and go.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A canary that has left is replaced after a while, and by a control plane that has been there for as long.
+const HALTING: Duration = Duration::from_secs(180);
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -171,9 +174,15 @@ impl Editor {
         Ok(())
     }
 
-    /// Gives the revision up that is rolled out, which makes another one of the last edition.
+    /// Gives the revision up that is rolled out, which makes another one of the edition before.
     async fn abort(&mut self) -> Result<()> {
-        let reason = format!("edition {} again", self.edition);
+        // Not always the last one, which may have been rolled out and not be over.
+        let stable = usize::try_from(self.rollout().await?.stable_revision)?;
+        let before = stable.checked_sub(1).and_then(|at| self.revisions.get(at));
+        let Some(&(Meaning::Edition(edition), _)) = before else {
+            bail!("revision {stable} of {} cannot be stable", self.tenant);
+        };
+        let reason = format!("edition {edition} again");
         let request = pb::AbortRolloutRequest {
             name: format!("tenants/{}/rollout", self.tenant),
             reason: reason.clone(),
@@ -194,7 +203,7 @@ impl Editor {
         let stage = self.stage().await?;
         ensure!(stage == Stage::Aborted, "aborted, it is {stage:?}");
         let tenant = self.tenant().await?;
-        let meaning = Meaning::Edition(self.edition);
+        let meaning = Meaning::Edition(edition);
         self.revisions.push((meaning, reason));
         let expected = self.revisions.len() as u64;
         ensure!(
@@ -230,7 +239,7 @@ impl Editor {
     }
 
     async fn wait_for_halt(&mut self) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + HALTING;
         loop {
             let rollout = self.rollout().await?;
             match rollout.stage() {

@@ -38,14 +38,7 @@ async fn outages_cost_no_call_and_no_change() -> Result<()> {
     // Past the capture of what tests print: the figures are to be seen when all is well, and the seed when it is not.
     let mut told = std::io::stderr();
     writeln!(told, "faults: {length:?}, MCP_GATEWAY_FAULTS_SEED={seed}")?;
-    let at_home = variable("MCP_GATEWAY_FAULTS_AT_HOME")?.is_some();
-    if !at_home {
-        writeln!(
-            told,
-            "faults: NOT CHECKED: sessions that are kept at one replica (MCP_GATEWAY_FAULTS_AT_HOME=1)"
-        )?;
-    }
-    let report = run(length, Random::new(seed), at_home).await?;
+    let report = run(length, Random::new(seed)).await?;
     writeln!(told, "{report}")?;
     Ok(())
 }
@@ -60,7 +53,7 @@ fn variable(name: &str) -> Result<Option<u64>> {
     ))
 }
 
-async fn run(length: Duration, mut random: Random, at_home: bool) -> Result<String> {
+async fn run(length: Duration, mut random: Random) -> Result<String> {
     let site = Arc::new(Site::start(BINARY).await?);
     let names = TENANTS.iter().chain([&VICTIM]);
     let mut editors = Vec::new();
@@ -71,7 +64,7 @@ async fn run(length: Duration, mut random: Random, at_home: bool) -> Result<Stri
         editors.push(editor);
     }
     let mut victim = editors.pop().context("there are four")?;
-    let load = Load::start(&site, &TENANTS, VICTIM, at_home);
+    let load = Load::start(&site, &TENANTS, VICTIM);
 
     let until = Instant::now() + length;
     let (control, data, bad) = (random.fork(), random.fork(), random.fork());

@@ -78,9 +78,9 @@ async fn what_was_asked_before_a_drain_is_answered_during_it() -> Result<()> {
     let (_server, mut fleet) = before_conformance().await?;
     let visitor = Visitor::open(&fleet, 0, json!({ "sampling": {} })).await?;
     let params = json!({ "name": "test_sampling", "arguments": { "prompt": "p" } });
-    // By way of one that stays, and at home itself.
+    // At home itself, and by way of one that stays, which is all that is waited for at the end.
     let mut streams = Vec::new();
-    for (at, id) in [(1, 1), (0, 2)] {
+    for (at, id) in [(0, 1), (1, 2)] {
         let mut stream = visitor.call(&fleet, at, id, params.clone()).await?;
         let question = stream.next_of("sampling/createMessage").await?.message;
         streams.push((stream, question));

@@ -26,11 +26,15 @@ use crate::workspace::Workspace;
 pub struct Plane {
     child: Child,
     role: &'static str,
+    number: u32,
     stopped: bool,
     stdout: Log,
     stderr: Log,
     _workspace: Arc<Workspace>,
 }
+
+/// The variable with the folder that logs of planes are kept in, of tests that pass too.
+const LOGS: &str = "MCP_GATEWAY_TEST_LOGS";
 
 /// The database of a workspace.
 const SQLITE: &str = "sqlite://data/gateway.db";
@@ -106,6 +110,7 @@ impl Plane {
         let stdout = child.stdout.take().context("it has no standard output")?;
         let stderr = child.stderr.take().context("it has no standard error")?;
         Ok(Self {
+            number: child.id().unwrap_or_default(),
             child,
             role,
             stopped: false,
@@ -224,6 +229,10 @@ impl Drop for Plane {
             // Only a test that failed gets here.
             let log = self.stderr.text();
             writeln!(std::io::stderr(), "the {} said: {log}", self.role).ok();
+        }
+        if let Ok(folder) = std::env::var(LOGS) {
+            let path = format!("{folder}/{}-{}.log", self.role, self.number);
+            std::fs::write(path, self.stderr.text()).ok();
         }
         for (log, place) in [(&self.stdout, "output"), (&self.stderr, "error")] {
             let place = format!("standard {place} of the {}", self.role);

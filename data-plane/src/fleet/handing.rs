@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::signature::{SIGNATURE, Said, sign};
-use super::{Fleet, Peer};
+use super::{Fleet, Peer, answers};
 use crate::Gateway;
 use crate::body::ReplyBody;
 use crate::endpoint::Endpoint;
 use crate::error::{Failure, Reason, with_causes};
 use crate::exposure::{Exposure, Found};
-use crate::live::{replica_of_question, replica_of_stream};
+use crate::live::replica_of_stream;
 use crate::session::{ReplicaTag, Session};
 
 /// By which way a message came.
@@ -70,14 +70,6 @@ pub(crate) struct Errand<'a> {
     pub(crate) id: Option<&'a str>,
     /// Who asked what it answers.
     pub(crate) asker: Option<ReplicaTag>,
-}
-
-/// The replica that asked what a message answers; `None`: it answers nothing, or does not say.
-pub(crate) fn asker(message: &Message) -> Option<ReplicaTag> {
-    match message.kind() {
-        Kind::Response => replica_of_question(message.id()?),
-        _ => None,
-    }
 }
 
 /// What became of it.
@@ -162,45 +154,55 @@ pub(crate) async fn hand_on(
     session: &Session,
     errand: &Errand<'_>,
 ) -> Option<Result<Response<ReplyBody>, Failure>> {
+    if let Some(asker) = errand.asker {
+        return answers::bring(gateway, fleet, asker, errand).await;
+    }
     for _ in 0..MAX_ATTEMPTS {
-        let peer = match (errand.asker, stream_holder(errand)) {
-            // Even one that takes on nothing new waits for it.
-            (Some(asker), _) => fleet.wait_for(asker).await?,
-            (None, Some(holder)) => fleet.other(holder)?,
-            (None, None) => fleet.home_of(&errand.endpoint.tenant, session)?,
+        let peer = match stream_holder(errand) {
+            Some(holder) => fleet.other(holder)?,
+            None => fleet.home_of(&errand.endpoint.tenant, session)?,
         };
-        let path = errand.endpoint.path();
-        let sent = fleet.send(
-            gateway,
-            &peer,
-            errand.method.clone(),
-            &path,
-            errand.headers,
-            errand.body.clone(),
-        );
-        match sent.await {
-            Ok(response) => {
-                debug!(replica = peer.name, path, "handed on");
-                return Some(Ok(passed_on(gateway, errand, &peer, response)));
-            }
-            Err(Undelivered::NotSent(reason)) => {
+        match hand_to(gateway, fleet, &peer, errand).await {
+            Ok(answered) => return Some(answered),
+            Err(reason) => {
                 warn!(replica = peer.name, address = %peer.address, reason, "a replica is not given anything for a while");
                 fleet.suspect(&peer);
-                if errand.asker.is_some() {
-                    // Nobody else has asked.
-                    return None;
-                }
-            }
-            Err(Undelivered::Lost(reason)) => {
-                warn!(
-                    replica = peer.name,
-                    reason, "a replica did not answer what was handed on to it"
-                );
-                return Some(Err(lost()));
             }
         }
     }
     None
+}
+
+/// Has this replica answer. `Err`: nothing has reached it, and why.
+pub(super) async fn hand_to(
+    gateway: &Gateway,
+    fleet: &Fleet,
+    peer: &Arc<Peer>,
+    errand: &Errand<'_>,
+) -> Result<Result<Response<ReplyBody>, Failure>, String> {
+    let path = errand.endpoint.path();
+    let sent = fleet.send(
+        gateway,
+        peer,
+        errand.method.clone(),
+        &path,
+        errand.headers,
+        errand.body.clone(),
+    );
+    match sent.await {
+        Ok(response) => {
+            debug!(replica = peer.name, path, "handed on");
+            Ok(Ok(passed_on(gateway, errand, peer, response)))
+        }
+        Err(Undelivered::NotSent(reason)) => Err(reason),
+        Err(Undelivered::Lost(reason)) => {
+            warn!(
+                replica = peer.name,
+                reason, "a replica did not answer what was handed on to it"
+            );
+            Ok(Err(lost()))
+        }
+    }
 }
 
 /// The replica that has the stream which a client comes back to; `None` for the standing one, which

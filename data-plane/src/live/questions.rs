@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use gateway_mcp::client::Peer;
 use gateway_mcp::message::Message;
+use jiff::Timestamp;
 
 use crate::session::ReplicaTag;
 
@@ -52,9 +53,15 @@ struct Question {
 
 impl Questions {
     pub(super) fn new(replica: Option<ReplicaTag>) -> Self {
+        // A replica that is back under its name meets no answers to what it asked before.
+        let last = Timestamp::now().as_millisecond().unsigned_abs();
+        let open = Open {
+            last,
+            ..Open::default()
+        };
         Self {
             replica,
-            open: Mutex::default(),
+            open: Mutex::new(open),
         }
     }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,6 +17,8 @@ use crate::session::{Era, Session};
 
 /// Between two calls of a client.
 const PAUSE: Duration = Duration::from_millis(40);
+/// Longer than what any outage may delay.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A client connects anew after so many calls, so that its session comes to every data plane.
 const CALLS_PER_CONNECTION: u64 = 8;
 
@@ -59,16 +61,14 @@ enum Habit {
 }
 
 /// Of each tenant that is edited.
-const HABITS: [Habit; 4] = [
+const HABITS: [Habit; 6] = [
     Habit::Which(Era::Modern),
     Habit::Which(Era::Legacy),
     Habit::List(Era::Modern),
     Habit::List(Era::Legacy),
+    Habit::Keep,
+    Habit::Answer,
 ];
-
-/// Of each tenant, too, where it is asked for: what a replica that is being replaced was handed on may
-/// still fail, because it hears no more of the others once it finishes what is under way.
-const AT_HOME: [Habit; 2] = [Habit::Keep, Habit::Answer];
 
 /// Of the tenant whose calls are made to fail; often enough to be judged by within seconds.
 const PROBES: [Habit; 3] = [
@@ -79,19 +79,12 @@ const PROBES: [Habit; 3] = [
 
 impl Load {
     /// Begins with clients of every kind for these tenants, and some for the one whose calls are made to fail.
-    pub fn start(site: &Arc<Site>, tenants: &[&str], victim: &str, at_home: bool) -> Self {
+    pub fn start(site: &Arc<Site>, tenants: &[&str], victim: &str) -> Self {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         let usual = tenants
             .iter()
             .flat_map(|tenant| HABITS.map(|habit| (*tenant, habit)));
-        let kept = AT_HOME.into_iter().filter(|_| at_home);
-        let kept: Vec<_> = kept.collect();
-        let usual = usual.chain(
-            tenants
-                .iter()
-                .flat_map(|tenant| kept.iter().map(|habit| (*tenant, *habit))),
-        );
         for (tenant, habit) in usual.chain(PROBES.map(|habit| (victim, habit))) {
             let client = call_on(Arc::clone(site), tenant.to_owned(), habit, stop.clone());
             clients.spawn(client);
@@ -148,7 +141,8 @@ async fn call_on(
     let mut calls = 0;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        let seen = client.once().await;
+        let seen = tokio::time::timeout(PATIENCE, client.once()).await;
+        let seen = seen.unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}")));
         let ended = Instant::now();
         tally.longest = tally.longest.max(ended - began);
         match seen {
