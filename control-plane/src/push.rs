@@ -233,11 +233,10 @@ impl Hub {
 
         let superseded = CancellationToken::new();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
-        let held = held
-            .into_iter()
-            .filter(|(tenant, _)| scope.includes(tenant));
+        let mut held = held;
+        held.retain(|tenant, _| scope.includes(tenant));
         // Nothing is taken as answered before the replica's first answer on this stream.
-        let held = Position::held(held.collect(), index.position());
+        let held = Position::held(&held, index.position());
         let entry = Replica {
             stream,
             superseded: superseded.clone(),

@@ -8,7 +8,7 @@ use gateway_core::{Revision, TenantId};
 
 use super::Recipient;
 use super::feed::Step;
-use super::shared_map::SharedMap;
+use super::shared_map::{SharedMap, side_by_side};
 use crate::rollout::Stage;
 use crate::store::{self, Head, Heads};
 
@@ -34,16 +34,15 @@ struct Canary {
 impl Position {
     /// Where whoever holds these documents is before it has answered: mostly where all are, and only what
     /// is different there takes space.
-    pub(super) fn held(held: BTreeMap<TenantId, Revision>, current: &Self) -> Self {
+    pub(super) fn held(held: &BTreeMap<TenantId, Revision>, current: &Self) -> Self {
         let mut revisions = Arc::clone(&current.revisions);
-        for tenant in current.revisions.keys() {
-            if !held.contains_key(tenant) {
-                Arc::make_mut(&mut revisions).remove(tenant);
-            }
-        }
-        for (tenant, revision) in held {
-            if revisions.get(&tenant) != Some(&revision) {
-                Arc::make_mut(&mut revisions).insert(tenant, revision);
+        for (tenant, current, held) in side_by_side(current.revisions.iter(), held.iter()) {
+            match held {
+                Some(held) if current != Some(held) => {
+                    Arc::make_mut(&mut revisions).insert(tenant.clone(), *held);
+                }
+                None => Arc::make_mut(&mut revisions).remove(tenant),
+                Some(_) => {}
             }
         }
         Self {
@@ -261,21 +260,21 @@ impl Index {
         comparable: bool,
         recipient: &Recipient,
     ) -> Vec<Step> {
-        let stays = |tenant: &TenantId| {
-            recipient.may_have(tenant) && self.for_(recipient, tenant).is_some()
-        };
-        let removed = held.keys().filter(|tenant| !stays(tenant));
-        let mut steps: Vec<_> = removed.cloned().map(Step::Remove).collect();
-        let may_have = self.heads.iter();
-        let may_have = may_have.filter(|(tenant, _)| recipient.may_have(tenant));
-        let changed = may_have.filter_map(|(tenant, entry)| {
-            // What the replica does not hold need not be taken away.
-            let now = entry.for_(recipient)?;
-            let is_held = comparable && held.get(tenant) == Some(&now.revision);
+        let (mut steps, mut changed) = (Vec::new(), Vec::new());
+        for (tenant, entry, held) in side_by_side(self.heads.iter(), held.iter()) {
+            let entry = entry.filter(|_| recipient.may_have(tenant));
+            let now = entry.and_then(|entry| Some((entry.sequence, entry.for_(recipient)?)));
+            let Some((sequence, now)) = now else {
+                // What the replica does not hold need not be taken away.
+                steps.extend(held.map(|_| Step::Remove(tenant.clone())));
+                continue;
+            };
+            let is_held = comparable && held == Some(&now.revision);
             // A canary is asked to report, which it may have forgotten.
-            (!is_held || now.is_canary).then(|| (entry.sequence, now.put(tenant)))
-        });
-        let mut changed: Vec<_> = changed.collect();
+            if !is_held || now.is_canary {
+                changed.push((sequence, now.put(tenant)));
+            }
+        }
         changed.sort_by_key(|(sequence, _)| *sequence);
         steps.extend(changed.into_iter().map(|(_, step)| step));
         steps

@@ -80,6 +80,25 @@ impl<K, V> SharedMap<K, V> {
     }
 }
 
+/// Every key of two sorted maps with what each has, in order.
+pub(super) fn side_by_side<'a, K: Ord + 'a, A: 'a, B: 'a>(
+    left: impl Iterator<Item = (&'a K, &'a A)>,
+    right: impl Iterator<Item = (&'a K, &'a B)>,
+) -> impl Iterator<Item = (&'a K, Option<&'a A>, Option<&'a B>)> {
+    let (mut left, mut right) = (left.peekable(), right.peekable());
+    std::iter::from_fn(move || {
+        let key = match (left.peek(), right.peek()) {
+            (Some((one, _)), Some((other, _))) => std::cmp::min(*one, *other),
+            (Some((key, _)), None) | (None, Some((key, _))) => *key,
+            (None, None) => return None,
+        };
+        let of_left = left.next_if(|(of_left, _)| *of_left == key);
+        let of_right = right.next_if(|(of_right, _)| *of_right == key);
+        let (of_left, of_right) = (of_left.map(|(_, a)| a), of_right.map(|(_, b)| b));
+        Some((key, of_left, of_right))
+    })
+}
+
 fn find<K: Ord, V>(chunk: &[(K, V)], key: &K) -> Result<usize, usize> {
     chunk.binary_search_by(|(known, _)| known.cmp(key))
 }
@@ -163,6 +182,24 @@ mod tests {
         assert_ne!(before, after);
         after.insert(700, 0);
         assert_eq!(before, after);
+    }
+
+    #[test]
+    fn two_maps_are_walked_side_by_side() {
+        let left = BTreeMap::from([(1, 'a'), (2, 'b'), (4, 'd')]);
+        let right = BTreeMap::from([(0, "z"), (2, "b"), (5, "e")]);
+        let pairs = side_by_side(left.iter(), right.iter());
+        let pairs: Vec<_> = pairs
+            .map(|(key, a, b)| (*key, a.copied(), b.copied()))
+            .collect();
+        let expected = [
+            (0, None, Some("z")),
+            (1, Some('a'), None),
+            (2, Some('b'), Some("b")),
+            (4, Some('d'), None),
+            (5, None, Some("e")),
+        ];
+        assert_eq!(pairs, expected);
     }
 
     #[test]

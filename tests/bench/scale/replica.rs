@@ -18,6 +18,10 @@ use super::tenants::Tenants;
 /// How long everything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// As long as those of data planes.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// What a replica has acknowledged.
 #[derive(Debug, Clone, Default)]
 struct Reached {
@@ -63,7 +67,7 @@ impl Replicas {
         for _ in 0..count {
             let (reaching, reached) = watch::channel(Reached::default());
             let name = format!("{}-{:04}", self.name, self.all.len());
-            let stream = follow(url.to_owned(), name, before.cloned(), reaching);
+            let stream = come(url.to_owned(), name, before.cloned(), reaching);
             let stream = AbortOnDropHandle::new(tokio::spawn(stream));
             self.all.push(Replica { reached, stream });
         }
@@ -102,11 +106,30 @@ impl Replicas {
     }
 }
 
-async fn follow(
+/// As data planes do, comes again where a control plane that is asked by many has cut it off.
+async fn come(
     url: String,
     replica: String,
     before: Option<Before>,
     reaching: watch::Sender<Reached>,
+) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (url, replica, before) = (url.clone(), replica.clone(), before.clone());
+        let followed = follow(url, replica, before, &reaching).await;
+        if reaching.borrow().sequence > 0 {
+            return followed;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn follow(
+    url: String,
+    replica: String,
+    before: Option<Before>,
+    reaching: &watch::Sender<Reached>,
 ) -> Result<()> {
     let mut client = ConfigPushClient::connect(url).await?;
     let (says, said) = mpsc::channel(1);

@@ -34,11 +34,11 @@ pub(super) fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status>
             "the first message must be a hello",
         ));
     };
-    let mut held = BTreeMap::new();
-    for document in hello.held {
-        let tenant: TenantId = document.tenant.parse().map_err(invalid)?;
-        held.insert(tenant, Revision(document.revision));
-    }
+    let held = hello.held.into_iter().map(|document| {
+        let tenant = TenantId::try_from(document.tenant).map_err(invalid)?;
+        Ok((tenant, Revision(document.revision)))
+    });
+    let held = held.collect::<Result<BTreeMap<_, _>, Status>>()?;
     if hello.replica.is_empty() {
         return Err(Status::invalid_argument("the replica has no name"));
     }
