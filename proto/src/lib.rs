@@ -44,6 +44,7 @@ pub mod push {
 }
 
 mod convert;
+mod hello;
 
 pub use convert::{DecodeError, InvalidField, Refusal, decode, encode};
 

@@ -133,12 +133,11 @@ impl Stream {
 
     /// Ends without an error when the replica ends the stream.
     async fn converse(&mut self) -> Result<(), Status> {
-        let first = tokio::time::timeout(self.hello_timeout, self.inbound.message());
-        let Ok(first) = first.await else {
+        let hello = read_hello(&mut self.inbound);
+        let Ok(hello) = tokio::time::timeout(self.hello_timeout, hello).await else {
             return Err(Status::deadline_exceeded("the replica did not say hello"));
         };
-        let Some(first) = first? else { return Ok(()) };
-        let hello = read_hello(first)?;
+        let Some(hello) = hello? else { return Ok(()) };
         let turn = match self.hub.lacks_most(&hello, &self.scope) {
             true => self.turns.take().await,
             false => None,

@@ -155,7 +155,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) async fn reconnect(self, plane: &Plane) -> Replica {
-        let held = self.held.iter().map(|(tenant, revision)| pb::HeldDocument {
+        let mut held = self.held.iter().map(|(tenant, revision)| pb::HeldDocument {
             tenant: tenant.clone(),
             revision: *revision,
         });
@@ -164,11 +164,18 @@ impl Memory {
             version: "test".to_owned(),
             store: self.store.clone(),
             cursor: self.cursor,
-            held: held.collect(),
+            held: held.by_ref().take(1).collect(),
             advertise: self.advertise.clone(),
+            more_held: held.len() > 0,
         };
         let conversation = Conversation::open(plane).await;
         conversation.say(Message::Hello(hello)).await;
+        while let Some(document) = held.next() {
+            let documents = vec![document];
+            let more = held.len() > 0;
+            let part = pb::Held { documents, more };
+            conversation.say(Message::Held(part)).await;
+        }
         Replica {
             memory: self,
             conversation,

@@ -102,6 +102,50 @@ async fn a_first_message_that_is_no_hello_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_said_behind_a_hello_and_nowhere_else() {
+    let plane = Plane::start().await;
+    let part = |tenant: &str| {
+        let tenant = tenant.to_owned();
+        let document = pb::HeldDocument {
+            tenant,
+            revision: 1,
+        };
+        Message::Held(pb::Held {
+            documents: vec![document],
+            more: true,
+        })
+    };
+    let more = pb::Hello {
+        more_held: true,
+        ..hello("r1")
+    };
+    let cases = [
+        vec![part("acme")],
+        vec![Message::Hello(hello("r1")), part("acme")],
+        vec![Message::Hello(more.clone()), part("../etc")],
+        vec![
+            Message::Hello(more.clone()),
+            part("acme"),
+            Message::Hello(hello("r1")),
+        ],
+        vec![
+            Message::Hello(more),
+            Message::Acknowledge(pb::Acknowledge::default()),
+        ],
+    ];
+    for messages in cases {
+        let said = format!("{messages:?}");
+        let mut conversation = Conversation::open(&plane).await;
+        for message in messages {
+            conversation.say(message).await;
+        }
+        let status = conversation.end().await.unwrap();
+        assert_eq!(status.code(), Code::InvalidArgument, "{said}");
+    }
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_hello_is_refused() {
     let plane = Plane::start().await;
     let mut replica = Replica::synced(&plane, "r1").await;

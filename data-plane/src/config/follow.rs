@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use gateway_proto::push::v1::config_push_client::ConfigPushClient;
 use gateway_proto::push::v1::subscribe_request::Message as Said;
 use gateway_proto::push::v1::{Acknowledge, HeldDocument, Hello, SubscribeRequest};
@@ -123,9 +124,9 @@ impl Follower {
         progress: &mut Progress,
     ) -> Result<(), Status> {
         let (says, said) = mpsc::channel(4);
-        let hello = Said::Hello(self.hello(&progress.position));
-        send(&says, hello).await?;
-        let mut request = Request::new(ReceiverStream::new(said));
+        let hello = self.hello(&progress.position).into_requests();
+        let said = stream::iter(hello).chain(ReceiverStream::new(said));
+        let mut request = Request::new(said);
         if let Some(authorization) = &mut self.authorization {
             let metadata = request.metadata_mut();
             metadata.insert("authorization", authorization.current());
@@ -190,6 +191,7 @@ impl Follower {
                     },
                 })
                 .collect(),
+            more_held: false,
         }
     }
 }

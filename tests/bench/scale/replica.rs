@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use gateway_proto::push::v1::config_push_client::ConfigPushClient;
 use gateway_proto::push::v1::subscribe_request::Message;
 use gateway_proto::push::v1::{Acknowledge, Hello, SubscribeRequest};
@@ -137,13 +137,6 @@ async fn follow(
         let message = said.recv().await?;
         Some((message, said))
     });
-    let mut request = Request::new(said);
-    let bearer = format!("Bearer {}", join_token()).parse()?;
-    request.metadata_mut().insert("authorization", bearer);
-    let say = async |message| {
-        let message = Some(message);
-        says.send(SubscribeRequest { message }).await
-    };
     let reached = before.as_ref().map(|before| before.reached.clone());
     let reached = reached.unwrap_or_default();
     let hello = Hello {
@@ -153,8 +146,15 @@ async fn follow(
         cursor: reached.sequence,
         held: before.map_or(Vec::new(), |before| before.tenants.held()),
         advertise: String::new(),
+        more_held: false,
     };
-    say(Message::Hello(hello)).await?;
+    let mut request = Request::new(stream::iter(hello.into_requests()).chain(said));
+    let bearer = format!("Bearer {}", join_token()).parse()?;
+    request.metadata_mut().insert("authorization", bearer);
+    let say = async |message| {
+        let message = Some(message);
+        says.send(SubscribeRequest { message }).await
+    };
     let mut batches = client.subscribe(request).await?.into_inner();
     while let Some(batch) = batches.message().await? {
         let answer = Acknowledge {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gateway_core::{Revision, TenantId};
 use gateway_proto::push::v1 as pb;
 use gateway_proto::push::v1::subscribe_request::Message;
-use tonic::Status;
+use tonic::{Status, Streaming};
 
 use crate::push::{Batch, Hello, Step, Table, is_address};
 use crate::rollout::Tally;
@@ -13,6 +13,9 @@ use crate::store::HostTable;
 use crate::token::Scope;
 
 const MAX_NAME_CHARS: usize = 128;
+
+/// More than any data plane can serve.
+const MAX_HELD: usize = 1_000_000;
 
 pub(super) fn read_report(
     report: pb::Report,
@@ -28,17 +31,46 @@ pub(super) fn read_report(
     outcomes.collect()
 }
 
-pub(super) fn read_hello(request: pb::SubscribeRequest) -> Result<Hello, Status> {
-    let Some(Message::Hello(hello)) = request.message else {
+/// Reads what a replica says first, in one message or several; `None`: it has gone.
+pub(super) async fn read_hello(
+    inbound: &mut Streaming<pb::SubscribeRequest>,
+) -> Result<Option<Hello>, Status> {
+    let Some(first) = inbound.message().await? else {
+        return Ok(None);
+    };
+    let Some(Message::Hello(mut hello)) = first.message else {
         return Err(Status::invalid_argument(
             "the first message must be a hello",
         ));
     };
-    let held = hello.held.into_iter().map(|document| {
-        let tenant = TenantId::try_from(document.tenant).map_err(invalid)?;
-        Ok((tenant, Revision(document.revision)))
-    });
-    let held = held.collect::<Result<BTreeMap<_, _>, Status>>()?;
+    let (mut documents, mut more) = (std::mem::take(&mut hello.held), hello.more_held);
+    let mut held = BTreeMap::new();
+    loop {
+        for document in documents {
+            let tenant = TenantId::try_from(document.tenant).map_err(invalid)?;
+            held.insert(tenant, Revision(document.revision));
+        }
+        if held.len() > MAX_HELD {
+            return Err(Status::invalid_argument(format!(
+                "a replica may hold the documents of at most {MAX_HELD} tenants"
+            )));
+        }
+        if !more {
+            return read_first(hello, held).map(Some);
+        }
+        let Some(next) = inbound.message().await? else {
+            return Ok(None);
+        };
+        let Some(Message::Held(part)) = next.message else {
+            return Err(Status::invalid_argument(
+                "a hello with more_held must be followed by held",
+            ));
+        };
+        (documents, more) = (part.documents, part.more);
+    }
+}
+
+fn read_first(hello: pb::Hello, held: BTreeMap<TenantId, Revision>) -> Result<Hello, Status> {
     if hello.replica.is_empty() {
         return Err(Status::invalid_argument("the replica has no name"));
     }
