@@ -1,5 +1,6 @@
 //! The push service: one task for each stream, between a replica and the hub.
 
+mod hello;
 mod turn;
 mod wire;
 
@@ -22,9 +23,10 @@ use super::admission::{Authority, Caller, Presented};
 use crate::push::{Batch, Feed, Following, Hub, Index, Seat, Table};
 use crate::store::HostTable;
 use crate::token::Scope;
+use hello::read_hello;
 pub(super) use turn::Turns;
 use turn::{Turn, overdue};
-use wire::{host_names, invalid, peers, read_hello, read_report, response};
+use wire::{host_names, invalid, peers, read_report, response};
 
 /// How much time there is at least between two batches; what changes meanwhile is put together.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -133,14 +135,14 @@ impl Stream {
 
     /// Ends without an error when the replica ends the stream.
     async fn converse(&mut self) -> Result<(), Status> {
-        let hello = read_hello(&mut self.inbound);
-        let Ok(hello) = tokio::time::timeout(self.hello_timeout, hello).await else {
-            return Err(Status::deadline_exceeded("the replica did not say hello"));
+        let hello = read_hello(&mut self.inbound, &self.turns, self.hello_timeout);
+        let Some((hello, turn)) = hello.await? else {
+            return Ok(());
         };
-        let Some(hello) = hello? else { return Ok(()) };
-        let turn = match self.hub.lacks_most(&hello, &self.scope) {
-            true => self.turns.take().await,
-            false => None,
+        let lacks_most = self.hub.lacks_most(&hello, &self.scope);
+        let turn = match turn {
+            None if lacks_most => self.turns.take().await,
+            turn => turn,
         };
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
@@ -151,6 +153,8 @@ impl Stream {
             self.hub.metrics.came(false);
             Status::already_exists(taken.to_string())
         })?;
+        // What it holds is in memory no more.
+        let turn = turn.filter(|_| lacks_most);
         self.hub.metrics.came(true);
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");

@@ -4,18 +4,12 @@ use std::collections::BTreeMap;
 
 use gateway_core::{Revision, TenantId};
 use gateway_proto::push::v1 as pb;
-use gateway_proto::push::v1::subscribe_request::Message;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
-use crate::push::{Batch, Hello, Step, Table, is_address};
+use crate::push::{Batch, Step, Table};
 use crate::rollout::Tally;
 use crate::store::HostTable;
 use crate::token::Scope;
-
-const MAX_NAME_CHARS: usize = 128;
-
-/// More than any data plane can serve.
-const MAX_HELD: usize = 1_000_000;
 
 pub(super) fn read_report(
     report: pb::Report,
@@ -29,75 +23,6 @@ pub(super) fn read_report(
         Ok((tenant, (Revision(outcome.revision), tally)))
     });
     outcomes.collect()
-}
-
-/// Reads what a replica says first, in one message or several; `None`: it has gone.
-pub(super) async fn read_hello(
-    inbound: &mut Streaming<pb::SubscribeRequest>,
-) -> Result<Option<Hello>, Status> {
-    let Some(first) = inbound.message().await? else {
-        return Ok(None);
-    };
-    let Some(Message::Hello(mut hello)) = first.message else {
-        return Err(Status::invalid_argument(
-            "the first message must be a hello",
-        ));
-    };
-    let (mut documents, mut more) = (std::mem::take(&mut hello.held), hello.more_held);
-    let mut held = BTreeMap::new();
-    loop {
-        for document in documents {
-            let tenant = TenantId::try_from(document.tenant).map_err(invalid)?;
-            held.insert(tenant, Revision(document.revision));
-        }
-        if held.len() > MAX_HELD {
-            return Err(Status::invalid_argument(format!(
-                "a replica may hold the documents of at most {MAX_HELD} tenants"
-            )));
-        }
-        if !more {
-            return read_first(hello, held).map(Some);
-        }
-        let Some(next) = inbound.message().await? else {
-            return Ok(None);
-        };
-        let Some(Message::Held(part)) = next.message else {
-            return Err(Status::invalid_argument(
-                "a hello with more_held must be followed by held",
-            ));
-        };
-        (documents, more) = (part.documents, part.more);
-    }
-}
-
-fn read_first(hello: pb::Hello, held: BTreeMap<TenantId, Revision>) -> Result<Hello, Status> {
-    if hello.replica.is_empty() {
-        return Err(Status::invalid_argument("the replica has no name"));
-    }
-    for (field, text) in [("name", &hello.replica), ("version", &hello.version)] {
-        if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
-            return Err(Status::invalid_argument(format!(
-                "the replica's {field} must be at most {MAX_NAME_CHARS} printable characters"
-            )));
-        }
-    }
-    let advertise = Some(hello.advertise).filter(|address| !address.is_empty());
-    if advertise
-        .as_deref()
-        .is_some_and(|address| !is_address(address))
-    {
-        return Err(Status::invalid_argument(
-            "where the replica is reached by others must be HOST:PORT",
-        ));
-    }
-    Ok(Hello {
-        replica: hello.replica,
-        version: hello.version,
-        advertise,
-        store: hello.store,
-        cursor: hello.cursor,
-        held,
-    })
 }
 
 pub(super) fn response(batch: Batch, store: &str) -> pb::SubscribeResponse {
