@@ -104,6 +104,7 @@ where
             Audience::OwnProcess => Admission::OwnProcess,
             Audience::Network { authority, .. } => Admission::Network(Arc::clone(authority)),
         },
+        hellos: push::Turns::new(limits.full_syncs),
         turns: push::Turns::new(limits.full_syncs),
         streams: streams.clone(),
         shutdown: ending.clone(),

@@ -123,6 +123,7 @@ impl Editor {
         let site = Arc::clone(&self.site);
         // That its canary is the only one is certain while no data plane comes or goes.
         let replicas = site.replicas.lock().await;
+        self.wait_until_none_is_missed().await?;
         let began = Instant::now();
         site.chronicle
             .note("failing: a canary of the server that is not there");
@@ -273,18 +274,40 @@ impl Editor {
     }
 
     async fn replicas(&mut self) -> Result<Vec<pb::Replica>> {
-        let tenant = format!("tenants/{}", self.tenant);
+        let message = self.wanted_replicas();
         let listed = self
             .insist("listing replicas", |mut client, bearer| {
-                let message = pb::ListReplicasRequest {
-                    tenant: tenant.clone(),
-                    ..Default::default()
-                };
-                let request = authorized(bearer, message);
+                let request = authorized(bearer, message.clone());
                 async move { client.list_replicas(request).await }
             })
             .await?;
         Ok(listed.replicas)
+    }
+
+    fn wanted_replicas(&self) -> pb::ListReplicasRequest {
+        pb::ListReplicasRequest {
+            tenant: format!("tenants/{}", self.tenant),
+            ..Default::default()
+        }
+    }
+
+    /// Waits until both control planes count two data planes. One that has ended while its control plane was
+    /// killed is counted for a while, and half of three is two.
+    async fn wait_until_none_is_missed(&self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut counts = Vec::new();
+            for mut client in self.clients.clone() {
+                let request = authorized(self.bearer.clone(), self.wanted_replicas());
+                let listed = client.list_replicas(request).await;
+                counts.push(listed.map(|listed| listed.into_inner().replicas.len()));
+            }
+            if counts.iter().all(|count| matches!(count, Ok(2))) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "there are not two: {counts:?}");
+            sleep(PAUSE).await;
+        }
     }
 
     /// The reasons in the tenant's history, oldest first, as one control plane says them; its revisions have no gaps.

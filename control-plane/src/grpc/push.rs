@@ -40,6 +40,9 @@ type Outbound = mpsc::Sender<Result<pb::SubscribeResponse, Status>>;
 pub(super) struct Service {
     pub(super) hub: Arc<Hub>,
     pub(super) admission: Admission,
+    /// Of those who hold much when they come.
+    pub(super) hellos: Turns,
+    /// Of those who are sent much.
     pub(super) turns: Turns,
     /// Owns the streams' tasks.
     pub(super) streams: TaskTracker,
@@ -73,6 +76,7 @@ impl ConfigPush for Service {
             admitted,
             scope,
             outbound,
+            hellos: self.hellos.clone(),
             turns: self.turns.clone(),
             hello_timeout: self.hello_timeout,
         };
@@ -103,6 +107,7 @@ struct Stream {
     admitted: Option<(Arc<Authority>, Caller)>,
     /// The tenants of which it is told.
     scope: Scope,
+    hellos: Turns,
     turns: Turns,
     hello_timeout: Duration,
 }
@@ -135,14 +140,13 @@ impl Stream {
 
     /// Ends without an error when the replica ends the stream.
     async fn converse(&mut self) -> Result<(), Status> {
-        let hello = read_hello(&mut self.inbound, &self.turns, self.hello_timeout);
-        let Some((hello, turn)) = hello.await? else {
+        let hello = read_hello(&mut self.inbound, &self.hellos, self.hello_timeout);
+        let Some((hello, being_read)) = hello.await? else {
             return Ok(());
         };
-        let lacks_most = self.hub.lacks_most(&hello, &self.scope);
-        let turn = match turn {
-            None if lacks_most => self.turns.take().await,
-            turn => turn,
+        let turn = match self.hub.lacks_most(&hello, &self.scope) {
+            true => self.turns.take().await,
+            false => None,
         };
         // Followed before joining, so that no change falls between.
         let mut index = self.hub.follow();
@@ -154,7 +158,7 @@ impl Stream {
             Status::already_exists(taken.to_string())
         })?;
         // What it holds is in memory no more.
-        let turn = turn.filter(|_| lacks_most);
+        drop(being_read);
         self.hub.metrics.came(true);
         let tenants = self.scope.tenants().map(|_| self.scope.to_string());
         tracing::info!(replica = seat.replica(), tenants, "a replica connected");
