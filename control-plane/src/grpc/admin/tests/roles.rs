@@ -230,6 +230,29 @@ async fn a_tenant_administrator_changes_its_own_tenant_and_neither_makes_nor_del
 }
 
 #[tokio::test]
+async fn requests_of_the_same_id_by_administrators_of_two_tenants_are_two() {
+    let served = served().await;
+    for tenant in ["acme", "zoo"] {
+        let name = format!("{tenant}/own");
+        let secret = served.token(&name, pb::Role::TenantAdministrator).await;
+        let mut client = served.client(&secret);
+        let request = pb::ApplyTenantRequest {
+            request_id: "2f0c9b3e-5d0f-4e0c-9a68-0d6a4f0f2c11".to_owned(),
+            ..yaml(tenant, "three")
+        };
+        // The second time it is answered as the first.
+        for _ in 0..2 {
+            let applied = client.apply_tenant(request.clone()).await.unwrap();
+            let applied = applied.into_inner();
+            assert_eq!((applied.revision, applied.changed), (3, true), "{tenant}");
+        }
+        let made = client.get_tenant(get(tenant)).await.unwrap().into_inner();
+        assert_eq!((made.revision, made.author), (3, name));
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_tenant_viewer_sees_its_own_tenant_and_changes_nothing() {
     let served = served().await;
     let secret = served.token("acme/look", pb::Role::TenantViewer).await;
