@@ -86,15 +86,28 @@ impl LineDecoder {
                 max_bytes: self.max_bytes,
             }));
         }
-        self.partial.extend_from_slice(&piece);
+        self.extend(&piece);
         None
+    }
+
+    /// Grows by doubling, but not beyond the longest line: at the end that would be twice as much.
+    fn extend(&mut self, piece: &[u8]) {
+        let (length, capacity) = (self.partial.len(), self.partial.capacity());
+        let needed = length.saturating_add(piece.len());
+        if needed > capacity {
+            let most = self.max_bytes.saturating_add(1).max(needed);
+            let grown = needed.max(capacity.saturating_mul(2)).min(most);
+            let shorter = std::mem::replace(&mut self.partial, BytesMut::with_capacity(grown));
+            self.partial.extend_from_slice(&shorter);
+        }
+        self.partial.extend_from_slice(piece);
     }
 
     fn complete(&mut self, piece: Bytes) -> Option<Result<Bytes, LineTooLong>> {
         let mut line = if self.partial.is_empty() {
             piece
         } else {
-            self.partial.extend_from_slice(&piece);
+            self.extend(&piece);
             std::mem::take(&mut self.partial).freeze()
         };
         if line.last() == Some(&b'\r') {
@@ -131,6 +144,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_the_longest_line_needs() {
+        let most = 1 << 20;
+        let mut decoder = LineDecoder::new(most);
+        for _ in 0..1 << 10 {
+            decoder.push(vec![b'x'; 1 << 10]);
+            assert_eq!(decoder.next_line(), None);
+            assert!(decoder.partial.capacity() <= most + 1);
+        }
+        decoder.push(&b"\n"[..]);
+        assert_eq!(decoder.next_line(), Some(Ok(vec![b'x'; most].into())));
+    }
 
     /// The lines of `text` when it comes in pieces of the given sizes; `None` for one too long.
     fn lines(text: &[u8], sizes: &[usize], max_bytes: usize) -> Vec<Option<Vec<u8>>> {
