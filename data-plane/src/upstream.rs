@@ -13,6 +13,7 @@ mod lease;
 mod listing;
 mod on_demand;
 mod params;
+mod plugin;
 mod private;
 mod quota;
 mod readers;

@@ -7,11 +7,13 @@ mod cached;
 mod files;
 mod in_memory;
 mod metrics;
+mod over_mcp;
 mod registry;
 mod secrets;
 mod settings;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
 pub use metrics::{Metrics, Reading};
+pub use over_mcp::{Dial, PluginServers};
 pub use registry::{Registry, Role};
 pub use secrets::SecretResolver;

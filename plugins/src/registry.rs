@@ -12,6 +12,7 @@ use gateway_core::config::{AuditDurability, PluginConfig, PluginsConfig, Provide
 use gateway_core::plugin::{PluginKind, Plugins};
 
 use crate::in_memory::{DesktopImplicit, NotConfigured, Outputs};
+use crate::over_mcp::PluginServers;
 use crate::{Metrics, settings};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
@@ -106,7 +107,9 @@ impl Registry {
                 }
                 violations.extend(match plugin.provider {
                     Provider::InMemory => self.check_in_memory(kind, &path, plugin),
-                    Provider::Mcp => vec![refusals::over_mcp(kind, &path, plugin)],
+                    Provider::Mcp => refusals::over_mcp(kind, &path, plugin)
+                        .into_iter()
+                        .collect(),
                 });
             }
         }
@@ -137,7 +140,8 @@ impl Registry {
         violations
     }
 
-    /// Builds a tenant's plugins. What the tenant leaves out is filled in as the role demands.
+    /// Builds a tenant's plugins; `servers` finds those that are MCP servers, of which none is connected to
+    /// before it is called. What the tenant leaves out is filled in as the role demands.
     ///
     /// # Errors
     /// Everything that is wrong, as [`check`](Self::check) says it; then nothing was built.
@@ -145,8 +149,9 @@ impl Registry {
         &self,
         tenant: &TenantId,
         plugins: &PluginsConfig,
+        servers: &dyn PluginServers,
     ) -> Result<Plugins, Vec<Violation>> {
-        self.complete(tenant, plugins, None)
+        self.complete((tenant, plugins), servers, None)
     }
 
     /// Builds a tenant's plugins anew after a change. A plugin whose part of the configuration is
@@ -158,9 +163,10 @@ impl Registry {
         &self,
         tenant: &TenantId,
         plugins: &PluginsConfig,
+        servers: &dyn PluginServers,
         previous: (&PluginsConfig, &Plugins),
     ) -> Result<Plugins, Vec<Violation>> {
-        self.complete(tenant, plugins, Some(previous))
+        self.complete((tenant, plugins), servers, Some(previous))
     }
 }
 

@@ -41,6 +41,9 @@ impl Permits {
     pub fn check(&self, config: &TenantConfig) -> Vec<Violation> {
         let mut violations = self.targets(config).err().unwrap_or_default();
         violations.extend(self.registry.check(&config.plugins));
+        if violations.is_empty() {
+            violations.extend(self.plugin_servers(config));
+        }
         violations
     }
 
@@ -86,9 +89,9 @@ impl Compiler {
         let plugins = match previous {
             Some(previous) => {
                 let kept = (&previous.config.plugins, &previous.plugins);
-                registry.rebuild(&config.tenant, &config.plugins, kept)
+                registry.rebuild(&config.tenant, &config.plugins, &self.permits, kept)
             }
-            None => registry.build(&config.tenant, &config.plugins),
+            None => registry.build(&config.tenant, &config.plugins, &self.permits),
         };
         let (targets, plugins) = match (targets, plugins) {
             (Ok(targets), Ok(plugins)) => (targets, plugins),

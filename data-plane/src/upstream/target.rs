@@ -54,9 +54,85 @@ pub(crate) struct Target {
     secrets: SecretValues,
 }
 
-enum Transport {
+pub(super) enum Transport {
     Http(Arc<HttpEndpoint>),
     Command(ChildCommand),
+}
+
+/// How a server is reached, be it one of the configuration's or a plugin's.
+pub(crate) struct Way {
+    /// The endpoint, or `stdio:LABEL`.
+    url: String,
+    pub(super) transport: Transport,
+    /// What secrets resolved to.
+    values: Resolved,
+}
+
+impl Way {
+    /// Checks and resolves what a field of the configuration says of a server. Touches no network and starts
+    /// nothing.
+    pub(crate) fn of(
+        permits: &Permits,
+        tenant: &TenantId,
+        (path, label): (&str, &str),
+        spec: &ServerSpec,
+    ) -> Result<Self, Vec<Violation>> {
+        let (url, transport, values) = match spec {
+            ServerSpec::Remote {
+                endpoint,
+                headers,
+                auth,
+            } => {
+                let (endpoint, values) =
+                    http::remote(permits, tenant, path, (endpoint, headers, auth.as_ref()))?;
+                (
+                    endpoint.name().to_string(),
+                    Transport::Http(Arc::new(endpoint)),
+                    values,
+                )
+            }
+            ServerSpec::Sidecar {
+                address,
+                path: below,
+            } => {
+                let endpoint = http::sidecar(permits, path, address, below.as_deref())?;
+                let url = endpoint.name().to_string();
+                (url, Transport::Http(Arc::new(endpoint)), Vec::new())
+            }
+            ServerSpec::Command {
+                command,
+                args,
+                env,
+                cwd,
+            } => {
+                check_command(&permits.commands, path, command, env)?;
+                let settings = env
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value))
+                    .collect();
+                let values = resolve(permits, tenant, &format!("{path}.env"), settings)?;
+                let mut child = ChildCommand::new(label, command);
+                child.args.clone_from(args);
+                child.clear_env = true;
+                child.env = environment::inherited();
+                child.env.extend(values.iter().cloned());
+                child.cwd.clone_from(cwd);
+                child.max_line_bytes = permits.max_message_bytes;
+                (format!("stdio:{label}"), Transport::Command(child), values)
+            }
+            other => {
+                return Err(vec![Violation::new(
+                    format!("{path}.type"),
+                    not_built(other),
+                )]);
+            }
+        };
+        Ok(Self {
+            url,
+            transport,
+            values,
+        })
+    }
 }
 
 /// Values by their names, secrets among them.
@@ -74,56 +150,12 @@ impl Target {
         config: &ServerConfig,
     ) -> Result<Target, Vec<Violation>> {
         let path = format!("servers.{name}");
-        let (url, transport, values) = match &config.spec {
-            ServerSpec::Remote {
-                endpoint,
-                headers,
-                auth,
-            } => {
-                let (endpoint, values) =
-                    http::remote(permits, tenant, &path, (endpoint, headers, auth.as_ref()))?;
-                (
-                    endpoint.name().to_string(),
-                    Transport::Http(Arc::new(endpoint)),
-                    values,
-                )
-            }
-            ServerSpec::Sidecar {
-                address,
-                path: below,
-            } => {
-                let endpoint = http::sidecar(permits, &path, address, below.as_deref())?;
-                let url = endpoint.name().to_string();
-                (url, Transport::Http(Arc::new(endpoint)), Vec::new())
-            }
-            ServerSpec::Command {
-                command,
-                args,
-                env,
-                cwd,
-            } => {
-                check_command(&permits.commands, &path, command, env)?;
-                let settings = env
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value))
-                    .collect();
-                let values = resolve(permits, tenant, &format!("{path}.env"), settings)?;
-                let mut child = ChildCommand::new(name.as_str(), command);
-                child.args.clone_from(args);
-                child.clear_env = true;
-                child.env = environment::inherited();
-                child.env.extend(values.iter().cloned());
-                child.cwd.clone_from(cwd);
-                child.max_line_bytes = permits.max_message_bytes;
-                (format!("stdio:{name}"), Transport::Command(child), values)
-            }
-            other => {
-                return Err(vec![Violation::new(
-                    format!("{path}.type"),
-                    not_built(other),
-                )]);
-            }
-        };
+        let way = Way::of(permits, tenant, (&path, name.as_str()), &config.spec)?;
+        let Way {
+            url,
+            transport,
+            values,
+        } = way;
         Ok(Target {
             name: name.clone(),
             config: config.clone(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use gateway_core::TenantId;
-use gateway_core::config::{AuditOverflow, PluginsConfig, Violation};
+use gateway_core::config::{AuditOverflow, PluginsConfig, TimeSpan, Violation};
 use gateway_core::plugin::{
     AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind, Plugins,
     PolicyEvaluator, Telemetry,
@@ -17,6 +17,10 @@ use crate::in_memory::{
     AllMustAllow, AlwaysAllow, DenyAll, DesktopImplicit, Dropping, EverySink, JsonLines, Noop,
     NotConfigured,
 };
+use crate::over_mcp::{
+    AuditSinkServer, AuthProviderServer, AuthProxyServer, CredentialStorageServer,
+    McpProvisionerServer, PluginServer, PluginServers, PolicyEvaluatorServer, TelemetryServer,
+};
 use crate::settings;
 
 impl Registry {
@@ -28,6 +32,7 @@ impl Registry {
         &self,
         tenant: &TenantId,
         plugins: &PluginsConfig,
+        servers: &dyn PluginServers,
     ) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
         let alone = PluginsConfig {
             credential_storage: plugins.credential_storage.clone(),
@@ -41,14 +46,15 @@ impl Registry {
             registry: self,
             tenant,
             plugins: &alone,
+            servers,
         };
         site.credential_storage()
     }
 
     pub(super) fn complete(
         &self,
-        tenant: &TenantId,
-        plugins: &PluginsConfig,
+        (tenant, plugins): (&TenantId, &PluginsConfig),
+        servers: &dyn PluginServers,
         previous: Option<(&PluginsConfig, &Plugins)>,
     ) -> Result<Plugins, Vec<Violation>> {
         let violations = self.check(plugins);
@@ -63,6 +69,7 @@ impl Registry {
             registry: self,
             tenant,
             plugins,
+            servers,
         };
         // What the storage's readers are built with.
         let storage = match kept(PluginKind::CredentialStorage) {
@@ -112,11 +119,25 @@ struct Site<'a> {
     registry: &'a Registry,
     tenant: &'a TenantId,
     plugins: &'a PluginsConfig,
+    servers: &'a dyn PluginServers,
+}
+
+/// How a plugin of one kind is made of an MCP server.
+struct OverMcp<T: ?Sized> {
+    required: &'static [&'static str],
+    build: fn(PluginServer, &TenantId) -> Arc<T>,
 }
 
 impl Site<'_> {
     fn auth_provider(&self) -> Result<Arc<dyn AuthProvider>, Vec<Violation>> {
-        let mut built = self.of_kind(PluginKind::AuthProvider, implementations::AUTH_PROVIDERS)?;
+        let mut built = self.of_kind(
+            PluginKind::AuthProvider,
+            implementations::AUTH_PROVIDERS,
+            &OverMcp {
+                required: AuthProviderServer::REQUIRED,
+                build: |server, _| Arc::new(AuthProviderServer::new(server)),
+            },
+        )?;
         let cache = self
             .plugins
             .auth_provider
@@ -134,7 +155,14 @@ impl Site<'_> {
 
     fn credential_storage(&self) -> Result<Arc<dyn CredentialStorage>, Vec<Violation>> {
         let kind = PluginKind::CredentialStorage;
-        let mut built = self.of_kind(kind, implementations::CREDENTIAL_STORAGES)?;
+        let mut built = self.of_kind(
+            kind,
+            implementations::CREDENTIAL_STORAGES,
+            &OverMcp {
+                required: CredentialStorageServer::REQUIRED,
+                build: |server, _| Arc::new(CredentialStorageServer::new(server)),
+            },
+        )?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, storage)| storage))
@@ -145,7 +173,14 @@ impl Site<'_> {
         storage: &Arc<dyn CredentialStorage>,
     ) -> Result<Arc<dyn AuthProxy>, Vec<Violation>> {
         let (kind, table) = (PluginKind::AuthProxy, implementations::AUTH_PROXIES);
-        let mut built = self.of_kind_with(kind, table, storage)?;
+        let mut built = self.of_kind_with(
+            (kind, table),
+            storage,
+            &OverMcp {
+                required: AuthProxyServer::REQUIRED,
+                build: |server, _| Arc::new(AuthProxyServer::new(server)),
+            },
+        )?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(NotConfigured) as _, |(_, proxy)| proxy))
@@ -153,7 +188,14 @@ impl Site<'_> {
 
     fn audit_sink(&self) -> Result<Arc<dyn AuditSink>, Vec<Violation>> {
         let kind = PluginKind::AuditSink;
-        let built = self.of_kind(kind, implementations::AUDIT_SINKS)?;
+        let built = self.of_kind(
+            kind,
+            implementations::AUDIT_SINKS,
+            &OverMcp {
+                required: AuditSinkServer::REQUIRED,
+                build: |server, _| Arc::new(AuditSinkServer::new(server)),
+            },
+        )?;
         let configured = self.plugins.audit_sink.iter();
         let as_configured = built
             .into_iter()
@@ -180,7 +222,14 @@ impl Site<'_> {
 
     fn policy_evaluator(&self) -> Result<Arc<dyn PolicyEvaluator>, Vec<Violation>> {
         let kind = PluginKind::PolicyEvaluator;
-        let built = self.of_kind(kind, implementations::POLICY_EVALUATORS)?;
+        let built = self.of_kind(
+            kind,
+            implementations::POLICY_EVALUATORS,
+            &OverMcp {
+                required: PolicyEvaluatorServer::REQUIRED,
+                build: |server, _| Arc::new(PolicyEvaluatorServer::new(server)),
+            },
+        )?;
         let configured = self.plugins.policy_evaluator.iter();
         let remembering = built
             .into_iter()
@@ -205,7 +254,14 @@ impl Site<'_> {
 
     fn mcp_provisioner(&self) -> Result<Arc<dyn McpProvisioner>, Vec<Violation>> {
         let kind = PluginKind::McpProvisioner;
-        let mut built = self.of_kind(kind, implementations::MCP_PROVISIONERS)?;
+        let mut built = self.of_kind(
+            kind,
+            implementations::MCP_PROVISIONERS,
+            &OverMcp {
+                required: McpProvisionerServer::REQUIRED,
+                build: |server, _| Arc::new(McpProvisionerServer::new(server)),
+            },
+        )?;
         Ok(built.pop().map_or_else(
             || Arc::new(NotConfigured) as _,
             |(_, provisioner)| provisioner,
@@ -213,7 +269,14 @@ impl Site<'_> {
     }
 
     fn telemetry(&self) -> Result<Arc<dyn Telemetry>, Vec<Violation>> {
-        let mut built = self.of_kind(PluginKind::Telemetry, implementations::TELEMETRIES)?;
+        let mut built = self.of_kind(
+            PluginKind::Telemetry,
+            implementations::TELEMETRIES,
+            &OverMcp {
+                required: TelemetryServer::REQUIRED,
+                build: |server, tenant| Arc::new(TelemetryServer::new(server, tenant.clone())),
+            },
+        )?;
         Ok(built
             .pop()
             .map_or_else(|| Arc::new(Noop) as _, |(_, telemetry)| telemetry))
@@ -224,20 +287,30 @@ impl Site<'_> {
         &self,
         kind: PluginKind,
         table: &[Implementation<T>],
+        over_mcp: &OverMcp<T>,
     ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
         let nothing: Arc<dyn CredentialStorage> = Arc::new(NotConfigured);
-        self.of_kind_with(kind, table, &nothing)
+        self.of_kind_with((kind, table), &nothing, over_mcp)
     }
 
     /// Builds the configured plugins of one kind, in order, each with its name in messages.
     fn of_kind_with<T: ?Sized>(
         &self,
-        kind: PluginKind,
-        table: &[Implementation<T>],
+        (kind, table): (PluginKind, &[Implementation<T>]),
         storage: &Arc<dyn CredentialStorage>,
+        over_mcp: &OverMcp<T>,
     ) -> Result<Vec<(String, Arc<T>)>, Vec<Violation>> {
         let mut built = Vec::new();
         for (path, plugin) in self.plugins.of_kind(kind) {
+            if let Some(spec) = &plugin.server {
+                let field = format!("{path}.server");
+                let dial = self.servers.find(self.tenant, &field, spec)?;
+                let timeout = plugin.timeout.map(TimeSpan::as_duration);
+                let server = PluginServer::new(&path, dial, over_mcp.required, timeout);
+                let name = plugin.name.clone().unwrap_or_else(|| kind.to_string());
+                built.push((name, (over_mcp.build)(server, self.tenant)));
+                continue;
+            }
             let wanted = plugin.implementation.as_deref().unwrap_or_default();
             let Some(implementation) = table.iter().find(|known| known.name == wanted) else {
                 return Err(vec![refusals::unknown_implementation(kind, &path, wanted)]);

@@ -76,19 +76,16 @@ pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
     Violation::new(format!("{path}.durability"), reason)
 }
 
-/// A plugin of provider `mcp`: says which part of the gateway is missing for it.
-pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> Violation {
+/// A plugin of provider `mcp`: says which part of the gateway is missing for it, if one is.
+pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> Option<Violation> {
     let Some(server) = &plugin.server else {
-        return Violation::new(format!("{path}.provider"), "provider `mcp` needs `server`");
+        let reason = "provider `mcp` needs `server`";
+        return Some(Violation::new(format!("{path}.provider"), reason));
     };
     let missing = match server {
         ServerSpec::Catalog { .. } => {
             "a plugin from a catalog (type: catalog) needs a catalog client, which this version \
              does not have yet"
-        }
-        ServerSpec::Remote { .. } => {
-            "a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this \
-             version does not have yet"
         }
         ServerSpec::Image { .. } => {
             "a plugin in a container (type: image) needs a container engine, which this version \
@@ -98,17 +95,12 @@ pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> V
             "a plugin from the community registry (type: registry) needs a registry client, which \
              this version does not have yet"
         }
-        ServerSpec::Sidecar { .. } => {
-            "a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, \
-             which this version does not have yet"
-        }
-        ServerSpec::Command { .. } => {
-            "a plugin as a child process (type: command) needs the adapters for plugins over MCP, \
-             which this version does not have yet"
+        ServerSpec::Remote { .. } | ServerSpec::Sidecar { .. } | ServerSpec::Command { .. } => {
+            return None;
         }
     };
     let reason = format!("{missing}; {}", instead(kind));
-    Violation::new(format!("{path}.server"), reason)
+    Some(Violation::new(format!("{path}.server"), reason))
 }
 
 fn instead(kind: PluginKind) -> String {

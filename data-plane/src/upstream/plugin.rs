@@ -1,0 +1,64 @@
+//! The way to the servers of plugins, within what the process permits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gateway_core::config::{ServerSpec, TenantConfig, Violation};
+use gateway_core::plugin::PluginKind;
+use gateway_core::{Deadline, TenantId};
+use gateway_mcp::client::{ClientError, ClientHello, Peer};
+use gateway_mcp::version::Version;
+use gateway_plugins::{Dial, PluginServers};
+
+use super::target::{Transport, Way};
+use crate::config::Permits;
+
+/// One plugin's server.
+struct PluginTarget(Transport);
+
+impl Permits {
+    /// For what the servers of plugins would be refused.
+    pub(crate) fn plugin_servers(&self, config: &TenantConfig) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for kind in PluginKind::ALL {
+            for (path, plugin) in config.plugins.of_kind(kind) {
+                let Some(spec) = &plugin.server else { continue };
+                let found = self.find(&config.tenant, &format!("{path}.server"), spec);
+                violations.extend(found.err().unwrap_or_default());
+            }
+        }
+        violations
+    }
+}
+
+impl PluginServers for Permits {
+    fn find(
+        &self,
+        tenant: &TenantId,
+        path: &str,
+        spec: &ServerSpec,
+    ) -> Result<Arc<dyn Dial>, Vec<Violation>> {
+        let way = Way::of(self, tenant, (path, path), spec)?;
+        Ok(Arc::new(PluginTarget(way.transport)))
+    }
+}
+
+#[async_trait]
+impl Dial for PluginTarget {
+    async fn dial(&self, deadline: Deadline) -> Result<Peer, ClientError> {
+        let hello = ClientHello {
+            name: "mcp-gateway".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: "{}".to_owned(),
+            legacy_version: Version::LATEST_LEGACY,
+        };
+        match &self.0 {
+            Transport::Http(endpoint) => {
+                Peer::connect_http(Arc::clone(endpoint), hello, None, deadline).await
+            }
+            Transport::Command(command) => {
+                Peer::spawn(command.clone(), hello, None, deadline).await
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Plugins that are MCP servers: each trait as calls of the tools that the contract names.
+
+mod answer;
+mod audit_sink;
+mod auth_provider;
+mod auth_proxy;
+mod connection;
+mod credential_storage;
+mod mcp_provisioner;
+mod policy_evaluator;
+mod server;
+mod telemetry;
+
+use async_trait::async_trait;
+use gateway_core::config::{ServerSpec, Violation};
+use gateway_core::{Deadline, TenantId};
+use gateway_mcp::client::{ClientError, Peer};
+use std::sync::Arc;
+
+pub(crate) use audit_sink::AuditSinkServer;
+pub(crate) use auth_provider::AuthProviderServer;
+pub(crate) use auth_proxy::AuthProxyServer;
+pub(crate) use credential_storage::CredentialStorageServer;
+pub(crate) use mcp_provisioner::McpProvisionerServer;
+pub(crate) use policy_evaluator::PolicyEvaluatorServer;
+pub(crate) use server::PluginServer;
+pub(crate) use telemetry::TelemetryServer;
+
+/// The way to one plugin's server: an address with its secrets, or a command.
+#[async_trait]
+pub trait Dial: Send + Sync {
+    /// Opens a new conversation, whose era is found out. Dropped halfway, nothing stays open.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or is no MCP server.
+    async fn dial(&self, deadline: Deadline) -> Result<Peer, ClientError>;
+}
+
+/// Finds the way to the servers of plugins, within what the process permits.
+pub trait PluginServers: Send + Sync {
+    /// The way to the server of the plugin whose field of the configuration is `path`. Touches no
+    /// network and starts nothing.
+    ///
+    /// # Errors
+    /// What is not permitted, or cannot be: the fields are below `path`.
+    fn find(
+        &self,
+        tenant: &TenantId,
+        path: &str,
+        spec: &ServerSpec,
+    ) -> Result<Arc<dyn Dial>, Vec<Violation>>;
+}
