@@ -11,11 +11,11 @@ use clap::{Args, Subcommand};
 use gateway_core::config::{CredentialsMode, TenantConfig};
 use gateway_core::plugin::CredentialStorage;
 use gateway_core::{CallContext, CredentialKey, Deadline, RequestId, ServerName, UserId};
-use gateway_plugins::{Registry, Role};
 use serde_json::{Value, json};
 
 use crate::config_edit::{ConfigArgs, EditedFile};
 use crate::data_dir::{self, DataDirArgs};
+use crate::desktop;
 use crate::exit::{Failure, note, warn};
 use crate::output::{OutputArgs, say};
 
@@ -209,12 +209,10 @@ impl Store {
         }
         let data_dir = place.data_dir.path()?;
         data_dir::make(&data_dir)?;
-        let desktop = Role::Desktop {
-            loopback_only: true,
-        };
-        let registry = Registry::new(desktop).with_data_dir(data_dir);
-        let storage = registry
-            .build_credential_storage(&file.config.tenant, plugins)
+        let permits = desktop::permits(true, &data_dir)?;
+        let storage = permits
+            .registry
+            .build_credential_storage(&file.config.tenant, plugins, &permits)
             .map_err(|violations| {
                 let shown = file.path().display();
                 let lines = violations.iter();

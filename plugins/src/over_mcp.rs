@@ -50,3 +50,16 @@ pub trait PluginServers: Send + Sync {
         spec: &ServerSpec,
     ) -> Result<Arc<dyn Dial>, Vec<Violation>>;
 }
+
+/// Finds none.
+impl PluginServers for () {
+    fn find(
+        &self,
+        _: &TenantId,
+        path: &str,
+        _: &ServerSpec,
+    ) -> Result<Arc<dyn Dial>, Vec<Violation>> {
+        let reason = "no server can be reached from here";
+        Err(vec![Violation::new(path, reason)])
+    }
+}

@@ -11,7 +11,7 @@ fn missing(text: &str) -> Result<String, ConfigError> {
         loopback_only: true,
     });
     let violations = registry.check(&config.plugins);
-    let built = registry.build(&TenantId::default(), &config.plugins);
+    let built = registry.build(&TenantId::default(), &config.plugins, &());
     assert_eq!(built.err().unwrap_or_default(), violations);
     Ok(ConfigError::locate(text, violations).to_string())
 }

@@ -88,7 +88,8 @@ async fn storage(readable: Readable<'_>, name: &str, plugin: &PluginConfig) -> F
     };
     let registry = &readable.patient.permits.registry;
     let at = readable.place(field);
-    let built = registry.build_credential_storage(&config.tenant, &plugins);
+    let built =
+        registry.build_credential_storage(&config.tenant, &plugins, &readable.patient.permits);
     let Ok(storage) = built else {
         // Said of the configuration already.
         return Finding::note(format!("the credential storage `{name}` was not tried")).at(at);
@@ -159,7 +160,9 @@ impl<'a> Purse<'a> {
             ..PluginsConfig::default()
         };
         let registry = &readable.patient.permits.registry;
-        let built = registry.build(&config.tenant, &plugins).ok();
+        let built = registry
+            .build(&config.tenant, &plugins, &readable.patient.permits)
+            .ok();
         Some(Self {
             readable,
             storage_in_order,

@@ -148,10 +148,10 @@ fn a_proxy_that_reads_a_storage_goes_with_its_storage() {
     };
     let (registry, tenant) = (Registry::new(DESKTOP), TenantId::default());
     let before = with("");
-    let built = registry.build(&tenant, &before).unwrap();
+    let built = registry.build(&tenant, &before, &()).unwrap();
     let after = with(", timeout: 1s");
     let rebuilt = registry
-        .rebuild(&tenant, &after, (&before, &built))
+        .rebuild(&tenant, &after, &(), (&before, &built))
         .unwrap();
     assert!(!Arc::ptr_eq(
         &built.credential_storage,
@@ -164,7 +164,7 @@ fn a_proxy_that_reads_a_storage_goes_with_its_storage() {
 async fn a_desktop_fills_gaps_with_its_user_and_a_replica_with_refusals() {
     let empty = PluginsConfig::default();
     let desktop = Registry::new(DESKTOP)
-        .build(&TenantId::default(), &empty)
+        .build(&TenantId::default(), &empty, &())
         .unwrap();
     let Authentication::Accepted(principal) = who(&desktop).await else {
         panic!("the desktop's user is refused");
@@ -179,7 +179,7 @@ async fn a_desktop_fills_gaps_with_its_user_and_a_replica_with_refusals() {
         },
     ] {
         let replica = Registry::new(role)
-            .build(&TenantId::default(), &empty)
+            .build(&TenantId::default(), &empty, &())
             .unwrap();
         assert!(matches!(
             who(&replica).await,
@@ -199,7 +199,9 @@ plugins:
 ",
     );
     let registry = Registry::new(DESKTOP);
-    let violations = registry.build(&TenantId::default(), &config).unwrap_err();
+    let violations = registry
+        .build(&TenantId::default(), &config, &())
+        .unwrap_err();
     assert_eq!(violations, registry.check(&config));
     assert_eq!(violations.len(), 1);
 }
@@ -230,7 +232,7 @@ fn every_name_that_is_known_can_be_built() {
             );
             let config = plugins(&yaml);
             assert_eq!(registry.check(&config), []);
-            registry.build(&TenantId::default(), &config).unwrap();
+            registry.build(&TenantId::default(), &config, &()).unwrap();
         }
     }
 }
@@ -241,7 +243,7 @@ fn a_change_keeps_what_it_does_not_touch() {
     let tenant = TenantId::default();
     let before =
         plugins("plugins: { audit_sink: { provider: in-memory, implementation: stdout } }");
-    let built = registry.build(&tenant, &before).unwrap();
+    let built = registry.build(&tenant, &before, &()).unwrap();
 
     let after = plugins(
         "
@@ -252,7 +254,7 @@ plugins:
 ",
     );
     let rebuilt = registry
-        .rebuild(&tenant, &after, (&before, &built))
+        .rebuild(&tenant, &after, &(), (&before, &built))
         .unwrap();
     assert!(!Arc::ptr_eq(&built.audit_sink, &rebuilt.audit_sink));
     assert!(Arc::ptr_eq(&built.auth_provider, &rebuilt.auth_provider));
@@ -272,7 +274,7 @@ plugins:
     assert!(Arc::ptr_eq(&built.telemetry, &rebuilt.telemetry));
 
     let again = registry
-        .rebuild(&tenant, &after, (&after, &rebuilt))
+        .rebuild(&tenant, &after, &(), (&after, &rebuilt))
         .unwrap();
     assert!(Arc::ptr_eq(&again.audit_sink, &rebuilt.audit_sink));
 }
