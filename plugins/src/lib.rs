@@ -11,9 +11,11 @@ mod over_mcp;
 mod registry;
 mod secrets;
 mod settings;
+mod tools;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
 pub use metrics::{Metrics, Reading};
 pub use over_mcp::{Dial, PluginServers};
 pub use registry::{Registry, Role};
 pub use secrets::SecretResolver;
+pub use tools::{Answer, Object, PluginTools, Tool};
