@@ -107,6 +107,10 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Server(crate::server::ServerCommand),
+    /// Serves plugins as MCP servers of their own.
+    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[command(subcommand)]
+    Plugin(crate::plugin::PluginCommand),
     /// Makes, shows and revokes the API keys of gateway.yaml.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
@@ -192,6 +196,8 @@ impl Command {
             Self::Doctor(args) => crate::doctor::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Server(command) => crate::server::run(command),
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Plugin(command) => command.run(),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::ApiKey(command) => crate::api_key::run(command),
             #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]

@@ -43,6 +43,8 @@ mod logging;
 mod manual;
 mod output;
 #[cfg(any(feature = "control-plane", feature = "data-plane"))]
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+mod plugin;
 mod process;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod sample;

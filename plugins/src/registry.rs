@@ -42,6 +42,11 @@ pub struct Registry {
     data_dir: PathBuf,
 }
 
+/// The implementations of a kind that run in the gateway's own process.
+pub fn implementations_of(kind: PluginKind) -> Vec<&'static str> {
+    implementations::names(kind)
+}
+
 impl Role {
     fn loopback_only(self) -> bool {
         match self {

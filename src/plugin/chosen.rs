@@ -1,0 +1,117 @@
+//! Which plugin is meant: an implementation by its name, with its settings from a file.
+
+use std::path::Path;
+
+use gateway_core::TenantId;
+use gateway_core::config::{PluginConfig, PluginsConfig, load_yaml};
+use gateway_core::plugin::PluginKind;
+use gateway_plugins::{PluginTools, implementations_of};
+
+use crate::desktop;
+use crate::exit::Failure;
+
+/// What the kinds are called where an implementation of the same name is in several.
+const PREFIXES: [(&str, PluginKind); 7] = [
+    ("auth-", PluginKind::AuthProvider),
+    ("credstore-", PluginKind::CredentialStorage),
+    ("authproxy-", PluginKind::AuthProxy),
+    ("audit-", PluginKind::AuditSink),
+    ("policy-", PluginKind::PolicyEvaluator),
+    ("provisioner-", PluginKind::McpProvisioner),
+    ("telemetry-", PluginKind::Telemetry),
+];
+
+/// A plugin to be served.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) kind: PluginKind,
+    pub(super) name: String,
+    pub(super) tools: PluginTools,
+}
+
+impl Chosen {
+    /// `wanted` is `bearer`, or `authproxy-bearer`. The file is a document whose `plugins:` may name the
+    /// implementation, with settings, and others that it reads.
+    pub(super) fn of(wanted: &str, file: Option<&Path>, data_dir: &Path) -> Result<Self, Failure> {
+        let (kind, name) = kind_and_name(wanted)?;
+        let mut plugins = match file {
+            Some(file) => read(file)?,
+            None => PluginsConfig::default(),
+        };
+        let is_named = |plugin: &&PluginConfig| plugin.implementation.as_deref() == Some(name);
+        let configured = plugins.of_kind(kind).into_iter().map(|(_, plugin)| plugin);
+        let configured = configured.into_iter().find(is_named).cloned();
+        let plugin = configured.unwrap_or_else(|| PluginConfig::in_memory(name));
+        // The others of its kind are not served.
+        match kind {
+            PluginKind::AuthProvider => plugins.auth_provider = Some(plugin),
+            PluginKind::CredentialStorage => plugins.credential_storage = Some(plugin),
+            PluginKind::AuthProxy => plugins.auth_proxy = Some(plugin),
+            PluginKind::AuditSink => plugins.audit_sink = vec![plugin],
+            PluginKind::PolicyEvaluator => plugins.policy_evaluator = vec![plugin],
+            PluginKind::McpProvisioner => plugins.mcp_provisioner = Some(plugin),
+            PluginKind::Telemetry => plugins.telemetry = Some(plugin),
+        }
+        let permits = desktop::permits(true, data_dir)?;
+        let built = permits
+            .registry
+            .build(&TenantId::default(), &plugins, &permits);
+        let built = built.map_err(|violations| {
+            let lines = violations.iter();
+            Failure::Invalid(lines.map(|v| format!("{}: {}", v.path, v.reason)).collect())
+        })?;
+        Ok(Self {
+            kind,
+            name: name.to_owned(),
+            tools: PluginTools::of(kind, &built),
+        })
+    }
+}
+
+fn kind_and_name(wanted: &str) -> Result<(PluginKind, &str), Failure> {
+    let of = |kind: PluginKind, name: &str| implementations_of(kind).contains(&name);
+    let mut meant: Vec<_> = PluginKind::ALL
+        .into_iter()
+        .filter(|kind| of(*kind, wanted))
+        .map(|kind| (kind, wanted))
+        .collect();
+    let prefixed = PREFIXES.into_iter().filter_map(|(prefix, kind)| {
+        let name = wanted.strip_prefix(prefix)?;
+        of(kind, name).then_some((kind, name))
+    });
+    meant.extend(prefixed);
+    match meant.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let known = PREFIXES.into_iter().flat_map(|(prefix, kind)| {
+                let names = implementations_of(kind).into_iter();
+                names.map(move |name| format!("{prefix}{name}"))
+            });
+            let known: Vec<_> = known.collect();
+            Err(Failure::invalid(format!(
+                "there is no implementation `{wanted}`; there are {}",
+                known.join(", ")
+            )))
+        }
+        several => {
+            let names = several.iter().filter_map(|(kind, name)| {
+                let (prefix, _) = PREFIXES.into_iter().find(|(_, other)| other == kind)?;
+                Some(format!("{prefix}{name}"))
+            });
+            let names: Vec<_> = names.collect();
+            Err(Failure::invalid(format!(
+                "`{wanted}` is an implementation of several kinds: say {}",
+                names.join(" or ")
+            )))
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<PluginsConfig, Failure> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::invalid(format!("{shown} cannot be read: {error}")))?;
+    let config = load_yaml(&text);
+    let config = config.map_err(|error| Failure::invalid(format!("{shown}: {error}")))?;
+    Ok(config.plugins)
+}
