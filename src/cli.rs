@@ -108,7 +108,7 @@ enum Command {
     #[command(subcommand)]
     Server(crate::server::ServerCommand),
     /// Serves plugins as MCP servers of their own.
-    #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+    #[cfg(feature = "data-plane")]
     #[command(subcommand)]
     Plugin(crate::plugin::PluginCommand),
     /// Makes, shows and revokes the API keys of gateway.yaml.
@@ -156,6 +156,9 @@ impl Command {
             // Their gateway runs for a moment only; how it starts and stops is of no interest.
             #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
             Self::Tools(_) => "warn",
+            // The library tells of each call.
+            #[cfg(feature = "data-plane")]
+            Self::Plugin(_) => "info,rmcp=warn",
             _ => "info",
         }
     }
@@ -196,7 +199,7 @@ impl Command {
             Self::Doctor(args) => crate::doctor::run(args),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::Server(command) => crate::server::run(command),
-            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            #[cfg(feature = "data-plane")]
             Self::Plugin(command) => command.run(),
             #[cfg(all(feature = "control-plane", feature = "data-plane"))]
             Self::ApiKey(command) => crate::api_key::run(command),

@@ -1,12 +1,12 @@
 //! `control.sock` in the data directory: where commands reach the gateway that runs on it.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tokio::net::UnixListener;
 
 use crate::data_dir::DataDir;
+use crate::private_socket;
 
 /// Its name in the data directory.
 pub(crate) const NAME: &str = "control.sock";
@@ -30,7 +30,7 @@ impl ControlSocket {
     /// earlier process left.
     pub(crate) fn bind(data_dir: &DataDir) -> anyhow::Result<Self> {
         let path = data_dir.file(NAME);
-        let listener = bind(data_dir.path(), &path)
+        let listener = private_socket::bind(&path)
             .with_context(|| format!("commands cannot reach this gateway: {}", path.display()))?;
         Ok(Self {
             path,
@@ -41,7 +41,7 @@ impl ControlSocket {
 
     /// Listens where only this process looks, for a gateway that others must not rely on.
     pub(crate) fn bind_hidden(data_dir: &DataDir) -> anyhow::Result<Self> {
-        let hidden = hidden_folder(data_dir.path())?;
+        let hidden = private_socket::hidden_folder(data_dir.path())?;
         let path = hidden.path().join("s");
         let listener = UnixListener::bind(&path)
             .with_context(|| format!("cannot listen on {}", path.display()))?;
@@ -69,24 +69,10 @@ impl Drop for ControlSocket {
     }
 }
 
-/// A folder that only the user may look into.
-fn hidden_folder(data_dir: &Path) -> std::io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix(".s").tempdir_in(data_dir)
-}
-
-/// The socket is made where nobody else can look, so that there is no moment in which others could
-/// connect to it.
-fn bind(data_dir: &Path, path: &Path) -> anyhow::Result<UnixListener> {
-    let hidden = hidden_folder(data_dir)?;
-    let made = hidden.path().join("s");
-    let listener = UnixListener::bind(&made)?;
-    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&made, path)?;
-    Ok(listener)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use tokio::net::UnixStream;
 
     use super::*;

@@ -19,7 +19,7 @@ mod control_plane;
 mod control_socket;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod credential;
-#[cfg(feature = "control-plane")]
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 mod data_dir;
 #[cfg(feature = "data-plane")]
 mod data_plane;
@@ -42,9 +42,11 @@ mod listen;
 mod logging;
 mod manual;
 mod output;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
-#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+#[cfg(feature = "data-plane")]
 mod plugin;
+#[cfg(all(unix, feature = "data-plane"))]
+mod private_socket;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 mod process;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod sample;

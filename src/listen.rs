@@ -18,6 +18,8 @@ pub(crate) const CONTROL_PORT: u16 = 8812;
 pub(crate) const OPERATIONS_PORT: u16 = 8813;
 #[cfg(feature = "data-plane")]
 pub(crate) const REPLICAS_PORT: u16 = 8815;
+#[cfg(feature = "data-plane")]
+pub(crate) const PLUGIN_PORT: u16 = 8816;
 #[cfg(feature = "control-plane")]
 pub(crate) const CONTROL_OPERATIONS_PORT: u16 = 8814;
 

@@ -19,7 +19,7 @@ pub(crate) use client::{ClientTlsArgs, peers};
 #[cfg(feature = "control-plane")]
 pub(crate) use server::GRPC;
 #[cfg(feature = "data-plane")]
-pub(crate) use server::HTTP;
+pub(crate) use server::{HTTP, HTTP_1};
 pub(crate) use server::ServerTlsArgs;
 
 /// What the log says of files that changed.

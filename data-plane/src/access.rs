@@ -16,9 +16,11 @@ pub struct Access {
 
 /// A request that is not for this listener, or not from a page that may use it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// This host name is not one of its own.
     #[error("host `{0}` is not served here: use localhost, or add it with --allowed-host")]
     Host(String),
+    /// Pages from here may not use it.
     #[error("origin `{0}` may not use this gateway: add its host with --allowed-host")]
     Origin(String),
 }
@@ -34,7 +36,10 @@ impl Access {
     }
 
     /// Checks `Host` (or the authority of an HTTP/2 request) and, where there is one, `Origin`.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// The request is for another host, or of a page that may not make it.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(HOST).iter();
         let (named, is_repeated) = (hosts.next().map(text), hosts.next().is_some());
         let host = uri.authority().map(|a| Cow::Borrowed(a.as_str()));

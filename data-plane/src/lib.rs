@@ -46,7 +46,7 @@ use gateway::Gateway;
 use server::Door;
 use session::{ReplicaTag, Sessions};
 
-pub use access::Access;
+pub use access::{Access, Refusal};
 pub use config::{
     Cache, CacheError, ClientTls, ControlPlane, JoinError, JoinToken, Permits, channel, is_loopback,
 };

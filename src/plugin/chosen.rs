@@ -1,13 +1,18 @@
 //! Which plugin is meant: an implementation by its name, with its settings from a file.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use gateway_core::TenantId;
 use gateway_core::config::{PluginConfig, PluginsConfig, load_yaml};
-use gateway_core::plugin::PluginKind;
-use gateway_plugins::{PluginTools, implementations_of};
+use gateway_core::plugin::{PluginKind, Plugins, Telemetry};
+use gateway_data_plane::{Commands, Limits, Permits};
+use gateway_mcp::client::{Connector, NetworkPolicy};
+use gateway_plugins::{
+    Metrics, PluginTools, Registry, Role, SecretResolver, implementations_of,
+};
 
-use crate::desktop;
 use crate::exit::Failure;
 
 /// What the kinds are called where an implementation of the same name is in several.
@@ -22,17 +27,25 @@ const PREFIXES: [(&str, PluginKind); 7] = [
 ];
 
 /// A plugin to be served.
-#[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) kind: PluginKind,
     pub(super) name: String,
-    pub(super) tools: PluginTools,
+    pub(super) tools: Arc<PluginTools>,
+    /// For what is measured of its calls.
+    pub(super) telemetry: Arc<dyn Telemetry>,
+    pub(super) metrics: Arc<Metrics>,
+    plugins: Plugins,
 }
 
 impl Chosen {
     /// `wanted` is `bearer`, or `authproxy-bearer`. The file is a document whose `plugins:` may name the
     /// implementation, with settings, and others that it reads.
-    pub(super) fn of(wanted: &str, file: Option<&Path>, data_dir: &Path) -> Result<Self, Failure> {
+    pub(super) fn of(
+        wanted: &str,
+        file: Option<&Path>,
+        data_dir: &Path,
+        stdout_is_taken: bool,
+    ) -> Result<Self, Failure> {
         let (kind, name) = kind_and_name(wanted)?;
         let mut plugins = match file {
             Some(file) => read(file)?,
@@ -52,20 +65,54 @@ impl Chosen {
             PluginKind::McpProvisioner => plugins.mcp_provisioner = Some(plugin),
             PluginKind::Telemetry => plugins.telemetry = Some(plugin),
         }
-        let permits = desktop::permits(true, data_dir)?;
-        let built = permits
-            .registry
-            .build(&TenantId::default(), &plugins, &permits);
-        let built = built.map_err(|violations| {
-            let lines = violations.iter();
-            Failure::Invalid(lines.map(|v| format!("{}: {}", v.path, v.reason)).collect())
+        let permits = permits(data_dir, stdout_is_taken)?;
+        let build = |plugins: &PluginsConfig| {
+            let tenant = TenantId::default();
+            let built = permits.registry.build(&tenant, plugins, &permits);
+            built.map_err(|violations| {
+                let lines = violations.iter();
+                Failure::Invalid(lines.map(|v| format!("{}: {}", v.path, v.reason)).collect())
+            })
+        };
+        let built = build(&plugins)?;
+        let measuring = build(&PluginsConfig {
+            telemetry: Some(PluginConfig::in_memory("prometheus")),
+            ..PluginsConfig::default()
         })?;
         Ok(Self {
             kind,
             name: name.to_owned(),
-            tools: PluginTools::of(kind, &built),
+            tools: Arc::new(PluginTools::of(kind, &built)),
+            telemetry: measuring.telemetry,
+            metrics: permits.registry.metrics(),
+            plugins: built,
         })
     }
+
+    /// Lets the plugin send what it has queued.
+    pub(super) async fn close(&self) {
+        self.plugins.telemetry.close().await;
+    }
+}
+
+/// The plugin is its user's own, as a desktop is.
+fn permits(data_dir: &Path, stdout_is_taken: bool) -> anyhow::Result<Permits> {
+    let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
+    let role = Role::Desktop {
+        loopback_only: true,
+    };
+    let registry = Registry::new(role).with_data_dir(data_dir);
+    Ok(Permits {
+        registry: match stdout_is_taken {
+            true => registry.with_stdout_taken(),
+            false => registry,
+        },
+        secrets: SecretResolver::desktop(),
+        connector,
+        commands: Commands::Any,
+        max_message_bytes: Limits::default().max_body_bytes,
+        connects_at_once: false,
+    })
 }
 
 fn kind_and_name(wanted: &str) -> Result<(PluginKind, &str), Failure> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gateway_core::TraceContext;
+use gateway_core::plugin::Telemetry;
 use gateway_plugins::{Answer, PluginTools};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
@@ -12,39 +13,67 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::chosen::Chosen;
+
+/// How often a plugin was called, by tool and outcome, and how long it took.
+const CALLS: &str = "mcp_gateway_plugin_calls";
+const DURATION: &str = "mcp_gateway_plugin_call_duration_seconds";
 
 /// One for each session, around the same plugin.
-#[derive(Debug, Clone)]
-pub(super) struct Handler {
-    name: Arc<str>,
+#[derive(Clone)]
+pub(super) struct Handler(Arc<Served>);
+
+struct Served {
+    name: String,
     tools: Arc<PluginTools>,
+    /// Their schemas take a while to make.
+    listed: Vec<Tool>,
+    telemetry: Arc<dyn Telemetry>,
 }
 
 impl Handler {
-    pub(super) fn new(name: &str, tools: Arc<PluginTools>) -> Self {
-        Self {
-            name: name.into(),
-            tools,
-        }
+    pub(super) fn new(chosen: &Chosen) -> Self {
+        Self(Arc::new(Served {
+            name: format!("mcp-gateway-{}-{}", chosen.kind, chosen.name),
+            listed: listed(&chosen.tools),
+            tools: Arc::clone(&chosen.tools),
+            telemetry: Arc::clone(&chosen.telemetry),
+        }))
     }
 
-    fn listed(&self) -> Vec<Tool> {
-        let tools = self.tools.list().into_iter().map(|tool| {
-            let mut listed = Tool::new(tool.name, tool.description, tool.input_schema);
-            listed.output_schema = tool.output_schema.map(Arc::new);
-            let annotations = ToolAnnotations::new().read_only(tool.is_read_only);
-            listed.annotations = Some(annotations.destructive(false).idempotent(true));
-            listed
-        });
-        tools.collect()
+    fn measure(&self, tool: &str, answer: &Answer, began: Instant) {
+        let result = match answer {
+            Answer::Done(_) => "ok",
+            Answer::Failed { .. } => "failed",
+            Answer::Invalid(_) => "invalid",
+            // Whatever a client makes up is no label.
+            Answer::Unknown => return,
+        };
+        let telemetry = &self.0.telemetry;
+        telemetry.record_counter(CALLS, 1, &[("tool", tool), ("result", result)]);
+        let seconds = began.elapsed().as_secs_f64();
+        telemetry.record_histogram(DURATION, seconds, &[("tool", tool)]);
     }
+}
+
+fn listed(tools: &PluginTools) -> Vec<Tool> {
+    let tools = tools.list().into_iter().map(|tool| {
+        let mut listed = Tool::new(tool.name, tool.description, tool.input_schema);
+        listed.output_schema = tool.output_schema.map(Arc::new);
+        let annotations = ToolAnnotations::new().read_only(tool.is_read_only);
+        listed.annotations = Some(annotations.destructive(false).idempotent(true));
+        listed
+    });
+    tools.collect()
 }
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().build();
         let version = env!("CARGO_PKG_VERSION");
-        ServerConfig::new(capabilities).with_server_info(Implementation::new(&*self.name, version))
+        ServerConfig::new(capabilities).with_server_info(Implementation::new(self.0.name.clone(), version))
     }
 
     async fn list_tools(
@@ -52,11 +81,11 @@ impl ServerHandler for Handler {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.listed()))
+        Ok(ListToolsResult::with_all_items(self.0.listed.clone()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.listed().into_iter().find(|tool| tool.name == name)
+        self.0.listed.iter().find(|tool| tool.name == name).cloned()
     }
 
     async fn call_tool(
@@ -73,7 +102,9 @@ impl ServerHandler for Handler {
             tracestate: said("tracestate"),
         };
         let arguments = request.arguments.unwrap_or_default();
-        let answer = self.tools.call(&request.name, arguments, trace).await;
+        let began = Instant::now();
+        let answer = self.0.tools.call(&request.name, arguments, trace).await;
+        self.measure(&request.name, &answer, began);
         match answer {
             Answer::Done(given) => Ok(CallToolResult::structured(Value::Object(given)).into()),
             Answer::Failed { kind, message } => {

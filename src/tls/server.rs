@@ -17,6 +17,10 @@ pub(crate) const GRPC: &[&[u8]] = &[b"h2"];
 #[cfg(feature = "data-plane")]
 pub(crate) const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 
+/// What a plugin's server speaks over TLS.
+#[cfg(feature = "data-plane")]
+pub(crate) const HTTP_1: &[&[u8]] = &[b"http/1.1"];
+
 /// Of its own for each flag: one for all would go on over the flags behind them.
 const HEADING: &str = "TLS";
 
