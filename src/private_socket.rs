@@ -15,7 +15,9 @@ pub(crate) fn hidden_folder(beside: &Path) -> std::io::Result<tempfile::TempDir>
 /// Listens at a path, in the place of what stands there. The socket is made where nobody else can look, so that
 /// there is no moment in which others could connect to it.
 pub(crate) fn bind(path: &Path) -> std::io::Result<UnixListener> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let hidden = hidden_folder(folder.unwrap_or(Path::new(".")))?;
     let made = hidden.path().join("s");
     let listener = UnixListener::bind(&made)?;

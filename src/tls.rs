@@ -18,9 +18,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub(crate) use client::{ClientTlsArgs, peers};
 #[cfg(feature = "control-plane")]
 pub(crate) use server::GRPC;
+pub(crate) use server::ServerTlsArgs;
 #[cfg(feature = "data-plane")]
 pub(crate) use server::{HTTP, HTTP_1};
-pub(crate) use server::ServerTlsArgs;
 
 /// What the log says of files that changed.
 const CERTIFICATES: &str = "certificates";

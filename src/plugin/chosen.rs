@@ -9,9 +9,7 @@ use gateway_core::config::{PluginConfig, PluginsConfig, load_yaml};
 use gateway_core::plugin::{PluginKind, Plugins, Telemetry};
 use gateway_data_plane::{Commands, Limits, Permits};
 use gateway_mcp::client::{Connector, NetworkPolicy};
-use gateway_plugins::{
-    Metrics, PluginTools, Registry, Role, SecretResolver, implementations_of,
-};
+use gateway_plugins::{Metrics, PluginTools, Registry, Role, SecretResolver, implementations_of};
 
 use crate::exit::Failure;
 

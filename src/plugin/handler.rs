@@ -73,7 +73,8 @@ impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().build();
         let version = env!("CARGO_PKG_VERSION");
-        ServerConfig::new(capabilities).with_server_info(Implementation::new(self.0.name.clone(), version))
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new(self.0.name.clone(), version))
     }
 
     async fn list_tools(

@@ -55,7 +55,12 @@ pub(crate) struct ServeArgs {
 
     /// Serves on a unix socket instead, which only this user can reach.
     #[cfg(unix)]
-    #[arg(long, env = "MCP_GATEWAY_SOCKET", conflicts_with = "stdio", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "MCP_GATEWAY_SOCKET",
+        conflicts_with = "stdio",
+        value_name = "PATH"
+    )]
     socket: Option<PathBuf>,
 
     /// Serves on standard input and output instead, for who starts it as a command.
@@ -156,7 +161,12 @@ impl ServeArgs {
                 Listening::on(listen::bind(address, "--listen").await?, current, hosts)
             }
         };
-        info!("{} `{}` on {}", chosen.kind, chosen.name, listening.shown()?);
+        info!(
+            "{} `{}` on {}",
+            chosen.kind,
+            chosen.name,
+            listening.shown()?
+        );
         let followed = admission.tokens();
         let door = Door::new(handler, admission, listening.hosts(), &stop);
         let serving = async {

@@ -1,26 +1,57 @@
-//! Each trait's suite, run against implementations that `plugin serve` serves.
+//! Each trait's suite, run against implementations that `plugin serve` serves, by every way that there is. What is
+//! found has to be what is found in memory.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use gateway_core::config::load_yaml;
-use gateway_core::plugin::{ItemKind, Plugins};
-use gateway_core::{Credential, Principal, SecretString, TenantId};
+use async_trait::async_trait;
+use gateway_core::config::{ServerSpec, Violation, load_yaml};
+use gateway_core::plugin::{ItemKind, PluginKind, Plugins};
+use gateway_core::{Credential, Deadline, Principal, SecretString, TenantId};
 use gateway_data_plane::{Commands, Limits, Permits};
-use gateway_mcp::client::{Connector, NetworkPolicy};
-use gateway_plugins::suite::{self, Access, Accounts, Keeping, Report, Rules};
-use gateway_plugins::{Registry, Role, SecretResolver};
+use gateway_mcp::client::{ClientError, ClientHello, Connector, HttpEndpoint, NetworkPolicy, Peer};
+use gateway_mcp::version::{Era, Version};
+use gateway_plugins::suite::{
+    self, Access, Accounts, Finding, Injections, Keeping, ProxyCall, ReadBack, Report, Rules,
+    Running,
+};
+use gateway_plugins::{Dial, PluginServers, Registry, Role, SecretResolver};
 use gateway_tests::Workspace;
-use gateway_tests::secrets::{ADA_HASH, ADA_KEY};
+use gateway_tests::plugin_server::{PluginServer, arguments};
+use gateway_tests::secrets::{ADA_HASH, ADA_KEY, secret};
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
-fn permits() -> Result<Permits> {
+/// The ways to a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    InMemory,
+    /// With a token, in this era.
+    Http(Era),
+    Socket,
+    Stdio,
+}
+
+const WAYS: [Way; 5] = [
+    Way::InMemory,
+    Way::Http(Era::Modern),
+    Way::Http(Era::Legacy),
+    Way::Socket,
+    Way::Stdio,
+];
+
+fn permits(folder: &Path) -> Result<Permits> {
+    let role = Role::Desktop {
+        loopback_only: true,
+    };
     Ok(Permits {
-        registry: Registry::new(Role::Desktop {
-            loopback_only: true,
-        }),
+        registry: Registry::new(role).with_data_dir(folder.join("plugin-data")),
         secrets: SecretResolver::desktop(),
         connector: Connector::new(NetworkPolicy::desktop())?,
         commands: Commands::Any,
@@ -29,32 +60,144 @@ fn permits() -> Result<Permits> {
     })
 }
 
-/// Plugins of which one is served as a child process; what it is served with is its document.
-fn over_stdio(
-    workspace: &Workspace,
-    kind: &str,
-    implementation: &str,
-    served: &Value,
-) -> Result<Plugins> {
-    let file = workspace.path().join("plugin.yaml");
-    std::fs::write(&file, json!({ "plugins": served }).to_string())?;
-    let data = workspace.path().join("plugin-data");
-    let server = json!({
-        "type": "command",
-        "command": BINARY,
-        "args": ["plugin", "serve", implementation, "--stdio", "-f", file, "--data-dir", data],
-    });
-    let plugins = json!({ kind: { "provider": "mcp", "server": server, "timeout": "10s" } });
-    let config = load_yaml(&json!({ "plugins": plugins }).to_string())?;
-    let permits = permits()?;
-    let built = permits
-        .registry
-        .build(&TenantId::default(), &config.plugins, &permits);
-    built.map_err(|violations| anyhow::anyhow!("{violations:?}"))
+/// Speaks to a plugin in one era only.
+struct InEra {
+    era: Era,
+    endpoint: Arc<HttpEndpoint>,
 }
 
-fn passed(report: &Report) -> Result<()> {
-    ensure!(report.failures().is_empty(), "{report}");
+#[async_trait]
+impl Dial for InEra {
+    async fn dial(&self, deadline: Deadline) -> Result<Peer, ClientError> {
+        let hello = ClientHello {
+            name: "tests".to_owned(),
+            version: "1".to_owned(),
+            capabilities: "{}".to_owned(),
+            legacy_version: Version::LATEST_LEGACY,
+        };
+        Peer::connect_http(Arc::clone(&self.endpoint), hello, Some(self.era), deadline).await
+    }
+}
+
+impl PluginServers for InEra {
+    fn find(&self, _: &TenantId, _: &str, _: &ServerSpec) -> Result<Arc<dyn Dial>, Vec<Violation>> {
+        Ok(Arc::new(Self {
+            era: self.era,
+            endpoint: Arc::clone(&self.endpoint),
+        }))
+    }
+}
+
+/// One implementation of one kind, with the document that it is served with.
+struct Subject<'a> {
+    kind: PluginKind,
+    implementation: &'a str,
+    /// Of several kinds that have one of this name, with the kind before it.
+    served_as: &'a str,
+    document: Value,
+}
+
+/// Plugins of which one is the subject, reached in one way, and what has to be kept meanwhile.
+struct Reached {
+    plugins: Plugins,
+    _server: Option<PluginServer>,
+}
+
+impl Subject<'_> {
+    async fn reach(&self, way: Way, folder: &Path) -> Result<Reached> {
+        let served = (self.served_as, &self.document);
+        let permits = permits(folder)?;
+        match way {
+            Way::InMemory => {
+                let mut document = self.document.clone();
+                if document.get(self.kind.as_str()).is_none() {
+                    document[self.kind.as_str()] =
+                        json!({ "provider": "in-memory", "implementation": self.implementation });
+                }
+                build(&permits, &permits, &document, None)
+            }
+            Way::Http(era) => {
+                let token = folder.join("secrets/token");
+                std::fs::create_dir_all(folder.join("secrets"))?;
+                std::fs::write(&token, secret("of-the-plugin"))?;
+                let flags = ["--listen", "127.0.0.1:0", "--bearer-file"];
+                let token = token.to_str().context("a path")?;
+                let flags = [&flags[..], &[token]].concat();
+                let server = PluginServer::start(BINARY, folder, served, &flags).await?;
+                let mut headers = HeaderMap::new();
+                let mut bearer =
+                    HeaderValue::try_from(format!("Bearer {}", secret("of-the-plugin")))?;
+                bearer.set_sensitive(true);
+                headers.insert(http::header::AUTHORIZATION, bearer);
+                let (connector, limit) = (&permits.connector, permits.max_message_bytes);
+                let endpoint = HttpEndpoint::new(server.url(), connector, headers, limit)?;
+                let endpoint = Arc::new(endpoint);
+                let servers = InEra { era, endpoint };
+                let document = self.over_mcp(&json!(server.url()));
+                build(&permits, &servers, &document, Some(server))
+            }
+            Way::Socket => {
+                let socket = folder.join("plugin.sock");
+                let flags = ["--socket", socket.to_str().context("a path")?];
+                let server = PluginServer::start(BINARY, folder, served, &flags).await?;
+                let document = self.over_mcp(&json!({ "type": "sidecar", "socket": socket }));
+                build(&permits, &permits, &document, Some(server))
+            }
+            Way::Stdio => {
+                let mut args = arguments(folder, self.served_as, &self.document)?;
+                args.push("--stdio".into());
+                let server = json!({ "type": "command", "command": BINARY, "args": args });
+                build(&permits, &permits, &self.over_mcp(&server), None)
+            }
+        }
+    }
+
+    fn over_mcp(&self, server: &Value) -> Value {
+        let plugin = json!({ "provider": "mcp", "server": server, "timeout": "20s" });
+        json!({ self.kind.as_str(): plugin })
+    }
+}
+
+fn build(
+    permits: &Permits,
+    servers: &dyn PluginServers,
+    plugins: &Value,
+    server: Option<PluginServer>,
+) -> Result<Reached> {
+    let config = load_yaml(&json!({ "plugins": plugins }).to_string())?;
+    let tenant = TenantId::default();
+    let built = permits.registry.build(&tenant, &config.plugins, servers);
+    Ok(Reached {
+        plugins: built.map_err(|violations| anyhow::anyhow!("{violations:?}"))?,
+        _server: server,
+    })
+}
+
+/// Runs a suite by every way, each in a folder of its own, which `prepare` fills.
+async fn by_every_way<F>(
+    subject: Subject<'_>,
+    prepare: impl AsyncFn(&Path) -> Result<()>,
+    suite: impl Fn(Plugins, &Path) -> F,
+) -> Result<()>
+where
+    F: Future<Output = Report>,
+{
+    let mut in_memory: Option<Vec<Finding>> = None;
+    for way in WAYS {
+        let workspace = Workspace::new("")?;
+        std::fs::create_dir_all(workspace.path().join("plugin-data"))?;
+        prepare(workspace.path()).await?;
+        let reached = subject.reach(way, workspace.path()).await;
+        let reached = reached.with_context(|| format!("by way of {way:?}"))?;
+        let report = suite(reached.plugins.clone(), workspace.path()).await;
+        ensure!(report.failures().is_empty(), "{way:?}:\n{report}");
+        let before = in_memory.get_or_insert_with(|| report.findings.clone());
+        assert_eq!(*before, report.findings, "by way of {way:?}");
+    }
+    Ok(())
+}
+
+async fn nothing(_: &Path) -> Result<()> {
     Ok(())
 }
 
@@ -66,57 +209,205 @@ fn api_key(value: &str) -> Credential {
 }
 
 #[tokio::test]
-async fn authentication_passes() -> Result<()> {
-    let workspace = Workspace::new("")?;
+async fn authentication_is_the_same_by_every_way() -> Result<()> {
     let keys = json!([{ "id": "ada", "user_id": "ada@example.com", "hash": ADA_HASH }]);
-    let served = json!({ "auth_provider": {
-        "provider": "in-memory", "implementation": "api-key", "settings": { "keys": keys },
-    } });
-    let plugins = over_stdio(&workspace, "auth_provider", "api-key", &served)?;
-    let accounts = Accounts {
-        accepted: vec![(api_key(ADA_KEY), "ada@example.com".parse()?)],
-        rejected: vec![api_key("key-of-nobody"), Credential::none()],
+    let subject = Subject {
+        kind: PluginKind::AuthProvider,
+        implementation: "api-key",
+        served_as: "api-key",
+        document: json!({ "auth_provider": {
+            "provider": "in-memory", "implementation": "api-key", "settings": { "keys": keys },
+        } }),
     };
-    let provider = Arc::clone(&plugins.auth_provider);
-    passed(&suite::auth_provider(provider, accounts).await)
+    by_every_way(subject, nothing, |plugins, _| async move {
+        let accounts = Accounts {
+            accepted: vec![(api_key(ADA_KEY), "ada@example.com".parse().unwrap())],
+            rejected: vec![api_key("key-of-nobody"), Credential::none()],
+        };
+        suite::auth_provider(plugins.auth_provider, accounts).await
+    })
+    .await
 }
 
 #[tokio::test]
-async fn credential_storage_passes() -> Result<()> {
-    let workspace = Workspace::new("")?;
-    let plugins = over_stdio(&workspace, "credential_storage", "memory", &json!({}))?;
-    let storage = Arc::clone(&plugins.credential_storage);
-    passed(&suite::credential_storage(storage, Keeping::Everything).await)
-}
-
-#[tokio::test]
-async fn policy_passes() -> Result<()> {
-    let workspace = Workspace::new("")?;
-    let rules = json!([{ "effect": "deny", "names": ["write"] }, { "effect": "allow" }]);
-    let served = json!({ "policy_evaluator": {
-        "provider": "in-memory", "implementation": "rules", "settings": { "rules": rules },
-    } });
-    let plugins = over_stdio(&workspace, "policy_evaluator", "rules", &served)?;
-    let access = |name: &str| {
-        anyhow::Ok(Access {
-            principal: Principal::named("ada".parse()?),
-            server: "files".parse().ok().context("a server's name")?,
-            method: "tools/call".to_owned(),
-            kind: ItemKind::Tool,
-            name: name.to_owned(),
+async fn credential_storage_is_the_same_by_every_way() -> Result<()> {
+    for implementation in ["memory", "encrypted-file"] {
+        let subject = Subject {
+            kind: PluginKind::CredentialStorage,
+            implementation,
+            served_as: implementation,
+            document: json!({}),
+        };
+        by_every_way(subject, nothing, |plugins, _| async move {
+            suite::credential_storage(plugins.credential_storage, Keeping::Everything).await
         })
+        .await?;
+    }
+    let subject = Subject {
+        kind: PluginKind::CredentialStorage,
+        implementation: "none",
+        served_as: "credstore-none",
+        document: json!({}),
     };
-    let rules = Rules {
-        allowed: vec![access("read")?, access("walk")?],
-        denied: vec![access("write")?],
+    by_every_way(subject, nothing, |plugins, _| async move {
+        suite::credential_storage(plugins.credential_storage, Keeping::Nothing).await
+    })
+    .await
+}
+
+fn proxy_call(user: &str) -> ProxyCall {
+    ProxyCall {
+        user_id: user.parse().unwrap(),
+        server: "files".parse().unwrap(),
+        target_url: "https://files.example/mcp".to_owned(),
+        method: "POST".to_owned(),
+        headers: vec![("accept".to_owned(), "application/json".to_owned())],
+        body: r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.to_owned(),
+    }
+}
+
+/// Stores a credential as its user does.
+async fn store(folder: &Path, user: &str) -> Result<()> {
+    let config = folder.join("gateway.yaml");
+    let storage = json!({ "provider": "in-memory", "implementation": "encrypted-file" });
+    let proxy = json!({ "provider": "in-memory", "implementation": "bearer" });
+    let server =
+        json!({ "type": "remote", "endpoint": "https://files.example", "credentials": "required" });
+    let document = json!({
+        "plugins": { "credential_storage": storage, "auth_proxy": proxy },
+        "servers": { "files": server },
+    });
+    std::fs::write(&config, document.to_string())?;
+    let mut child = Command::new(BINARY)
+        .args(["credential", "set", "files", "--user", user, "--config"])
+        .arg(&config)
+        .arg("--data-dir")
+        .arg(folder.join("plugin-data"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut input = child.stdin.take().context("no standard input")?;
+    input.write_all(secret(user).as_bytes()).await?;
+    drop(input);
+    ensure!(
+        child.wait().await?.success(),
+        "the credential is not stored"
+    );
+    Ok(())
+}
+
+/// With its `credential_storage` named in the document that it is served with.
+#[tokio::test]
+async fn bearer_is_the_same_by_every_way() -> Result<()> {
+    let subject = Subject {
+        kind: PluginKind::AuthProxy,
+        implementation: "bearer",
+        served_as: "authproxy-bearer",
+        document: json!({
+            "auth_proxy": { "provider": "in-memory", "implementation": "bearer" },
+            "credential_storage": { "provider": "in-memory", "implementation": "encrypted-file" },
+        }),
     };
-    let evaluator = Arc::clone(&plugins.policy_evaluator);
-    passed(&suite::policy_evaluator(evaluator, rules).await)
+    let both = async |folder: &Path| {
+        store(folder, "ada").await?;
+        store(folder, "bob").await
+    };
+    by_every_way(subject, both, |plugins, _| async move {
+        let known = ["ada", "bob"].map(|user| {
+            let value = SecretString::from(format!("Bearer {}", secret(user)));
+            (proxy_call(user), vec![("authorization".to_owned(), value)])
+        });
+        let injections = Injections {
+            known: known.into(),
+            unknown: proxy_call("mallory"),
+        };
+        suite::auth_proxy(plugins.auth_proxy, injections).await
+    })
+    .await
 }
 
 #[tokio::test]
-async fn telemetry_passes() -> Result<()> {
-    let workspace = Workspace::new("")?;
-    let plugins = over_stdio(&workspace, "telemetry", "telemetry-noop", &json!({}))?;
-    passed(&suite::telemetry(Arc::clone(&plugins.telemetry)).await)
+async fn audit_is_the_same_by_every_way() -> Result<()> {
+    let subject = Subject {
+        kind: PluginKind::AuditSink,
+        implementation: "file",
+        served_as: "audit-file",
+        document: json!({ "audit_sink": { "provider": "in-memory", "implementation": "file" } }),
+    };
+    by_every_way(subject, nothing, |plugins, folder| {
+        let file = folder.join("plugin-data/audit.jsonl");
+        async move {
+            let read = ReadBack::new(move || std::fs::read_to_string(&file).unwrap_or_default());
+            suite::audit_sink(plugins.audit_sink, Some(read)).await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn policy_is_the_same_by_every_way() -> Result<()> {
+    let rules = json!([{ "effect": "deny", "names": ["write"] }, { "effect": "allow" }]);
+    let subject = Subject {
+        kind: PluginKind::PolicyEvaluator,
+        implementation: "rules",
+        served_as: "rules",
+        document: json!({ "policy_evaluator": {
+            "provider": "in-memory", "implementation": "rules", "settings": { "rules": rules },
+        } }),
+    };
+    let access = |name: &str| Access {
+        principal: Principal::named("ada".parse().unwrap()),
+        server: "files".parse().unwrap(),
+        method: "tools/call".to_owned(),
+        kind: ItemKind::Tool,
+        name: name.to_owned(),
+    };
+    by_every_way(subject, nothing, |plugins, _| async move {
+        let rules = Rules {
+            allowed: vec![access("read"), access("walk")],
+            denied: vec![access("write")],
+        };
+        suite::policy_evaluator(plugins.policy_evaluator, rules).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn provisioning_is_the_same_by_every_way() -> Result<()> {
+    let subject = Subject {
+        kind: PluginKind::McpProvisioner,
+        implementation: "none",
+        served_as: "provisioner-none",
+        document: json!({}),
+    };
+    by_every_way(subject, nothing, |plugins, _| async move {
+        let running = Running {
+            possible: None,
+            impossible: Some(ServerSpec::Command {
+                command: "server".to_owned(),
+                args: Vec::new(),
+                env: Default::default(),
+                cwd: None,
+            }),
+        };
+        suite::mcp_provisioner(plugins.mcp_provisioner, running).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn telemetry_is_the_same_by_every_way() -> Result<()> {
+    for (implementation, served_as) in [("noop", "telemetry-noop"), ("prometheus", "prometheus")] {
+        let subject = Subject {
+            kind: PluginKind::Telemetry,
+            implementation,
+            served_as,
+            document: json!({}),
+        };
+        by_every_way(subject, nothing, |plugins, _| async move {
+            suite::telemetry(plugins.telemetry).await
+        })
+        .await?;
+    }
+    Ok(())
 }

@@ -24,6 +24,7 @@ pub mod hostile;
 pub mod log;
 pub mod matrix;
 pub mod planes;
+pub mod plugin_server;
 pub mod postgres;
 pub mod principals;
 pub mod processes;
@@ -42,6 +43,7 @@ pub mod wait;
 pub mod workspace;
 
 pub use gateway::{Exit, Gateway};
+pub use plugin_server::PluginServer;
 pub use session::{Era, Session};
 pub use setup::Setup;
 pub use workspace::Workspace;

@@ -72,7 +72,9 @@ impl AdmissionArgs {
             anyhow::Ok(Tokens { current, kept })
         });
         Ok(Admission {
-            tokens: tokens.transpose().map_err(|error| Failure::invalid(format!("{error:#}")))?,
+            tokens: tokens
+                .transpose()
+                .map_err(|error| Failure::invalid(format!("{error:#}")))?,
             certificate: is_tls && self.tls_client_ca.is_some(),
         })
     }
@@ -145,7 +147,9 @@ fn hashes(path: &Path) -> anyhow::Result<Hashes> {
         hashes.push(digest(&SHA256, token.as_bytes()).as_ref().to_vec());
     }
     if hashes.is_empty() {
-        bail!("--bearer-file {shown} has no token: write one in each line, such as that of `openssl rand -hex 32`");
+        bail!(
+            "--bearer-file {shown} has no token: write one in each line, such as that of `openssl rand -hex 32`"
+        );
     }
     Ok(hashes)
 }
@@ -202,7 +206,10 @@ mod tests {
         let refused = |text: &str| admission(text).err().unwrap_or_default();
         assert!(refused("\n").contains("has no token"));
         let short = refused(&format!("{TOKEN}\nhunter2\n"));
-        assert!(short.contains("line 2") && !short.contains("hunter2"), "{short}");
+        assert!(
+            short.contains("line 2") && !short.contains("hunter2"),
+            "{short}"
+        );
         assert!(refused("a token with some spaces").contains("line 1"));
     }
 }

@@ -151,7 +151,12 @@ impl Door {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/healthz") => return said(StatusCode::OK, "ok\n"),
             (_, "/mcp") => {}
-            _ => return said(StatusCode::NOT_FOUND, "MCP is at /mcp, and there is /healthz\n"),
+            _ => {
+                return said(
+                    StatusCode::NOT_FOUND,
+                    "MCP is at /mcp, and there is /healthz\n",
+                );
+            }
         }
         if let Err(lacks) = self.admission.check(request.headers(), has_certificate) {
             let mut response = said(StatusCode::UNAUTHORIZED, format!("{lacks}\n"));
@@ -206,7 +211,10 @@ pub(super) async fn serve(listening: Listening, door: Door, stop: CancellationTo
         }));
     }
     connections.close();
-    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+    if tokio::time::timeout(DRAIN, connections.wait())
+        .await
+        .is_err()
+    {
         debug!("calls are left out at the end");
     }
 }

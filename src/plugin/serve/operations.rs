@@ -75,8 +75,14 @@ fn answer(metrics: &Metrics, access: &Access, request: &Request<Incoming>) -> Re
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
             }
-            Err(_) => said(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n"),
+            Err(_) => said(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics cannot be written\n",
+            ),
         },
-        _ => said(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
+        _ => said(
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz and /metrics\n",
+        ),
     }
 }
