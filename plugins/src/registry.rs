@@ -112,7 +112,7 @@ impl Registry {
                 }
                 violations.extend(match plugin.provider {
                     Provider::InMemory => self.check_in_memory(kind, &path, plugin),
-                    Provider::Mcp => refusals::over_mcp(kind, &path, plugin)
+                    Provider::Mcp => refusals::over_mcp(&path, plugin)
                         .into_iter()
                         .collect(),
                 });

@@ -27,23 +27,21 @@ fn in_memory_plugins_can_be_built() {
 #[test]
 fn plugins_over_mcp_say_what_is_missing() {
     insta::assert_snapshot!(missing(include_str!("examples/over_mcp.yaml")).unwrap(), @r"
-    5:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory`, `encrypted-file` and `keychain`
-    10:5: plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `auth_proxy` has `bearer` and `header`
-    17:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
+    5:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
+    10:5: plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
     ");
 }
 
 #[test]
 fn the_desktop_example_says_what_is_missing() {
-    insta::assert_snapshot!(missing(include_str!("examples/desktop.yaml")).unwrap(), @"8:5: plugins.credential_storage.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `credential_storage` has `memory`, `encrypted-file` and `keychain`");
+    insta::assert_snapshot!(missing(include_str!("examples/desktop.yaml")).unwrap(), @"8:5: plugins.credential_storage.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`");
 }
 
 #[test]
 fn the_kubernetes_example_says_what_is_missing() {
     insta::assert_snapshot!(missing(include_str!("examples/kubernetes.yaml")).unwrap(), @r"
-    4:5: plugins.auth_provider.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
-    8:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory`, `encrypted-file` and `keychain`
-    12:5: plugins.auth_proxy.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `auth_proxy` has `bearer` and `header`
-    20:5: plugins.policy_evaluator.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
+    4:5: plugins.auth_provider.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
+    8:5: plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
+    12:5: plugins.auth_proxy.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
     ");
 }

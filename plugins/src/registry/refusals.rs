@@ -4,7 +4,6 @@ use gateway_core::config::{PluginConfig, ServerSpec, Violation};
 use gateway_core::plugin::PluginKind;
 
 use super::implementations::names;
-use crate::in_memory::NotConfigured;
 
 /// How alike two names must be (0 to 1, Jaro-Winkler) for one to be taken for a misspelt other.
 const ALIKE: f64 = 0.8;
@@ -77,7 +76,7 @@ pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
 }
 
 /// A plugin of provider `mcp`: says which part of the gateway is missing for it, if one is.
-pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> Option<Violation> {
+pub(super) fn over_mcp(path: &str, plugin: &PluginConfig) -> Option<Violation> {
     let Some(server) = &plugin.server else {
         let reason = "provider `mcp` needs `server`";
         return Some(Violation::new(format!("{path}.provider"), reason));
@@ -99,24 +98,10 @@ pub(super) fn over_mcp(kind: PluginKind, path: &str, plugin: &PluginConfig) -> O
             return None;
         }
     };
-    let reason = format!("{missing}; {}", instead(kind));
+    let reason = format!(
+        "{missing}: start it yourself, and say where it is with type `remote`, `sidecar` or `command`"
+    );
     Some(Violation::new(format!("{path}.server"), reason))
-}
-
-fn instead(kind: PluginKind) -> String {
-    let real: Vec<_> = names(kind)
-        .into_iter()
-        .filter(|name| *name != NotConfigured::NAME)
-        .collect();
-    if !real.is_empty() {
-        return format!("in memory, `{kind}` has {}", quoted(&real));
-    }
-    let without = match kind {
-        PluginKind::CredentialStorage => "no credentials are stored",
-        PluginKind::AuthProxy => "no credentials are put into requests",
-        _ => "no servers are provisioned",
-    };
-    format!("leave `{kind}` out, and {without}")
 }
 
 /// Names in backquotes, as a list in a sentence.

@@ -98,13 +98,9 @@ plugins:
   telemetry: { provider: mcp, server: { type: sidecar, socket: /run/telemetry.sock } }
 ";
     insta::assert_snapshot!(said(DESKTOP, yaml), @r"
-    plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet; in memory, `auth_provider` has `desktop-implicit` and `api-key`
-    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet; in memory, `credential_storage` has `memory`, `encrypted-file` and `keychain`
-    plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet; in memory, `auth_proxy` has `bearer` and `header`
-    plugins.audit_sink.server: a plugin at a URL (type: remote) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `audit_sink` has `stdout`, `stderr` and `file`
-    plugins.policy_evaluator.server: a plugin as a child process (type: command) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `policy_evaluator` has `always-allow` and `rules`
-    plugins.mcp_provisioner.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; leave `mcp_provisioner` out, and no servers are provisioned
-    plugins.telemetry.server: a plugin in the same pod (type: sidecar) needs the adapters for plugins over MCP, which this version does not have yet; in memory, `telemetry` has `noop` and `prometheus`
+    plugins.auth_provider.server: a plugin from the community registry (type: registry) needs a registry client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
+    plugins.credential_storage.server: a plugin from a catalog (type: catalog) needs a catalog client, which this version does not have yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
+    plugins.auth_proxy.server: a plugin in a container (type: image) needs a container engine, which this version does not drive yet: start it yourself, and say where it is with type `remote`, `sidecar` or `command`
     ");
 }
 
