@@ -45,7 +45,7 @@ pub(crate) struct DesktopArgs {
     #[arg(long, env = "MCP_GATEWAY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
-    /// Where /healthz, /readyz, /servers, /config and /metrics answer, 127.0.0.1:8813 when left
+    /// Where /healthz, /readyz, /servers, /plugins, /config and /metrics answer, 127.0.0.1:8813 when left
     /// out; a loopback address.
     #[arg(long, env = "MCP_GATEWAY_OPS_LISTEN", value_name = "ADDR")]
     ops_listen: Option<SocketAddr>,

@@ -227,6 +227,7 @@ impl AddArgs {
                 auth: self
                     .bearer_env
                     .map(|variable| RemoteAuth::Bearer(SecretRef::FromEnv(variable))),
+                tls: None,
             },
             (None, Some(command)) => ServerSpec::Command {
                 command,

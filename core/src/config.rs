@@ -22,7 +22,7 @@ pub use plugins::{
 pub use profile::{ProfileConfig, ToolFilter};
 pub use secret_ref::{SecretRef, Setting};
 pub use server::{
-    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, SidecarAddress,
+    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, ServerTls, SidecarAddress,
 };
 pub use settings::{InvalidSettings, Settings};
 pub use yaml::{ConfigError, Problem, load_yaml, to_yaml};

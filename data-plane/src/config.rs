@@ -10,6 +10,7 @@ mod report;
 
 pub use cache::{Cache, CacheError};
 pub(crate) use compile::Compiler;
+pub(crate) use compile::Outbound;
 pub use compile::Permits;
 pub(crate) use follow::Follower;
 pub(crate) use in_force::InForce;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use gateway_plugins::Metrics;
+use gateway_plugins::{Metrics, PluginConditions};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) listeners: Listeners,
     pub(crate) metrics: Arc<Metrics>,
+    /// How the plugins are that are MCP servers.
+    pub(crate) plugins: PluginConditions,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
     /// Requests that other replicas have handed on, up to the last byte of the answer; drained next.

@@ -120,6 +120,7 @@ impl DataPlane {
             connections: Arc::new(Semaphore::new(options.limits.max_connections)),
             listeners: gateway::Listeners::default(),
             metrics: options.permits.registry.metrics(),
+            plugins: options.permits.registry.conditions(),
             requests: TaskTracker::new(),
             handed_on: TaskTracker::new(),
             handing: TaskTracker::new(),

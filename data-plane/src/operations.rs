@@ -95,11 +95,12 @@ pub(crate) async fn answer(
             "no configuration is in force yet\n",
         ),
         (&Method::GET, "/servers") => servers(gateway).await,
+        (&Method::GET, "/plugins") => json(&plugins(gateway)),
         (&Method::GET, "/config") => json(&config::in_force(gateway)),
         (&Method::GET, "/metrics") => metrics(gateway),
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /servers, /config and /metrics\n",
+            "there are /healthz, /readyz, /servers, /plugins, /config and /metrics\n",
         ),
     }
 }
@@ -137,6 +138,16 @@ fn metrics(gateway: &Gateway) -> Response<ReplyBody> {
             });
         }
     }
+    for condition in gateway.plugins.all() {
+        let tenant = ("tenant", condition.tenant.to_string());
+        let state = ("state", condition.state.to_owned());
+        readings.push(Reading {
+            name: "mcp_gateway_plugin_state",
+            help: "1 for the state that a plugin over MCP is in",
+            labels: vec![tenant, ("plugin", condition.plugin), state],
+            value: 1,
+        });
+    }
     match gateway.metrics.render(&readings) {
         Ok(text) => whole(
             text,
@@ -160,6 +171,20 @@ fn whole(body: String, kind: &'static str) -> Response<ReplyBody> {
 
 fn json(value: &Value) -> Response<ReplyBody> {
     whole(value.to_string(), "application/json")
+}
+
+/// How the plugins are that are MCP servers.
+fn plugins(gateway: &Gateway) -> Value {
+    let conditions = gateway.plugins.all().into_iter().map(|condition| {
+        json!({
+            "tenant": condition.tenant,
+            "plugin": condition.plugin,
+            "state": condition.state,
+            "reason": condition.reason,
+            "since": condition.since,
+        })
+    });
+    json!({ "plugins": conditions.collect::<Vec<_>>() })
 }
 
 async fn servers(gateway: &Gateway) -> Response<ReplyBody> {

@@ -55,6 +55,7 @@ pub use self::last_words::LastWords;
 pub use self::network::{Cidr, InvalidCidr, NetworkPolicy, NetworkRule};
 pub use self::relay::{Relay, Relayed};
 pub use self::stdio::ClosedReason;
+pub use self::tls::{InvalidTls, TlsMaterial};
 
 use self::http::{HttpLink, Terms};
 use self::http_sse::SseLink;

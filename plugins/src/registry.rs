@@ -12,7 +12,7 @@ use gateway_core::config::{AuditDurability, PluginConfig, PluginsConfig, Provide
 use gateway_core::plugin::{PluginKind, Plugins};
 
 use crate::in_memory::{DesktopImplicit, NotConfigured, Outputs};
-use crate::over_mcp::PluginServers;
+use crate::over_mcp::{Conditions, PluginCondition, PluginServers};
 use crate::{Metrics, settings};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
@@ -40,6 +40,18 @@ pub struct Registry {
     role: Role,
     outputs: Outputs,
     data_dir: PathBuf,
+    conditions: Arc<Conditions>,
+}
+
+/// How the servers of plugins are, for operators.
+#[derive(Debug, Clone)]
+pub struct PluginConditions(Arc<Conditions>);
+
+impl PluginConditions {
+    /// Of every plugin that is an MCP server, ordered by tenant.
+    pub fn all(&self) -> Vec<PluginCondition> {
+        self.0.all()
+    }
 }
 
 /// The implementations of a kind that run in the gateway's own process.
@@ -62,6 +74,7 @@ impl Registry {
             role,
             outputs: Outputs::default(),
             data_dir: PathBuf::new(),
+            conditions: Arc::default(),
         }
     }
 
@@ -84,6 +97,11 @@ impl Registry {
     /// What the plugins of all tenants measured.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(self.outputs.metrics())
+    }
+
+    /// How the plugins of all tenants that are MCP servers are.
+    pub fn conditions(&self) -> PluginConditions {
+        PluginConditions(Arc::clone(&self.conditions))
     }
 
     /// Everything that is wrong with the plugins, found without building one or touching the
@@ -112,9 +130,7 @@ impl Registry {
                 }
                 violations.extend(match plugin.provider {
                     Provider::InMemory => self.check_in_memory(kind, &path, plugin),
-                    Provider::Mcp => refusals::over_mcp(&path, plugin)
-                        .into_iter()
-                        .collect(),
+                    Provider::Mcp => refusals::over_mcp(&path, plugin).into_iter().collect(),
                 });
             }
         }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use gateway_core::config::{RemoteAuth, SecretRef, ServerSpec, Setting, TenantConfig, Violation};
+use gateway_core::config::{
+    RemoteAuth, SecretRef, ServerSpec, ServerTls, Setting, TenantConfig, Violation,
+};
 
 use super::finding::{edit, quoted, quoted_text};
 use super::{Finding, Patient};
@@ -109,7 +111,18 @@ pub(super) fn references(config: &TenantConfig) -> Vec<Reference<'_>> {
     let mut found = Vec::new();
     for (name, server) in &config.servers {
         let (part, settings) = match &server.spec {
-            ServerSpec::Remote { headers, auth, .. } => {
+            ServerSpec::Remote {
+                headers, auth, tls, ..
+            } => {
+                for (part, secret) in tls.iter().flat_map(ServerTls::secrets) {
+                    let field = format!("servers.{name}.tls.{part}");
+                    let called = field.clone();
+                    found.push(Reference {
+                        field,
+                        called,
+                        secret,
+                    });
+                }
                 if let Some(RemoteAuth::Bearer(secret)) = auth {
                     found.push(Reference {
                         field: format!("servers.{name}.auth.bearer"),

@@ -208,6 +208,7 @@ impl Tried<'_> {
             endpoint,
             auth: None,
             headers,
+            tls: None,
         } = &self.server.spec
         else {
             return self.readable.edit(&format!("servers.{name}.auth"));

@@ -50,6 +50,7 @@ impl Reader<'_> {
                 endpoint,
                 auth: self.authorization()?.map(RemoteAuth::Bearer),
                 headers: self.settings("headers")?,
+                tls: None,
             });
         }
         let command = self

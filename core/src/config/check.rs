@@ -133,7 +133,10 @@ fn check_server(path: &str, server: &ServerConfig, violations: &mut Vec<Violatio
     };
     match &server.spec {
         ServerSpec::Remote {
-            endpoint, headers, ..
+            endpoint,
+            headers,
+            tls,
+            ..
         } => {
             if let Err(reason) = check_endpoint(endpoint) {
                 refuse("endpoint".into(), reason);
@@ -141,6 +144,19 @@ fn check_server(path: &str, server: &ServerConfig, violations: &mut Vec<Violatio
             for name in headers.keys() {
                 if let Err(reason) = check_header_name(name) {
                     refuse(format!("headers.{name}"), reason);
+                }
+            }
+            if let Some(tls) = tls {
+                if !endpoint.starts_with("https://") {
+                    refuse(
+                        "tls".into(),
+                        "is for endpoints that begin with https://".into(),
+                    );
+                }
+                if tls.cert.is_some() != tls.key.is_some() {
+                    let reason =
+                        "a certificate needs its key: give both `cert` and `key`, or neither";
+                    refuse("tls".into(), reason.into());
                 }
             }
         }
@@ -160,7 +176,7 @@ fn check_server(path: &str, server: &ServerConfig, violations: &mut Vec<Violatio
                 }
             }
         }
-        ServerSpec::Sidecar { address, path } => {
+        ServerSpec::Sidecar { address, path, .. } => {
             if *address == SidecarAddress::Port(0) {
                 refuse("port".into(), "must be from 1 to 65535".into());
             }

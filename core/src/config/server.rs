@@ -25,6 +25,8 @@ pub enum ServerSpec {
         headers: BTreeMap<String, Setting>,
         /// How the gateway itself authenticates to it.
         auth: Option<RemoteAuth>,
+        /// Whom it trusts to be the server, and what it shows of itself, by TLS.
+        tls: Option<ServerTls>,
     },
     /// A container that the gateway starts.
     Image {
@@ -52,6 +54,8 @@ pub enum ServerSpec {
         address: SidecarAddress,
         /// The HTTP path; `None`: `/mcp`.
         path: Option<String>,
+        /// How the gateway itself authenticates to it.
+        auth: Option<RemoteAuth>,
     },
     /// A child process that speaks stdio.
     Command {
@@ -88,6 +92,32 @@ pub enum SidecarAddress {
     Port(u16),
     /// A unix socket.
     Socket(PathBuf),
+}
+
+/// TLS towards a server whose certificate no public authority has signed, or that asks for one (mutual TLS). All of
+/// it is PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// The authorities of which one must have signed the server's certificate; `None`: those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<SecretRef>,
+    /// The gateway's own certificate, and those that it is signed by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<SecretRef>,
+    /// The key of that certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SecretRef>,
+}
+
+impl ServerTls {
+    /// What there is, by the names of the fields.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretRef)> {
+        let fields = [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)];
+        fields
+            .into_iter()
+            .filter_map(|(name, secret)| Some((name, secret.as_ref()?)))
+    }
 }
 
 /// How the gateway itself authenticates to a remote server or plugin.

@@ -10,8 +10,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, Setting, SidecarAddress,
-    TimeSpan,
+    CredentialsMode, Isolation, RemoteAuth, ServerConfig, ServerSpec, ServerTls, Setting,
+    SidecarAddress, TimeSpan,
 };
 
 /// Every field that a server can have. One flat struct instead of a tagged enum, so that an
@@ -29,6 +29,8 @@ pub(super) struct ServerFields {
     headers: Option<BTreeMap<String, Setting>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth: Option<RemoteAuth>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<ServerTls>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +154,7 @@ impl ServerFields {
                 endpoint: required(self.endpoint.take(), "remote", "endpoint")?,
                 headers: self.headers.take().unwrap_or_default(),
                 auth: self.auth.take(),
+                tls: self.tls.take(),
             },
             Kind::Image => ServerSpec::Image {
                 image: required(self.image.take(), "image", "image")?,
@@ -173,6 +176,7 @@ impl ServerFields {
                 ServerSpec::Sidecar {
                     address,
                     path: self.path.take(),
+                    auth: self.auth.take(),
                 }
             }
             Kind::Command => ServerSpec::Command {
@@ -219,11 +223,13 @@ impl From<ServerSpec> for ServerFields {
                 endpoint,
                 headers,
                 auth,
+                tls,
             } => Self {
                 kind: Some(Kind::Remote),
                 endpoint: Some(endpoint),
                 headers: map(headers),
                 auth,
+                tls,
                 ..Self::default()
             },
             ServerSpec::Image {
@@ -247,7 +253,11 @@ impl From<ServerSpec> for ServerFields {
                 version: Some(version),
                 ..Self::default()
             },
-            ServerSpec::Sidecar { address, path } => {
+            ServerSpec::Sidecar {
+                address,
+                path,
+                auth,
+            } => {
                 let (port, socket) = match address {
                     SidecarAddress::Port(port) => (Some(port), None),
                     SidecarAddress::Socket(socket) => (None, Some(socket)),
@@ -257,6 +267,7 @@ impl From<ServerSpec> for ServerFields {
                     port,
                     socket,
                     path,
+                    auth,
                     ..Self::default()
                 }
             }

@@ -56,6 +56,11 @@ pub enum Decision {
         /// Why, for the audit log and the client.
         reason: String,
     },
+    /// Of one among several nothing is known: it may not be done now, and that is not remembered.
+    Undecided {
+        /// What kept it from being decided, for the gateway's log.
+        reason: String,
+    },
 }
 
 impl Decision {
@@ -73,7 +78,8 @@ pub trait PolicyEvaluator: Send + Sync {
     /// Has no side effect that a caller could see, so it may be repeated or dropped at any await.
     ///
     /// # Errors
-    /// An error means that nothing is decided: a call is refused, a list shows none of the items.
+    /// An error means that nothing is decided: a call is refused, a list shows none of the items. Where only some of
+    /// several could not be decided, these are [`Decision::Undecided`].
     async fn check_access(
         &self,
         context: &CallContext,

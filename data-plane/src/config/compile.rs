@@ -35,7 +35,25 @@ pub struct Permits {
     pub connects_at_once: bool,
 }
 
+/// What of it is needed to reach a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbound {
+    pub(crate) secrets: SecretResolver,
+    pub(crate) connector: Connector,
+    pub(crate) commands: Commands,
+    pub(crate) max_message_bytes: usize,
+}
+
 impl Permits {
+    pub(crate) fn outbound(&self) -> Outbound {
+        Outbound {
+            secrets: self.secrets.clone(),
+            connector: self.connector.clone(),
+            commands: self.commands.clone(),
+            max_message_bytes: self.max_message_bytes,
+        }
+    }
+
     /// Everything for which a document would be refused; empty when it can be put in force.
     /// Starts nothing and touches no network.
     pub fn check(&self, config: &TenantConfig) -> Vec<Violation> {
@@ -52,9 +70,9 @@ impl Permits {
         config: &TenantConfig,
     ) -> Result<BTreeMap<ServerName, Target>, Vec<Violation>> {
         let mut violations = gateway_core::config::check(config);
-        let mut targets = BTreeMap::new();
+        let (outbound, mut targets) = (self.outbound(), BTreeMap::new());
         for (name, server) in &config.servers {
-            match Target::of(self, &config.tenant, name, server) {
+            match Target::of(&outbound, &config.tenant, name, server) {
                 Ok(target) => drop(targets.insert(name.clone(), target)),
                 Err(found) => violations.extend(found),
             }

@@ -6,8 +6,8 @@ mod text;
 use std::collections::BTreeMap;
 
 use gateway_core::config::{
-    PluginConfig, PluginsConfig, RemoteAuth, SecretRef, ServerConfig, ServerSpec, Setting,
-    Settings, TenantConfig,
+    PluginConfig, PluginsConfig, RemoteAuth, SecretRef, ServerConfig, ServerSpec, ServerTls,
+    Setting, Settings, TenantConfig,
 };
 use serde_json::{Map, Value};
 
@@ -98,6 +98,12 @@ fn server(config: &ServerConfig) -> ServerConfig {
     }
 }
 
+fn remote_auth(auth: &RemoteAuth) -> RemoteAuth {
+    match auth {
+        RemoteAuth::Bearer(secret) => RemoteAuth::Bearer(secret_ref(secret)),
+    }
+}
+
 fn spec(spec: &ServerSpec) -> ServerSpec {
     match spec {
         ServerSpec::Catalog { reference: of } => ServerSpec::Catalog {
@@ -107,11 +113,15 @@ fn spec(spec: &ServerSpec) -> ServerSpec {
             endpoint,
             headers,
             auth,
+            tls,
         } => ServerSpec::Remote {
             endpoint: plain(endpoint),
             headers: values(headers),
-            auth: auth.as_ref().map(|auth| match auth {
-                RemoteAuth::Bearer(secret) => RemoteAuth::Bearer(secret_ref(secret)),
+            auth: auth.as_ref().map(remote_auth),
+            tls: tls.as_ref().map(|tls| ServerTls {
+                ca: tls.ca.as_ref().map(secret_ref),
+                cert: tls.cert.as_ref().map(secret_ref),
+                key: tls.key.as_ref().map(secret_ref),
             }),
         },
         ServerSpec::Image {
@@ -131,7 +141,12 @@ fn spec(spec: &ServerSpec) -> ServerSpec {
             name: name.clone(),
             version: version.clone(),
         },
-        ServerSpec::Sidecar { address, path } => ServerSpec::Sidecar {
+        ServerSpec::Sidecar {
+            address,
+            path,
+            auth,
+        } => ServerSpec::Sidecar {
+            auth: auth.as_ref().map(remote_auth),
             address: address.clone(),
             path: path.as_deref().map(plain),
         },

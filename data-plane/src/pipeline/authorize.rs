@@ -34,7 +34,7 @@ pub(super) async fn authorize(
             let message = format!("not allowed: {reason}");
             Err(Failure::new(Reason::Denied, message))
         }
-        None => Err(undecided()),
+        Some(Decision::Undecided { .. }) | None => Err(undecided()),
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn decide(
     }
 }
 
-fn undecided() -> Failure {
+pub(super) fn undecided() -> Failure {
     Failure::new(
         Reason::Unavailable,
         "the policy did not decide about everything it was asked",

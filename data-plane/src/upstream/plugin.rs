@@ -11,10 +11,23 @@ use gateway_mcp::version::Version;
 use gateway_plugins::{Dial, PluginServers};
 
 use super::target::{Transport, Way};
-use crate::config::Permits;
+use crate::config::{Outbound, Permits};
 
-/// One plugin's server.
-struct PluginTarget(Transport);
+/// One plugin's server. Its secrets are looked up at each connection: one that has been replaced meanwhile lets the
+/// old connection be refused, and the next one in.
+struct PluginTarget {
+    outbound: Outbound,
+    tenant: TenantId,
+    path: String,
+    spec: ServerSpec,
+}
+
+impl PluginTarget {
+    fn way(&self) -> Result<Way, Vec<Violation>> {
+        let (path, spec) = (self.path.as_str(), &self.spec);
+        Way::of(&self.outbound, &self.tenant, (path, path), spec)
+    }
+}
 
 impl Permits {
     /// For what the servers of plugins would be refused.
@@ -38,8 +51,14 @@ impl PluginServers for Permits {
         path: &str,
         spec: &ServerSpec,
     ) -> Result<Arc<dyn Dial>, Vec<Violation>> {
-        let way = Way::of(self, tenant, (path, path), spec)?;
-        Ok(Arc::new(PluginTarget(way.transport)))
+        let target = PluginTarget {
+            outbound: self.outbound(),
+            tenant: tenant.clone(),
+            path: path.to_owned(),
+            spec: spec.clone(),
+        };
+        target.way()?;
+        Ok(Arc::new(target))
     }
 }
 
@@ -52,13 +71,19 @@ impl Dial for PluginTarget {
             capabilities: "{}".to_owned(),
             legacy_version: Version::LATEST_LEGACY,
         };
-        match &self.0 {
-            Transport::Http(endpoint) => {
-                Peer::connect_http(Arc::clone(endpoint), hello, None, deadline).await
-            }
-            Transport::Command(command) => {
-                Peer::spawn(command.clone(), hello, None, deadline).await
-            }
+        let way = self.way().map_err(|violations| ClientError::NotReached {
+            server: self.path.as_str().into(),
+            reason: said(&violations),
+        })?;
+        match way.transport {
+            Transport::Http(endpoint) => Peer::connect_http(endpoint, hello, None, deadline).await,
+            Transport::Command(command) => Peer::spawn(command, hello, None, deadline).await,
         }
     }
+}
+
+fn said(violations: &[Violation]) -> String {
+    let said = violations.iter();
+    let said = said.map(|violation| format!("{}: {}", violation.path, violation.reason));
+    said.collect::<Vec<_>>().join("; ")
 }

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::authorization::{AuthorizationContext, InvalidCredential, UserCredential};
 use super::environment;
-use crate::config::Permits;
+use crate::config::Outbound;
 
 pub use trial::NotUsable;
 
@@ -72,7 +72,7 @@ impl Way {
     /// Checks and resolves what a field of the configuration says of a server. Touches no network and starts
     /// nothing.
     pub(crate) fn of(
-        permits: &Permits,
+        outbound: &Outbound,
         tenant: &TenantId,
         (path, label): (&str, &str),
         spec: &ServerSpec,
@@ -82,9 +82,15 @@ impl Way {
                 endpoint,
                 headers,
                 auth,
+                tls,
             } => {
-                let (endpoint, values) =
-                    http::remote(permits, tenant, path, (endpoint, headers, auth.as_ref()))?;
+                let spec = http::Remote {
+                    endpoint,
+                    headers,
+                    auth: auth.as_ref(),
+                    tls: tls.as_ref(),
+                };
+                let (endpoint, values) = http::remote(outbound, tenant, path, &spec)?;
                 (
                     endpoint.name().to_string(),
                     Transport::Http(Arc::new(endpoint)),
@@ -94,10 +100,12 @@ impl Way {
             ServerSpec::Sidecar {
                 address,
                 path: below,
+                auth,
             } => {
-                let endpoint = http::sidecar(permits, path, address, below.as_deref())?;
+                let at = (address, below.as_deref());
+                let (endpoint, values) = http::sidecar(outbound, tenant, path, at, auth.as_ref())?;
                 let url = endpoint.name().to_string();
-                (url, Transport::Http(Arc::new(endpoint)), Vec::new())
+                (url, Transport::Http(Arc::new(endpoint)), values)
             }
             ServerSpec::Command {
                 command,
@@ -105,19 +113,19 @@ impl Way {
                 env,
                 cwd,
             } => {
-                check_command(&permits.commands, path, command, env)?;
+                check_command(&outbound.commands, path, command, env)?;
                 let settings = env
                     .iter()
                     .map(|(key, value)| (key.clone(), value))
                     .collect();
-                let values = resolve(permits, tenant, &format!("{path}.env"), settings)?;
+                let values = resolve(outbound, tenant, &format!("{path}.env"), settings)?;
                 let mut child = ChildCommand::new(label, command);
                 child.args.clone_from(args);
                 child.clear_env = true;
                 child.env = environment::inherited();
                 child.env.extend(values.iter().cloned());
                 child.cwd.clone_from(cwd);
-                child.max_line_bytes = permits.max_message_bytes;
+                child.max_line_bytes = outbound.max_message_bytes;
                 (format!("stdio:{label}"), Transport::Command(child), values)
             }
             other => {
@@ -144,13 +152,13 @@ struct SecretValues(Resolved);
 impl Target {
     /// Checks and resolves one server. Touches no network and starts nothing.
     pub(crate) fn of(
-        permits: &Permits,
+        outbound: &Outbound,
         tenant: &TenantId,
         name: &ServerName,
         config: &ServerConfig,
     ) -> Result<Target, Vec<Violation>> {
         let path = format!("servers.{name}");
-        let way = Way::of(permits, tenant, (&path, name.as_str()), &config.spec)?;
+        let way = Way::of(outbound, tenant, (&path, name.as_str()), &config.spec)?;
         let Way {
             url,
             transport,
@@ -298,7 +306,7 @@ fn check_command(
 }
 
 fn resolve(
-    permits: &Permits,
+    outbound: &Outbound,
     tenant: &TenantId,
     path: &str,
     settings: Vec<(String, &Setting)>,
@@ -306,7 +314,7 @@ fn resolve(
     let mut values = Vec::new();
     let mut violations = Vec::new();
     for (key, setting) in settings {
-        match permits
+        match outbound
             .secrets
             .resolve(tenant, &format!("{path}.{key}"), setting)
         {

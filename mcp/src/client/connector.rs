@@ -24,7 +24,7 @@ use tower_service::Service;
 use super::network::{NetworkPolicy, NetworkRule};
 #[cfg(unix)]
 use super::socket::SocketDialer;
-use super::tls::TlsDialer;
+use super::tls::{InvalidTls, TlsDialer, TlsMaterial};
 
 /// How long one address may take to accept a connection before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +54,14 @@ impl Connector {
         };
         let network = TlsDialer::new(dialer)?;
         Ok(Self { network, policy })
+    }
+
+    /// The same for servers whom other authorities have signed, or who ask for a certificate.
+    pub fn with_tls(&self, material: TlsMaterial<'_>) -> Result<Self, InvalidTls> {
+        Ok(Self {
+            network: self.network.with(material)?,
+            policy: Arc::clone(&self.policy),
+        })
     }
 
     pub(super) fn service(&self) -> TlsDialer {

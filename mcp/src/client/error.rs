@@ -21,6 +21,10 @@ pub enum ClientError {
     #[error("{url:?} is not a usable endpoint: {reason}")]
     InvalidEndpoint { url: String, reason: &'static str },
 
+    /// Nobody has tried: what it takes is not there.
+    #[error("{server} cannot be reached: {reason}")]
+    NotReached { server: Arc<str>, reason: String },
+
     #[error("cannot connect to {endpoint}: check its address and that the server is running")]
     Unreachable {
         endpoint: Arc<str>,
@@ -115,6 +119,7 @@ impl ClientError {
     pub fn is_before_send(&self) -> bool {
         match self {
             Self::InvalidEndpoint { .. }
+            | Self::NotReached { .. }
             | Self::Unreachable { .. }
             | Self::SessionLost { .. }
             | Self::CommandNotFound { .. }

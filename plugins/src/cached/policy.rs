@@ -98,7 +98,9 @@ impl PolicyEvaluator for CachedPolicy {
                 return Err(PluginError::new(ErrorKind::Unavailable, message));
             }
             for (key, answer) in open_keys.into_iter().zip(answers.iter()) {
-                self.answers.keep(key, answer.clone(), answer.is_allowed());
+                if !matches!(answer, Decision::Undecided { .. }) {
+                    self.answers.keep(key, answer.clone(), answer.is_allowed());
+                }
             }
             self.answers.answered(&question).await;
             let unknown = decisions.iter_mut().filter(|known| known.is_none());

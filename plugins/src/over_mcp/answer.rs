@@ -140,11 +140,27 @@ impl Refusal {
         }
     }
 
+    /// The same without these secrets: a plugin may repeat what it was given.
+    pub(super) fn without(mut self, secrets: &[&str]) -> Self {
+        self.reason = hidden(self.reason, secrets);
+        self
+    }
+
     /// As an error of the plugin's call.
     pub(super) fn into_error(self, plugin: &str) -> PluginError {
         let kind = self.kind.unwrap_or(ErrorKind::Unavailable);
         PluginError::with_cause(kind, format!("the plugin {plugin} failed"), self.reason)
     }
+}
+
+/// A text without the secrets that it repeats.
+pub(super) fn hidden(mut text: String, secrets: &[&str]) -> String {
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, "…");
+        }
+    }
+    text
 }
 
 /// Only where it is wrong: an error's own words may quote what was read.

@@ -82,7 +82,10 @@ impl AuthProvider for AuthProviderServer {
             credential_type: &credential.credential_type,
             value: credential.value.expose_secret(),
         };
-        let called = self.0.call(context, TOOL, &arguments, Repeat::Safe);
+        let secrets = [credential.value.expose_secret()];
+        let called = self
+            .0
+            .call_with(context, TOOL, &arguments, Repeat::Safe, &secrets);
         match called.await? {
             Answer::Given(given) => {
                 let read = given.read::<Answered>().and_then(Answered::principal);

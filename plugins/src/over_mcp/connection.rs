@@ -14,12 +14,16 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::Dial;
+use super::health::Blame;
 
 const CLIENT_INFO: &str = concat!(
     r#"{"name":"mcp-gateway","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#""}"#
 );
+
+/// How many messages beside its answer a call is waited through: logs, progress.
+const MAX_ASIDE: usize = 1000;
 
 /// Pages after which a list is taken for endless.
 const MAX_PAGES: usize = 100;
@@ -50,6 +54,10 @@ pub(super) enum Unanswered {
     Refused { code: i64, message: String },
     #[error("it ended without an answer")]
     Nothing,
+    #[error("it sent {} messages beside the answer, which is a flood", MAX_ASIDE)]
+    Flood,
+    #[error("it was not reached in time")]
+    NotOpenedInTime,
     #[error("the request cannot be written")]
     Unwritable,
 }
@@ -57,27 +65,43 @@ pub(super) enum Unanswered {
 impl Unanswered {
     /// Whether it is certain that nothing was done.
     pub(super) fn is_undone(&self) -> bool {
-        matches!(
-            self,
-            Self::Client(
-                ClientError::Unreachable { .. }
-                    | ClientError::SessionLost { .. }
-                    | ClientError::DeadlineExceeded { sent: false, .. }
-            )
-        )
+        match self {
+            Self::Client(error) => error.is_before_send() || error.is_about_credentials(),
+            _ => false,
+        }
     }
 
     /// Whether the conversation is of no more use.
     pub(super) fn is_over(&self) -> bool {
         match self {
             Self::Client(error) => !error.is_deadline(),
-            Self::Nothing => true,
+            Self::Nothing | Self::Flood => true,
             _ => false,
         }
     }
 
+    /// What it says of the server that this came of a call.
+    pub(super) fn blame(&self) -> Blame {
+        match self.is_late() {
+            true => Blame::Late,
+            false => Blame::Broken,
+        }
+    }
+
+    /// The same of an attempt to open the conversation.
+    pub(super) fn blame_of_opening(&self) -> Blame {
+        match self.is_late() {
+            true => Blame::Late,
+            false => Blame::Away,
+        }
+    }
+
     pub(super) fn is_late(&self) -> bool {
-        matches!(self, Self::Client(error) if error.is_deadline())
+        match self {
+            Self::Client(error) => error.is_deadline(),
+            Self::NotOpenedInTime => true,
+            _ => false,
+        }
     }
 }
 
@@ -180,7 +204,10 @@ impl Connection {
             .peer
             .request(&request, HeaderMap::new(), deadline)
             .await?;
-        while let Some(message) = exchange.next().await {
+        for _ in 0..MAX_ASIDE {
+            let Some(message) = exchange.next().await else {
+                return Err(Unanswered::Nothing);
+            };
             let message = message?;
             if message.kind() != Kind::Response {
                 continue;
@@ -193,6 +220,6 @@ impl Connection {
                 None => Ok(message),
             };
         }
-        Err(Unanswered::Nothing)
+        Err(Unanswered::Flood)
     }
 }

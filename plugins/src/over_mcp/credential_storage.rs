@@ -70,8 +70,12 @@ impl CredentialStorageServer {
         context: &CallContext,
         tool: &str,
         arguments: &(impl Serialize + Sync),
+        secrets: &[&str],
     ) -> Result<Option<Given>, PluginError> {
-        match self.0.call(context, tool, arguments, Repeat::Safe).await? {
+        let called = self
+            .0
+            .call_with(context, tool, arguments, Repeat::Safe, secrets);
+        match called.await? {
             Answer::Given(given) => Ok(Some(given)),
             Answer::Failed(refusal) if refusal.kind == Some(ErrorKind::NotFound) => Ok(None),
             Answer::Failed(refusal) => Err(refusal.into_error(self.0.plugin())),
@@ -102,7 +106,8 @@ impl CredentialStorage for CredentialStorageServer {
         value: SecretString,
     ) -> Result<(), PluginError> {
         let arguments = arguments(context, key, Some(value.expose_secret()));
-        let stored = self.ask(context, STORE, &arguments).await?;
+        let secrets = [value.expose_secret()];
+        let stored = self.ask(context, STORE, &arguments, &secrets).await?;
         let nowhere = || {
             let text = format!("the plugin {} stores nothing", self.0.plugin());
             PluginError::new(ErrorKind::NotFound, text)
@@ -116,7 +121,7 @@ impl CredentialStorage for CredentialStorageServer {
         key: &CredentialKey,
     ) -> Result<Option<SecretString>, PluginError> {
         let arguments = arguments(context, key, None);
-        let Some(given) = self.ask(context, RETRIEVE, &arguments).await? else {
+        let Some(given) = self.ask(context, RETRIEVE, &arguments, &[]).await? else {
             return Ok(None);
         };
         let read = given.read::<Retrieved>();
@@ -126,7 +131,7 @@ impl CredentialStorage for CredentialStorageServer {
 
     async fn delete(&self, context: &CallContext, key: &CredentialKey) -> Result<(), PluginError> {
         let arguments = arguments(context, key, None);
-        self.ask(context, DELETE, &arguments).await.map(drop)
+        self.ask(context, DELETE, &arguments, &[]).await.map(drop)
     }
 
     async fn list(
@@ -138,7 +143,7 @@ impl CredentialStorage for CredentialStorageServer {
             user_id: user.as_str(),
             tenant_id: context.tenant.as_str(),
         };
-        let Some(given) = self.ask(context, LIST, &whose).await? else {
+        let Some(given) = self.ask(context, LIST, &whose, &[]).await? else {
             return Ok(Vec::new());
         };
         let read = given.read_within::<Vec<Listed>>("credentials");

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use gateway_core::plugin::{Action, Decision, PolicyEvaluator};
-use gateway_core::{CallContext, PluginError, Principal};
+use gateway_core::{CallContext, Deadline, PluginError, Principal};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Given};
@@ -73,6 +73,10 @@ impl From<Answered> for Decision {
             },
         }
     }
+}
+
+fn undecided(reason: String) -> Decision {
+    Decision::Undecided { reason }
 }
 
 impl<'a> What<'a> {
@@ -143,8 +147,17 @@ impl PolicyEvaluatorServer {
         context: &'a CallContext,
         who: &'a Who<'a>,
         what: What<'a>,
-    ) -> BoxFuture<'a, Result<(What<'a>, Decision), PluginError>> {
-        Box::pin(async move { Ok((what, self.ask(context, who, what).await?)) })
+    ) -> BoxFuture<'a, (What<'a>, Result<Decision, PluginError>)> {
+        Box::pin(async move { (what, self.ask(context, who, what).await) })
+    }
+
+    /// What is decided by then is of use, so it has to be there before whoever asks gives up.
+    fn in_time_for_the_rest(&self, context: &CallContext) -> CallContext {
+        let remaining = self.0.deadline(context).remaining();
+        CallContext {
+            deadline: Deadline::after(remaining.mul_f32(0.9)),
+            ..context.clone()
+        }
     }
 
     async fn given(
@@ -185,18 +198,23 @@ impl PolicyEvaluator for PolicyEvaluatorServer {
         drop(connection);
         // Each question once, however many actions it stands for.
         let asked: BTreeMap<_, _> = actions.iter().map(|action| (of(action), ())).collect();
+        let context = &self.in_time_for_the_rest(context);
         let mut asking = Vec::with_capacity(asked.len());
         for (what, ()) in asked {
             asking.push(self.ask_of(context, &who, what));
         }
         let decided = stream::iter(asking).buffer_unordered(AT_ONCE);
-        let decided: BTreeMap<_, _> = decided.try_collect().await?;
-        let decisions = actions.iter().map(|action| {
-            let decision = decided.get(&of(action)).cloned();
+        let mut decided: BTreeMap<_, _> = decided.collect().await;
+        if decided.values().all(Result::is_err)
+            && let Some((_, Err(error))) = decided.pop_first()
+        {
+            return Err(error);
+        }
+        let decisions = actions.iter().map(|action| match decided.get(&of(action)) {
+            Some(Ok(decision)) => decision.clone(),
+            Some(Err(error)) => undecided(error.to_string()),
             // Each of them was asked.
-            decision.unwrap_or(Decision::Deny {
-                reason: String::new(),
-            })
+            None => undecided(String::new()),
         });
         Ok(decisions.collect())
     }

@@ -1,5 +1,6 @@
 //! A plugin's server: connected to once somebody calls, and again when it was lost.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +9,17 @@ use gateway_core::{CallContext, Deadline, ErrorKind, PluginError};
 use gateway_mcp::json::encode_str;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::Dial;
-use super::answer::Answer;
+use super::answer::{Answer, hidden};
 use super::connection::{Connection, Unanswered};
+use super::health::{Health, Leave};
 
 /// How long one call may take where the configuration says nothing.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a server that could not be connected to is left alone: from the first failure on, and at
-/// most. Calls fail at once meanwhile.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A plugin that does not answer in less time than this is not to blame, unless that is its own timeout.
+const FAIR_TIME: Duration = Duration::from_secs(1);
 
 /// Whether a call that may have been done may be made once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +37,9 @@ pub(crate) struct PluginServer {
     dial: Arc<dyn Dial>,
     required: &'static [&'static str],
     timeout: Duration,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    connection: Option<Arc<Connection>>,
-    /// After failures: how long the next pause is, and until when this one lasts.
-    pause: Option<(Duration, Instant)>,
+    health: Arc<Health>,
+    /// Locked while it is being opened.
+    connection: Mutex<Option<Arc<Connection>>>,
 }
 
 impl fmt::Debug for PluginServer {
@@ -58,17 +52,19 @@ impl fmt::Debug for PluginServer {
 
 impl PluginServer {
     pub(crate) fn new(
-        plugin: impl Into<String>,
         dial: Arc<dyn Dial>,
+        plugin: impl Into<String>,
         required: &'static [&'static str],
         timeout: Option<Duration>,
+        health: Arc<Health>,
     ) -> Self {
         Self {
             plugin: plugin.into(),
             dial,
             required,
             timeout: timeout.unwrap_or(TIMEOUT),
-            state: Mutex::default(),
+            health,
+            connection: Mutex::default(),
         }
     }
 
@@ -89,18 +85,43 @@ impl PluginServer {
         arguments: &(impl Serialize + Sync),
         repeat: Repeat,
     ) -> Result<Answer, PluginError> {
+        self.call_with(context, tool, arguments, repeat, &[]).await
+    }
+
+    /// The same with secrets among the arguments, which are in no error, whatever the plugin says.
+    pub(super) async fn call_with(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &(impl Serialize + Sync),
+        repeat: Repeat,
+        secrets: &[&str],
+    ) -> Result<Answer, PluginError> {
         let deadline = self.deadline(context);
         let arguments = serde_json::to_string(arguments)
             .map_err(|error| self.error(ErrorKind::Internal, "cannot be asked", error))?;
         let meta = meta(context);
+        let leave = self.enter(deadline)?;
         let mut is_second = false;
         loop {
-            let connection = self.connection(deadline).await?;
+            let connection = match self.connect(deadline).await {
+                Ok(connection) => connection,
+                Err(unanswered) => {
+                    let reason = said(&unanswered);
+                    leave.unanswered(reason.clone(), unanswered.blame_of_opening());
+                    return Err(self.unanswered(&unanswered, reason));
+                }
+            };
             let called = connection.call(tool, &arguments, meta.as_deref(), deadline);
             let unanswered = match called.await {
                 Ok(response) => {
+                    leave.answered();
                     let result = response.result().unwrap_or_default();
-                    return Answer::read(result).map_err(|why| self.unreadable(why));
+                    let answer = Answer::read(result).map_err(|why| self.unreadable(why))?;
+                    return Ok(match answer {
+                        Answer::Failed(refusal) => Answer::Failed(refusal.without(secrets)),
+                        given => given,
+                    });
                 }
                 Err(unanswered) => unanswered,
             };
@@ -109,55 +130,60 @@ impl PluginServer {
             }
             let may_repeat = unanswered.is_undone() || repeat == Repeat::Safe;
             if is_second || !may_repeat || !unanswered.is_over() || deadline.has_passed() {
-                return Err(self.unanswered(unanswered));
+                let reason = hidden(said(&unanswered), secrets);
+                match &unanswered {
+                    // It lives, and says that it does not want to.
+                    Unanswered::Refused { .. } => leave.answered(),
+                    _ => leave.unanswered(reason.clone(), unanswered.blame()),
+                }
+                return Err(self.unanswered(&unanswered, reason));
             }
             is_second = true;
         }
     }
 
-    /// The conversation that there is, or a new one. Who comes meanwhile waits for the same.
+    /// The conversation that there is, or a new one.
     pub(super) async fn connection(
         &self,
         deadline: Deadline,
     ) -> Result<Arc<Connection>, PluginError> {
-        let locked = tokio::time::timeout(deadline.remaining(), self.state.lock());
-        let Ok(mut state) = locked.await else {
-            return Err(PluginError::new(
-                ErrorKind::DeadlineExceeded,
-                self.text("cannot be reached in time"),
-            ));
-        };
-        if let Some(connection) = &state.connection {
+        let leave = self.enter(deadline)?;
+        let connected = self.connect(deadline).await;
+        connected.map_err(|unanswered| {
+            let reason = said(&unanswered);
+            leave.unanswered(reason.clone(), unanswered.blame_of_opening());
+            self.unanswered(&unanswered, reason)
+        })
+    }
+
+    /// Leave to call, unless that is in vain.
+    fn enter(&self, deadline: Deadline) -> Result<Leave<'_>, PluginError> {
+        let is_fair = deadline.remaining() >= self.timeout.min(FAIR_TIME);
+        self.health.enter(is_fair).map_err(|reason| {
+            let text = self.text("is left alone for a moment, because it was down");
+            PluginError::with_cause(ErrorKind::Unavailable, text, reason)
+        })
+    }
+
+    /// Who comes while it is being opened waits for the same.
+    async fn connect(&self, deadline: Deadline) -> Result<Arc<Connection>, Unanswered> {
+        let locked = tokio::time::timeout(deadline.remaining(), self.connection.lock());
+        let mut kept = locked.await.map_err(|_| Unanswered::NotOpenedInTime)?;
+        if let Some(connection) = &*kept {
             return Ok(Arc::clone(connection));
         }
-        if state.pause.is_some_and(|(_, until)| Instant::now() < until) {
-            let text = self.text("cannot be reached");
-            return Err(PluginError::new(ErrorKind::Unavailable, text));
-        }
-        match Connection::open(&*self.dial, self.required, deadline).await {
-            Ok(connection) => {
-                let connection = Arc::new(connection);
-                *state = State {
-                    connection: Some(Arc::clone(&connection)),
-                    pause: None,
-                };
-                Ok(connection)
-            }
-            Err(unanswered) => {
-                let pause = state.pause.map_or(FIRST_PAUSE, |(pause, _)| pause);
-                let next = (pause * 2).min(LONGEST_PAUSE);
-                state.pause = Some((next, Instant::now() + pause));
-                Err(self.unanswered(unanswered))
-            }
-        }
+        let opened = Connection::open(&*self.dial, self.required, deadline).await?;
+        let opened = Arc::new(opened);
+        *kept = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
     /// Forgets a conversation that is over, unless there is a later one.
     async fn lose(&self, connection: &Arc<Connection>) {
-        let mut state = self.state.lock().await;
+        let mut kept = self.connection.lock().await;
         let is_current = |current: &Arc<Connection>| Arc::ptr_eq(current, connection);
-        if state.connection.as_ref().is_some_and(is_current) {
-            state.connection = None;
+        if kept.as_ref().is_some_and(is_current) {
+            *kept = None;
         }
     }
 
@@ -166,15 +192,12 @@ impl PluginServer {
         self.error(ErrorKind::Unavailable, UNREADABLE, why)
     }
 
-    fn unanswered(&self, unanswered: Unanswered) -> PluginError {
-        match unanswered.is_late() {
-            true => self.error(
-                ErrorKind::DeadlineExceeded,
-                "did not answer in time",
-                unanswered,
-            ),
-            false => self.error(ErrorKind::Unavailable, "did not answer", unanswered),
-        }
+    fn unanswered(&self, unanswered: &Unanswered, reason: String) -> PluginError {
+        let (kind, what) = match unanswered.is_late() {
+            true => (ErrorKind::DeadlineExceeded, "did not answer in time"),
+            false => (ErrorKind::Unavailable, "did not answer"),
+        };
+        self.error(kind, what, reason)
     }
 
     fn error(
@@ -192,6 +215,18 @@ impl PluginServer {
 }
 
 const UNREADABLE: &str = "gave an answer that cannot be read";
+
+/// What an error says, with what it came of.
+fn said(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    said
+}
 
 /// The trace that the call belongs to, as the specification has it in `_meta`.
 fn meta(context: &CallContext) -> Option<String> {

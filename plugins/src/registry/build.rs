@@ -18,7 +18,7 @@ use crate::in_memory::{
     NotConfigured,
 };
 use crate::over_mcp::{
-    AuditSinkServer, AuthProviderServer, AuthProxyServer, CredentialStorageServer,
+    AuditSinkServer, AuthProviderServer, AuthProxyServer, CredentialStorageServer, Health,
     McpProvisionerServer, PluginServer, PluginServers, PolicyEvaluatorServer, TelemetryServer,
 };
 use crate::settings;
@@ -306,7 +306,9 @@ impl Site<'_> {
                 let field = format!("{path}.server");
                 let dial = self.servers.find(self.tenant, &field, spec)?;
                 let timeout = plugin.timeout.map(TimeSpan::as_duration);
-                let server = PluginServer::new(&path, dial, over_mcp.required, timeout);
+                let health = Arc::new(Health::new(self.tenant, &path));
+                self.registry.conditions.add(&health);
+                let server = PluginServer::new(dial, &path, over_mcp.required, timeout, health);
                 let name = plugin.name.clone().unwrap_or_else(|| kind.to_string());
                 built.push((name, (over_mcp.build)(server, self.tenant)));
                 continue;

@@ -114,6 +114,7 @@ fn elsewhere() -> ServerSpec {
         endpoint: "https://files.example".into(),
         headers: Default::default(),
         auth: None,
+        tls: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gateway_core::plugin::{Action, Decision, ItemKind, PolicyEvaluator};
-use gateway_core::{Principal, ServerName, TenantId, UserId};
+use gateway_core::{ErrorKind, PluginError, Principal, ServerName, TenantId, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -98,17 +98,21 @@ impl What {
     }
 }
 
-impl From<Decision> for Decided {
-    fn from(decision: Decision) -> Self {
+impl TryFrom<Decision> for Decided {
+    type Error = PluginError;
+
+    fn try_from(decision: Decision) -> Result<Self, PluginError> {
         match decision {
-            Decision::Allow => Self {
+            Decision::Allow => Ok(Self {
                 allowed: true,
                 reason: None,
-            },
-            Decision::Deny { reason } => Self {
+            }),
+            Decision::Deny { reason } => Ok(Self {
                 allowed: false,
                 reason: Some(reason),
-            },
+            }),
+            // Whoever asks would remember a denial.
+            Decision::Undecided { reason } => Err(PluginError::new(ErrorKind::Unavailable, reason)),
         }
     }
 }
@@ -124,7 +128,8 @@ impl Serve {
         };
         let context = call.context(who.tenant_id);
         let decisions = self.0.check_access(&context, &principal, &actions).await?;
-        Ok(decisions.into_iter().map(Decided::from).collect())
+        let decided = decisions.into_iter().map(Decided::try_from);
+        Ok(decided.collect::<Result<_, _>>()?)
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gateway_core::config::{
-    CredentialsMode, Isolation, RemoteAuth, SecretRef, ServerConfig, ServerSpec, Setting,
-    SidecarAddress,
+    CredentialsMode, Isolation, RemoteAuth, SecretRef, ServerConfig, ServerSpec, ServerTls,
+    Setting, SidecarAddress,
 };
 
 use super::InvalidField;
@@ -82,11 +82,15 @@ impl From<&ServerSpec> for pb::ServerSpec {
                 endpoint,
                 headers,
                 auth,
+                tls,
             } => Kind::Remote(pb::RemoteServer {
                 endpoint,
                 headers: to_settings(headers),
-                auth: auth.map(|RemoteAuth::Bearer(secret)| pb::RemoteAuth {
-                    method: Some(remote_auth::Method::Bearer(secret.into())),
+                auth: auth.map(to_auth),
+                tls: tls.map(|ServerTls { ca, cert, key }| pb::ServerTls {
+                    ca: ca.map(Into::into),
+                    cert: cert.map(Into::into),
+                    key: key.map(Into::into),
                 }),
             }),
             ServerSpec::Image {
@@ -105,7 +109,12 @@ impl From<&ServerSpec> for pb::ServerSpec {
             ServerSpec::Registry { name, version } => {
                 Kind::Registry(pb::RegistryServer { name, version })
             }
-            ServerSpec::Sidecar { address, path } => Kind::Sidecar(pb::SidecarServer {
+            ServerSpec::Sidecar {
+                address,
+                path,
+                auth,
+            } => Kind::Sidecar(pb::SidecarServer {
+                auth: auth.map(to_auth),
                 address: Some(match address {
                     SidecarAddress::Port(port) => sidecar_server::Address::Port(port.into()),
                     SidecarAddress::Socket(socket) => {
@@ -141,6 +150,7 @@ impl TryFrom<pb::ServerSpec> for ServerSpec {
                 endpoint: server.endpoint,
                 headers: from_settings(server.headers, "headers")?,
                 auth: from_auth(server.auth)?,
+                tls: server.tls.map(from_tls).transpose()?,
             },
             Kind::Image(server) => Self::Image {
                 image: server.image,
@@ -152,7 +162,12 @@ impl TryFrom<pb::ServerSpec> for ServerSpec {
             Kind::Registry(pb::RegistryServer { name, version }) => {
                 Self::Registry { name, version }
             }
-            Kind::Sidecar(pb::SidecarServer { address, path }) => Self::Sidecar {
+            Kind::Sidecar(pb::SidecarServer {
+                address,
+                path,
+                auth,
+            }) => Self::Sidecar {
+                auth: from_auth(auth)?,
                 address: match required(address, "port")? {
                     sidecar_server::Address::Port(number) => {
                         SidecarAddress::Port(port(number, "port")?)
@@ -171,6 +186,24 @@ impl TryFrom<pb::ServerSpec> for ServerSpec {
             },
         })
     }
+}
+
+fn to_auth(RemoteAuth::Bearer(secret): RemoteAuth) -> pb::RemoteAuth {
+    pb::RemoteAuth {
+        method: Some(remote_auth::Method::Bearer(secret.into())),
+    }
+}
+
+fn from_tls(tls: pb::ServerTls) -> Result<ServerTls, InvalidField> {
+    let read = |secret: Option<pb::SecretRef>, field: &str| {
+        let read = secret.map(SecretRef::try_from).transpose();
+        read.map_err(|error| error.within(&format!("tls.{field}")))
+    };
+    Ok(ServerTls {
+        ca: read(tls.ca, "ca")?,
+        cert: read(tls.cert, "cert")?,
+        key: read(tls.key, "key")?,
+    })
 }
 
 fn from_auth(auth: Option<pb::RemoteAuth>) -> Result<Option<RemoteAuth>, InvalidField> {

@@ -107,6 +107,7 @@ fn a_missing_choice_names_its_field() {
 #[test]
 fn a_value_out_of_range_names_its_field() {
     let sidecar = pb::SidecarServer {
+        auth: None,
         address: Some(sidecar_server::Address::Port(65_536)),
         path: None,
     };

@@ -192,12 +192,15 @@ impl Keeper {
             })
             .collect();
         let decisions = authorize::decide(caller, &actions).await?;
-        let decided = uris.iter().zip(decisions);
-        let denied = decided.filter_map(|(uri, decision)| match decision {
-            Decision::Allow => None,
-            Decision::Deny { reason } => Some((uri.clone(), reason)),
-        });
-        Ok(denied.collect())
+        let mut denied = Vec::new();
+        for (uri, decision) in uris.iter().zip(decisions) {
+            match decision {
+                Decision::Allow => {}
+                Decision::Deny { reason } => denied.push((uri.clone(), reason)),
+                Decision::Undecided { .. } => return Err(authorize::undecided()),
+            }
+        }
+        Ok(denied)
     }
 
     async fn connect(&mut self) -> Result<(Watching, Weak<Upstream>), Failure> {

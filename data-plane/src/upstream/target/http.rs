@@ -3,25 +3,88 @@
 use std::collections::BTreeMap;
 
 use gateway_core::TenantId;
-use gateway_core::config::{RemoteAuth, Setting, SidecarAddress, Violation};
-use gateway_mcp::client::{ClientError, HttpEndpoint};
+use gateway_core::config::{RemoteAuth, ServerTls, Setting, SidecarAddress, Violation};
+use gateway_mcp::client::{ClientError, Connector, HttpEndpoint, TlsMaterial};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Resolved, resolve};
-use crate::config::Permits;
+use crate::config::Outbound;
 
 /// Where an MCP server answers, unless it is said otherwise.
 const PATH: &str = "/mcp";
 
-/// A remote server's endpoint, and what its headers resolved to. `path` is the server's field.
+/// What the configuration says of a remote server.
+pub(super) struct Remote<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) headers: &'a BTreeMap<String, Setting>,
+    pub(super) auth: Option<&'a RemoteAuth>,
+    pub(super) tls: Option<&'a ServerTls>,
+}
+
+/// A remote server's endpoint, and what its secrets resolved to. `path` is the server's field.
 pub(super) fn remote(
-    permits: &Permits,
+    outbound: &Outbound,
     tenant: &TenantId,
     path: &str,
-    spec: (&str, &BTreeMap<String, Setting>, Option<&RemoteAuth>),
+    spec: &Remote<'_>,
 ) -> Result<(HttpEndpoint, Resolved), Vec<Violation>> {
-    let (endpoint, headers, auth) = spec;
+    let (headers, mut values) = headers(outbound, tenant, path, (spec.headers, spec.auth))?;
+    let url = with_default_path(spec.endpoint);
+    let limit = outbound.max_message_bytes;
+    let endpoint = match spec.tls {
+        None => HttpEndpoint::new(&url, &outbound.connector, headers, limit),
+        Some(tls) => {
+            let (connector, material) = trusting(outbound, tenant, path, tls)?;
+            values.extend(material);
+            HttpEndpoint::new(&url, &connector, headers, limit)
+        }
+    };
+    let endpoint = endpoint.map_err(|error| unusable(path, "endpoint", &error))?;
+    Ok((endpoint, values))
+}
+
+/// What connects as `tls` says.
+fn trusting(
+    outbound: &Outbound,
+    tenant: &TenantId,
+    path: &str,
+    tls: &ServerTls,
+) -> Result<(Connector, Resolved), Vec<Violation>> {
+    let path = format!("{path}.tls");
+    let settings: Vec<_> = tls
+        .secrets()
+        .map(|(field, secret)| (field, Setting::Secret(secret.clone())))
+        .collect();
+    let settings = settings
+        .iter()
+        .map(|(field, setting)| ((*field).to_owned(), setting));
+    let values = resolve(outbound, tenant, &path, settings.collect())?;
+    let value = |field: &str| {
+        let mut values = values.iter();
+        values.find_map(|(name, value)| (name == field).then_some(value.as_str()))
+    };
+    let material = TlsMaterial {
+        ca: value("ca"),
+        cert: value("cert"),
+        key: value("key"),
+    };
+    let connector = outbound.connector.with_tls(material).map_err(|error| {
+        let field = format!("{path}.{}", error.field());
+        vec![Violation::new(field, error.to_string())]
+    })?;
+    let values = values.into_iter();
+    let values = values.map(|(field, value)| (format!("tls.{field}"), value));
+    Ok((connector, values.collect()))
+}
+
+/// The headers of every request, and what they resolved to.
+fn headers(
+    outbound: &Outbound,
+    tenant: &TenantId,
+    path: &str,
+    (headers, auth): (&BTreeMap<String, Setting>, Option<&RemoteAuth>),
+) -> Result<(HeaderMap, Resolved), Vec<Violation>> {
     let mut settings: Vec<(String, &Setting)> = headers
         .iter()
         .map(|(key, value)| (key.clone(), value))
@@ -30,31 +93,29 @@ pub(super) fn remote(
     if let Some(bearer) = &bearer {
         settings.push((AUTHORIZATION.to_string(), bearer));
     }
-    let values = resolve(permits, tenant, &format!("{path}.headers"), settings)?;
+    let values = resolve(outbound, tenant, &format!("{path}.headers"), settings)?;
     let headers = header_map(&values, bearer.is_some()).map_err(|name| {
         vec![Violation::new(
             format!("{path}.headers.{name}"),
             "its value cannot stand in a header",
         )]
     })?;
-    let url = with_default_path(endpoint);
-    let limit = permits.max_message_bytes;
-    let endpoint = HttpEndpoint::new(&url, &permits.connector, headers, limit);
-    let endpoint = endpoint.map_err(|error| unusable(path, "endpoint", &error))?;
-    Ok((endpoint, values))
+    Ok((headers, values))
 }
 
-/// A sidecar's endpoint. `path` is the server's field, `below` where on the sidecar MCP is.
+/// A sidecar's endpoint, and what its secrets resolved to. `path` is the server's field, `below` where on the sidecar
+/// MCP is.
 pub(super) fn sidecar(
-    permits: &Permits,
+    outbound: &Outbound,
+    tenant: &TenantId,
     path: &str,
-    address: &SidecarAddress,
-    below: Option<&str>,
-) -> Result<HttpEndpoint, Vec<Violation>> {
-    let (connector, limit) = (&permits.connector, permits.max_message_bytes);
+    (address, below): (&SidecarAddress, Option<&str>),
+    auth: Option<&RemoteAuth>,
+) -> Result<(HttpEndpoint, Resolved), Vec<Violation>> {
+    let (connector, limit) = (&outbound.connector, outbound.max_message_bytes);
     let below = below.unwrap_or(PATH);
-    let headers = HeaderMap::new();
-    match address {
+    let (headers, values) = headers(outbound, tenant, path, (&BTreeMap::new(), auth))?;
+    let endpoint = match address {
         SidecarAddress::Port(port) => {
             let url = format!("http://127.0.0.1:{port}{below}");
             let endpoint = HttpEndpoint::new(&url, connector, headers, limit);
@@ -70,7 +131,8 @@ pub(super) fn sidecar(
             format!("{path}.socket"),
             "this system has no unix sockets: use `port`",
         )]),
-    }
+    };
+    Ok((endpoint?, values))
 }
 
 fn unusable(path: &str, field: &str, error: &ClientError) -> Vec<Violation> {

@@ -8,6 +8,7 @@ use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
 
 use super::*;
+use crate::Permits;
 use crate::limits::Limits;
 
 /// A data plane whose operator permits these.

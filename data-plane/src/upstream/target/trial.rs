@@ -54,7 +54,8 @@ impl Permits {
         patience: Duration,
     ) -> Result<ServerHello, NotUsable> {
         let (tasks, last_words) = (TaskTracker::new(), LastWords::default());
-        let target = Target::of(self, tenant, name, config).map_err(NotUsable::Invalid)?;
+        let target =
+            Target::of(&self.outbound(), tenant, name, config).map_err(NotUsable::Invalid)?;
         let target = target.within(&tasks).heard_by(&last_words);
         let credential = credential
             .map(|given| target.credential(given))

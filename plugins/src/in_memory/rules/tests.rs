@@ -48,7 +48,7 @@ fn said(rules: &Rules, caller: &Principal, server: &str, kind: ItemKind, name: &
         .unwrap();
     match decisions.remove(0) {
         Decision::Allow => "allowed".to_owned(),
-        Decision::Deny { reason } => reason,
+        Decision::Deny { reason } | Decision::Undecided { reason } => reason,
     }
 }
 

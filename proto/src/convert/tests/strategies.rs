@@ -6,7 +6,8 @@ use std::time::Duration;
 use gateway_core::config::{
     AuditDurability, AuditOverflow, CacheConfig, CredentialsMode, Isolation, PluginConfig,
     PluginsConfig, ProfileConfig, Provider, RemoteAuth, SecretRef, ServerConfig, ServerSpec,
-    Setting, Settings, SidecarAddress, TenantConfig, TimeSpan, ToolFilter, Violation, check,
+    ServerTls, Setting, Settings, SidecarAddress, TenantConfig, TimeSpan, ToolFilter, Violation,
+    check,
 };
 use gateway_core::{ProfileName, Revision, ServerName, TenantId};
 use proptest::collection::{btree_map, vec};
@@ -315,12 +316,18 @@ fn spec() -> BoxedStrategy<ServerSpec> {
         (
             endpoint,
             values("x-[a-z]{1,6}"),
-            option::of(secret().prop_map(RemoteAuth::Bearer))
+            option::of(secret().prop_map(RemoteAuth::Bearer)),
+            option::of((
+                option::of(secret()),
+                option::of(secret()),
+                option::of(secret())
+            ))
         )
-            .prop_map(|(endpoint, headers, auth)| ServerSpec::Remote {
+            .prop_map(|(endpoint, headers, auth, tls)| ServerSpec::Remote {
                 endpoint,
                 headers,
-                auth
+                auth,
+                tls: tls.map(|(ca, cert, key)| ServerTls { ca, cert, key }),
             }),
         (
             text(),
@@ -337,8 +344,16 @@ fn spec() -> BoxedStrategy<ServerSpec> {
                 env
             }),
         (text(), text()).prop_map(|(name, version)| ServerSpec::Registry { name, version }),
-        (address, option::of(text()))
-            .prop_map(|(address, path)| ServerSpec::Sidecar { address, path }),
+        (
+            address,
+            option::of(text()),
+            option::of(secret().prop_map(RemoteAuth::Bearer))
+        )
+            .prop_map(|(address, path, auth)| ServerSpec::Sidecar {
+                address,
+                path,
+                auth
+            }),
         (
             text(),
             vec(text(), 0..3),
