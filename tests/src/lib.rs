@@ -16,6 +16,7 @@ pub mod conformance_client;
 pub mod crossing;
 pub mod doctor;
 pub mod faults;
+pub mod faulty_way;
 pub mod fixture;
 pub mod fleet;
 pub mod gateway;
