@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use gateway_core::config::{ServerSpec, Violation, load_yaml};
 use gateway_core::plugin::{ItemKind, PluginKind, Plugins};
-use gateway_core::{Credential, Deadline, Principal, SecretString, TenantId};
+use gateway_core::{
+    CallContext, Credential, Deadline, Principal, RequestId, SecretString, TenantId,
+};
 use gateway_data_plane::{Commands, Limits, Permits};
 use gateway_mcp::client::{ClientError, ClientHello, Connector, HttpEndpoint, NetworkPolicy, Peer};
 use gateway_mcp::version::{Era, Version};
@@ -18,9 +20,9 @@ use gateway_plugins::suite::{
     Running,
 };
 use gateway_plugins::{Dial, PluginServers, Registry, Role, SecretResolver};
-use gateway_tests::Workspace;
 use gateway_tests::plugin_server::{PluginServer, arguments};
 use gateway_tests::secrets::{ADA_HASH, ADA_KEY, secret};
+use gateway_tests::{Workspace, tls};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -199,6 +201,71 @@ where
 
 async fn nothing(_: &Path) -> Result<()> {
     Ok(())
+}
+
+/// By certificates: the gateway trusts the plugin's authority alone, and shows one of its own.
+#[tokio::test]
+async fn certificates_are_asked_for_and_shown() -> Result<()> {
+    let workspace = Workspace::new("")?;
+    let folder = workspace.path();
+    let signer = tls::Signer::new(folder)?;
+    signer.server()?;
+    signer.client("gateway", "spiffe://example/gateway")?;
+    let path = |name: &str| folder.join(name);
+    let text = |name: &str| path(name).display().to_string();
+    let (cert, key, ca) = (text("server.pem"), text("server.key"), text("ca.pem"));
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+    ];
+    let flags = [&flags[..], &["--tls-client-ca", &ca]].concat();
+    let served = ("credstore-memory", &json!({}));
+    let server = PluginServer::start(BINARY, folder, served, &flags).await?;
+    ensure!(server.url().starts_with("https://"), "{}", server.url());
+
+    let permits = permits(folder)?;
+    let reached = |tls: &Value| {
+        let endpoint = server.url();
+        let server = json!({ "type": "remote", "endpoint": endpoint, "tls": tls });
+        let plugin = json!({ "provider": "mcp", "server": server });
+        build(
+            &permits,
+            &permits,
+            &json!({ "credential_storage": plugin }),
+            None,
+        )
+    };
+    let of = |name: &str| json!({ "from_file": path(name) });
+    let mutual = json!({ "ca": of("ca.pem"), "cert": of("gateway.pem"), "key": of("gateway.key") });
+    let storage = reached(&mutual)?.plugins.credential_storage;
+    let report = suite::credential_storage(storage, Keeping::Everything).await;
+    ensure!(report.failures().is_empty(), "{report}");
+
+    for (tls, why) in [
+        (json!({ "ca": of("ca.pem") }), "show a certificate"),
+        (json!({}), "UnknownIssuer"),
+    ] {
+        let storage = reached(&tls)?.plugins.credential_storage;
+        let context = CallContext::new(
+            TenantId::default(),
+            Deadline::after(std::time::Duration::from_secs(20)),
+            RequestId::new("r1"),
+        );
+        let error = storage.list(&context, &"ada".parse()?).await.unwrap_err();
+        let said = format!("{:#}", anyhow::Error::new(error));
+        ensure!(said.contains(why), "{said}");
+    }
+    let other = json!({ "cert": of("server.pem"), "key": of("gateway.key") });
+    let error = reached(&other).err().context("it is taken")?.to_string();
+    ensure!(
+        error.contains("server.tls.key") && error.contains("is not the key"),
+        "{error}"
+    );
+    server.stop().await
 }
 
 fn api_key(value: &str) -> Credential {
