@@ -322,6 +322,52 @@ async fn credential_storage_is_the_same_by_every_way() -> Result<()> {
     .await
 }
 
+/// A real GNOME Keyring, in a D-Bus session of its own that ends with the plugin.
+#[tokio::test]
+async fn the_keychain_is_the_same_as_a_command() -> Result<()> {
+    let installed = Command::new("sh")
+        .args([
+            "-c",
+            "command -v gnome-keyring-daemon && command -v dbus-run-session",
+        ])
+        .stdout(Stdio::null())
+        .status();
+    if !installed.await?.success() {
+        let needs = "gnome-keyring and dbus-daemon";
+        eprintln!("\n!!! NOT TESTED: the keychain as a plugin, which needs {needs}\n");
+        return Ok(());
+    }
+    let workspace = Workspace::new("")?;
+    let runtime = workspace.folder("runtime")?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&runtime, mode)?;
+    // What the keyring writes to standard output is no message.
+    let keyring = "printf 'test\\n' | gnome-keyring-daemon --unlock --components=secrets >/dev/null; \
+                   exec \"$0\" \"$@\"";
+    let mut args = ["--", "sh", "-c", keyring, BINARY].map(Into::into).to_vec();
+    args.extend(arguments(
+        workspace.path(),
+        "credstore-keychain",
+        &json!({}),
+    )?);
+    args.push("--stdio".into());
+    let home = workspace.path();
+    let server = json!({
+        "type": "command",
+        "command": "dbus-run-session",
+        "args": args,
+        "env": { "HOME": home, "XDG_DATA_HOME": home, "XDG_RUNTIME_DIR": runtime },
+    });
+    let plugin = json!({ "provider": "mcp", "server": server, "timeout": "30s" });
+    let permits = permits(workspace.path())?;
+    let plugins = json!({ "credential_storage": plugin });
+    let reached = build(&permits, &permits, &plugins, None)?;
+    let storage = reached.plugins.credential_storage;
+    let report = suite::credential_storage(storage, Keeping::Everything).await;
+    ensure!(report.failures().is_empty(), "{report}");
+    Ok(())
+}
+
 fn proxy_call(user: &str) -> ProxyCall {
     ProxyCall {
         user_id: user.parse().unwrap(),
