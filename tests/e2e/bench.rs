@@ -73,6 +73,24 @@ async fn streams_are_read_and_the_table_is_printed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn policies_have_their_figures_by_where_they_are() -> Result<()> {
+    let output = bench(&["--policies", "--calls", "10"]).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let table = String::from_utf8(output.stdout)?;
+    for policy in [
+        "direct",
+        "no policy",
+        "in memory",
+        "plugin, cached",
+        "plugin",
+    ] {
+        assert!(table.contains(&format!("| {policy} | ")), "{table}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_program_that_is_missing_is_said_with_what_to_do() -> Result<()> {
     let mut command = Command::new(beside(BINARY, "bench")?);
     let output = command

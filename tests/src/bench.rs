@@ -8,6 +8,7 @@ mod load;
 pub mod memory;
 mod nginx;
 mod peer;
+mod policies;
 mod reply;
 mod report;
 mod rounds;
@@ -79,6 +80,9 @@ pub struct Arguments {
     /// With --instructions: writes the file anew.
     #[arg(long, requires = "instructions")]
     record: bool,
+    /// Instead of all that: what a policy costs by where it is, at one connection.
+    #[arg(long)]
+    policies: bool,
     /// Be the server that is asked.
     #[arg(long, hide = true, value_name = "ADDRESS")]
     serve: Option<SocketAddr>,
@@ -100,6 +104,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let binary = gateway_binary(&arguments)?;
         return instructions::guard(&binary, recorded, arguments.record).await;
     }
+    if arguments.policies {
+        let table = measure_policies(&arguments).await?;
+        std::io::stdout().write_all(table.as_bytes())?;
+        return Ok(());
+    }
     let output = if arguments.markdown {
         Output::Markdown
     } else {
@@ -113,6 +122,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+async fn measure_policies(arguments: &Arguments) -> anyhow::Result<String> {
+    let plan = Plan::of(arguments)?;
+    let binary = gateway_binary(arguments)?;
+    let server = Server::start(arguments.server, arguments.stream).await?;
+    let nginx = Nginx::start(server.address).await?;
+    let extent = (plan.rounds, plan.calls);
+    policies::measure(&binary, &server, nginx.as_ref(), extent).await
 }
 
 /// A thousand connections, and as many to the server.
