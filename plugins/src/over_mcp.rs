@@ -6,6 +6,8 @@ mod auth_provider;
 mod auth_proxy;
 mod connection;
 mod credential_storage;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod mcp_provisioner;
 mod policy_evaluator;

@@ -28,7 +28,7 @@ struct Arguments<'a> {
 
 /// A principal without `user_id` is none: an answer that lacks it cannot be read.
 #[derive(Deserialize)]
-struct Answered {
+pub(super) struct Answered {
     user_id: UserId,
     #[serde(default)]
     tenant_id: Option<String>,
@@ -52,7 +52,7 @@ impl AuthProviderServer {
 }
 
 impl Answered {
-    fn principal(self) -> Result<Principal, String> {
+    pub(super) fn principal(self) -> Result<Principal, String> {
         let tenant = self.tenant_id.filter(|tenant| !tenant.is_empty());
         let tenant_id = tenant.map(TenantId::try_from).transpose();
         let text = |value: serde_json::Value| match value {

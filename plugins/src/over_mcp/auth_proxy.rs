@@ -29,7 +29,7 @@ struct Arguments<'a> {
 
 /// Without `headers` it cannot be read: nothing to add is an empty object.
 #[derive(Deserialize)]
-struct Injected {
+pub(super) struct Injected {
     headers: BTreeMap<String, String>,
     #[serde(default)]
     body: Option<String>,

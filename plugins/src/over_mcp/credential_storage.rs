@@ -40,13 +40,13 @@ struct Whose<'a> {
 
 /// There is none where `value` is null; an answer without it cannot be read.
 #[derive(Deserialize)]
-struct Retrieved {
+pub(super) struct Retrieved {
     #[serde(deserialize_with = "Option::deserialize")]
     value: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+pub(super) struct Listed {
     server: String,
     #[serde(alias = "credential_type")]
     cred_type: String,

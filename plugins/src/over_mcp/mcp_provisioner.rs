@@ -43,7 +43,7 @@ struct Whose<'a> {
 }
 
 #[derive(Deserialize)]
-struct Provisioned {
+pub(super) struct Provisioned {
     id: String,
     name: ServerName,
     endpoint: String,

@@ -58,7 +58,7 @@ struct Questions<'a> {
 
 /// Without `allowed` nothing is decided.
 #[derive(Deserialize)]
-struct Answered {
+pub(super) struct Answered {
     allowed: bool,
     #[serde(default)]
     reason: Option<String>,

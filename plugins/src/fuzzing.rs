@@ -1,0 +1,3 @@
+//! What the fuzz targets of `tests/fuzz` reach of this crate, and nobody else.
+
+pub use crate::over_mcp::fuzzing::{Readings, read_answer};
