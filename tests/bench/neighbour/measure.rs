@@ -1,9 +1,11 @@
-//! Two tenants on one data plane: a quiet one, whose calls are timed, and a loud one, a part of whose calls hang.
+//! Tenants on one data plane: a quiet one, whose calls are timed, a loud one, a part of whose calls hang, and one whose
+//! plugins hang.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use gateway_tests::faulty_way::{Fault, FaultyWay};
 use gateway_tests::fixture::{Hang, HttpFixture, Options};
 use gateway_tests::planes::{ControlPlane, DataPlane, LOOPBACK, join_token};
 use gateway_tests::raw::Answer;
@@ -19,6 +21,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
 /// Every so many calls of the loud tenant are to a server that never answers.
 const HANGING: u32 = 5;
+
+/// Every so many calls of the load are of the tenant whose policy is a plugin that never answers.
+const STUCK: u32 = 7;
 
 /// How many rules the loud tenant's policy looks at before the one that fits.
 const RULES: u32 = 500;
@@ -82,12 +87,15 @@ pub(crate) struct Tally {
 struct Site {
     quiet: Arc<Session>,
     loud: Arc<Session>,
+    /// The tenant whose plugins hang.
+    stuck: Arc<Session>,
     /// The servers themselves.
     sound: Arc<Session>,
     hung: Arc<Session>,
     data: DataPlane,
     control: ControlPlane,
     _servers: [HttpFixture; 2],
+    _plugin: FaultyWay,
 }
 
 impl Site {
@@ -99,6 +107,8 @@ impl Site {
             ..Options::default()
         };
         let hung = HttpFixture::start(hung).await?;
+        let plugin = FaultyWay::to(&sound.url()).await?;
+        plugin.set(Fault::Hangs);
         let control = ControlPlane::start(BINARY, &workspace).await?;
         let (token, most) = (join_token(), extent.max_tenant_requests.to_string());
         let variables = [("MCP_GATEWAY_JOIN_TOKEN", token.as_str())];
@@ -106,20 +116,21 @@ impl Site {
         let planes = [control.url()];
         let data = DataPlane::start_at(BINARY, &workspace, &planes, &variables, &flags).await?;
         let servers = json!({ "hung": remote(&hung.url()), "sound": remote(&sound.url()) });
-        for (tenant, rules) in [("quiet", 0), ("loud", RULES)] {
-            let document = document(tenant, rules, &servers).to_string();
-            let exit = control.apply(&document).await?;
+        for (tenant, rules) in [("quiet", 0), ("loud", RULES), ("stuck", 0)] {
+            let mut document = document(tenant, rules, &servers);
+            if tenant == "stuck" {
+                document["plugins"]["policy_evaluator"] =
+                    json!({ "provider": "mcp", "server": plugin.url() });
+            }
+            let exit = control.apply(&document.to_string()).await?;
             ensure!(exit.code == Some(0), "{:?}", exit.stderr);
         }
         let open = async |url: String| {
             let session = Session::open_with(Era::Modern, &url, &[("x-api-key", ADA_KEY)]).await?;
             anyhow::Ok(Arc::new(session))
         };
-        let (quiet, loud) = (
-            open(data.url("/t/quiet/mcp")),
-            open(data.url("/t/loud/mcp")),
-        );
-        let (quiet, loud) = (quiet.await?, loud.await?);
+        let of = |tenant: &str| open(data.url(&format!("/t/{tenant}/mcp")));
+        let (quiet, loud, stuck) = (of("quiet").await?, of("loud").await?, of("stuck").await?);
         for session in [&quiet, &loud] {
             session.wait_for_tool("sound__echo").await?;
             session.wait_for_tool("hung__echo").await?;
@@ -127,11 +138,13 @@ impl Site {
         Ok(Self {
             quiet,
             loud,
+            stuck,
             sound: open(sound.url()).await?,
             hung: open(hung.url()).await?,
             data,
             control,
             _servers: [sound, hung],
+            _plugin: plugin,
         })
     }
 
@@ -146,6 +159,7 @@ impl Site {
                 Loud::Nowhere => break,
                 Loud::Elsewhere if hangs => (&self.hung, "echo"),
                 Loud::Elsewhere => (&self.sound, "echo"),
+                Loud::Beside if number % STUCK == 0 => (&self.stuck, "sound__echo"),
                 Loud::Beside if hangs => (&self.loud, "hung__echo"),
                 Loud::Beside => (&self.loud, "sound__echo"),
             };
