@@ -15,6 +15,7 @@ mod probe;
 mod protocol;
 mod report;
 mod telemetry;
+mod tidy;
 
 pub use audit_sink::{ReadBack, audit_sink};
 pub use auth_provider::{Accounts, auth_provider};
