@@ -107,7 +107,7 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Server(crate::server::ServerCommand),
-    /// Serves plugins as MCP servers of their own.
+    /// Serves plugins as MCP servers of their own, and checks anyone's.
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Plugin(crate::plugin::PluginCommand),
@@ -156,6 +156,8 @@ impl Command {
             // Their gateway runs for a moment only; how it starts and stops is of no interest.
             #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
             Self::Tools(_) => "warn",
+            #[cfg(all(feature = "control-plane", feature = "data-plane"))]
+            Self::Plugin(command) => command.usual_log(),
             _ => "info",
         }
     }

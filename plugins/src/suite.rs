@@ -23,7 +23,8 @@ pub use auth_proxy::{Injections, ProxyCall, auth_proxy};
 pub use credential_storage::{Keeping, credential_storage};
 pub use mcp_provisioner::{Running, mcp_provisioner};
 pub use policy_evaluator::{Access, Rules, policy_evaluator};
-pub use protocol::{Latency, Protocol};
+pub use probe::unique;
+pub use protocol::{Latency, Protocol, tools_of};
 pub use report::{Finding, Report, Verdict};
 pub use telemetry::telemetry;
 

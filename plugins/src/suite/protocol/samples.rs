@@ -20,8 +20,6 @@ pub(super) enum Due {
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
     pub(super) tool: &'static str,
-    /// Whether the gateway does without it.
-    pub(super) is_optional: bool,
     /// As the gateway sends them, with users and names that nobody else has.
     pub(super) arguments: Value,
     pub(super) due: Due,
@@ -32,7 +30,6 @@ pub(super) struct Sample {
 fn sample(tool: &'static str, arguments: Value, due: Due) -> Sample {
     Sample {
         tool,
-        is_optional: false,
         arguments,
         due,
         secret: None,
@@ -40,13 +37,6 @@ fn sample(tool: &'static str, arguments: Value, due: Due) -> Sample {
 }
 
 impl Sample {
-    fn optional(self) -> Self {
-        Self {
-            is_optional: true,
-            ..self
-        }
-    }
-
     fn with_secret(self, secret: &'static str) -> Self {
         Self {
             secret: Some(secret),
@@ -106,7 +96,7 @@ pub(super) fn samples(kind: PluginKind) -> Vec<Sample> {
             let events = json!({ "events": [event(), event()] });
             vec![
                 sample("log_event", event(), Due::Done),
-                sample("log_events", events, Due::Done).optional(),
+                sample("log_events", events, Due::Done),
             ]
         }
         PluginKind::PolicyEvaluator => {
@@ -125,7 +115,7 @@ pub(super) fn samples(kind: PluginKind) -> Vec<Sample> {
             }
             vec![
                 sample("check_access", one, Due::Done),
-                sample("check_access_batch", several, Due::Done).optional(),
+                sample("check_access_batch", several, Due::Done),
             ]
         }
         PluginKind::McpProvisioner => {
