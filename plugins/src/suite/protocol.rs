@@ -155,7 +155,12 @@ impl Protocol {
             let tool = listed.remove(sample.tool)?;
             Some((sample, tool))
         });
-        Ok(there.collect())
+        let there: Vec<_> = there.collect();
+        let is_there = |name: &&str| there.iter().any(|(sample, _)| sample.tool == *name);
+        match required_tools(self.kind).iter().all(is_there) {
+            true => Ok(there),
+            false => Err(Unmet::NotApplicable("not all of its tools are there")),
+        }
     }
 
     async fn call(&self, tool: &str, arguments: &Value) -> Result<Called, Unmet> {

@@ -3,7 +3,7 @@
 use gateway_core::plugin::PluginKind;
 use gateway_plugins::suite::Verdict;
 
-use super::result::Case;
+use super::result::{Case, Part};
 
 /// Where everything about plugins is written.
 const GUIDE: &str = "docs/write-a-plugin.md";
@@ -12,6 +12,7 @@ const GUIDE: &str = "docs/write-a-plugin.md";
 pub(super) fn advice(kind: PluginKind, case: &Case) -> Option<String> {
     match &case.finding.verdict {
         Verdict::Passed => None,
+        Verdict::NotApplicable(_) if case.part == Part::Protocol => None,
         Verdict::NotApplicable(_) => flag(kind, case.finding.case).map(str::to_owned),
         Verdict::Failed(_) => {
             let known = mend(case.finding.case).map(str::to_owned);
@@ -39,7 +40,7 @@ fn flag(kind: PluginKind, case: &str) -> Option<&'static str> {
 }
 
 /// Cases that no flag would let be judged.
-const NEVER: [&str; 2] = ["does_what_its_kind_is_for", "repeats_no_secret_in_errors"];
+const NEVER: [&str; 1] = ["does_what_its_kind_is_for"];
 
 fn mend(case: &str) -> Option<&'static str> {
     Some(match case {

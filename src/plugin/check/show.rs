@@ -18,6 +18,7 @@ pub(super) fn text(checked: &Checked) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     };
+    let mut flags = Vec::new();
     let server = checked.server.as_ref();
     let server = server.map(|server| format!(" ({} {})", server.name, server.version));
     let server = printable(&server.unwrap_or_default());
@@ -41,8 +42,11 @@ pub(super) fn text(checked: &Checked) -> String {
                 "{verdict:<INDENT$}{case_text}{}",
                 why.unwrap_or_default()
             ));
-            if let Some(advice) = advice(checked.kind, case) {
-                line(&format!("{:INDENT$}→ {advice}", ""));
+            match (advice(checked.kind, case), &case.finding.verdict) {
+                (Some(advice), Verdict::Failed(_)) => line(&format!("{:INDENT$}→ {advice}", "")),
+                // Of many cases the same.
+                (Some(advice), _) if !flags.contains(&advice) => flags.push(advice),
+                _ => {}
             }
         }
         if let Some(latency) = &era.latency {
@@ -54,6 +58,9 @@ pub(super) fn text(checked: &Checked) -> String {
     line(&format!(
         "{passed} passed, {failed} failed, {skipped} skipped"
     ));
+    for flag in flags {
+        line(&format!("to judge more, {flag}"));
+    }
     text
 }
 
