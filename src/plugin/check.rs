@@ -187,13 +187,17 @@ impl CheckArgs {
         let mut checked = CheckedEra::new(hello.version);
         checked.add(Part::Protocol, report);
         if is_usable {
+            checked.latency = protocol.latency(self.calls).await;
+        }
+        // Of a command there is one at a time: it may have a file that it shares with nobody.
+        protocol.close().await;
+        if is_usable {
             let adapter = Adapter::of(kind, place.dial(Some(hello.era)), timeout);
             checked.add(Part::Semantics, semantics(adapter, expected).await);
-            checked.latency = protocol.latency(self.calls).await;
         } else {
             checked.cases.push(Case::not_run());
         }
-        protocol.close().await;
+        place.leave().await;
         checked
     }
 }

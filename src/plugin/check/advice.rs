@@ -59,10 +59,12 @@ fn mend(case: &str) -> Option<&'static str> {
         "refuses_bad_arguments" => {
             "check arguments before using them, and answer with isError or a JSON-RPC error"
         }
-        "repeats_no_secret_in_errors"
-        | "rejects_bad_credentials_without_repeating_them"
-        | "answers_hostile_credentials" => {
+        "repeats_no_secret_in_errors" | "answers_hostile_credentials" => {
             "keep what was sent out of every error: say which argument is wrong, and never its value"
+        }
+        "rejects_bad_credentials_without_repeating_them" => {
+            "answer with isError for a credential that is not good, without any part of it; where everybody is \
+             to be let in, give --accepts-anything"
         }
         "refuses_a_tool_that_it_has_not" => "answer with a JSON-RPC error",
         "answers_calls_that_come_at_once" => {

@@ -219,6 +219,7 @@ impl Place {
         self.tasks.close();
         // Whoever is not gone by then is killed when this process ends.
         timeout(ENDING, self.tasks.wait()).await.ok();
+        self.tasks.reopen();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The result for people and for programs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gateway_plugins::suite::{Latency, Verdict};
@@ -28,6 +29,7 @@ pub(super) fn text(checked: &Checked) -> String {
         printable(&checked.plugin)
     ));
     for era in &checked.eras {
+        let mut told = BTreeSet::new();
         line("");
         line(&format!("MCP {}", era.version));
         for case in &era.cases {
@@ -43,6 +45,8 @@ pub(super) fn text(checked: &Checked) -> String {
                 why.unwrap_or_default()
             ));
             match (advice(checked.kind, case), &case.finding.verdict) {
+                // What one fault brings about in several cases is mended where it was first seen.
+                (Some(_), Verdict::Failed(what)) if !told.insert(what) => {}
                 (Some(advice), Verdict::Failed(_)) => line(&format!("{:INDENT$}→ {advice}", "")),
                 // Of many cases the same.
                 (Some(advice), _) if !flags.contains(&advice) => flags.push(advice),
