@@ -124,22 +124,18 @@ fn finds_a_plugin_that_hangs_without_waiting_for_each_call() {
 }
 
 #[test]
-fn finds_a_plugin_that_ends_at_the_third_call() {
-    let due = [
-        "refuses_bad_arguments",
-        "repeats_no_secret_in_errors",
-        "answers_calls_that_come_at_once",
-        "stays_up_through_many_calls",
-    ];
-    let home = home().unwrap();
+fn finds_a_plugin_that_ends_at_the_third_call() -> Result<()> {
+    let home = home()?;
     let mut flags = vec!["-o", "json"];
     flags.extend(KEYS);
-    let done = check(&home, &flags, &["crashes"]).unwrap();
-    let result: Value = serde_json::from_str(&done.stdout).unwrap();
-    let failed = cases(&result, "failed");
-    // Which of the others a call ends depends on how many had a child of their own.
-    assert!(failed.contains(&due[3].to_owned()), "{}", done.stdout);
+    let done = check(&home, &flags, &["crashes"])?;
     assert_eq!(done.code, Some(1));
+    let result: Value = serde_json::from_str(&done.stdout)?;
+    let failed = cases(&result, "failed");
+    // In which other cases a third call comes depends on how quickly each child ends.
+    let due = "stays_up_through_many_calls".to_owned();
+    assert!(failed.contains(&due), "{}", done.stdout);
+    Ok(())
 }
 
 #[test]
@@ -201,7 +197,7 @@ fn the_report_says_in_lines_what_is_wrong_and_what_to_do() -> Result<()> {
         lines.filter(|line| !line.starts_with("auth_provider:") && !line.starts_with("latency"));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
     assert_eq!(done.stderr, "error: 3 cases failed\n");
-    let done = check(&home, &["--calls", "0"], &[])?;
+    let done = check(&home, &[], &[])?;
     ensure!(done.code == Some(0), "{}", done.stderr);
     let last = done.stdout.lines().last().unwrap_or_default();
     assert_eq!(

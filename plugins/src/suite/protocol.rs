@@ -122,7 +122,7 @@ impl Protocol {
     /// Calls the first tool that may be called so often, one call after the other. `None`: a call had
     /// no answer.
     pub async fn latency(&self, calls: usize) -> Option<Latency> {
-        let tool = samples(self.kind).first()?.tool;
+        let tool = samples(self.kind).first().filter(|_| calls > 0)?.tool;
         let mut taken = Vec::with_capacity(calls);
         for _ in 0..calls {
             // Anew for each, because some have to be unique.
