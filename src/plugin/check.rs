@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use gateway_core::Deadline;
 use gateway_core::config::TimeSpan;
@@ -35,7 +36,7 @@ const STARTING: Duration = Duration::from_secs(30);
 #[command(group(ArgGroup::new("place").required(true).args(["url", "socket", "command"])))]
 pub(crate) struct CheckArgs {
     /// Which kind of plugin it is. Left out: the one whose tools it has.
-    #[arg(long, value_parser = kind_of, value_name = "KIND")]
+    #[arg(long, value_parser = kinds(), value_name = "KIND")]
     kind: Option<PluginKind>,
 
     #[command(flatten)]
@@ -81,12 +82,14 @@ enum Form {
     Json,
 }
 
-fn kind_of(text: &str) -> Result<PluginKind, String> {
-    let kind = PluginKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == text);
-    let known = PluginKind::ALL.map(PluginKind::as_str).join(", ");
-    kind.ok_or_else(|| format!("there are {known}"))
+fn kinds() -> impl TypedValueParser<Value = PluginKind> {
+    let names = PossibleValuesParser::new(PluginKind::ALL.map(PluginKind::as_str));
+    names.try_map(|name| {
+        let kind = PluginKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name);
+        kind.ok_or("there is no such kind")
+    })
 }
 
 impl CheckArgs {
@@ -151,7 +154,7 @@ impl CheckArgs {
         let tools = suite::tools_of(place.dial(None), timeout).await;
         let tools = tools.map_err(|why| anyhow::anyhow!("{} {why}", place.name))?;
         let has = |tool: &&str| tools.iter().any(|listed| listed == tool);
-        let of = |kind: &PluginKind| required_tools(*kind).iter().all(|tool| has(&tool));
+        let of = |kind: &PluginKind| required_tools(*kind).iter().all(&has);
         let kinds: Vec<_> = PluginKind::ALL.into_iter().filter(of).collect();
         match kinds.as_slice() {
             [kind] => Ok(*kind),

@@ -54,20 +54,21 @@ fn cases(result: &Value, outcome: &str) -> Vec<String> {
 }
 
 /// Holds a check to failing in these cases and no others.
-#[track_caller]
-fn finds(flags: &[&str], fault: &str, due: &[&str]) {
-    let home = home().unwrap();
+fn finds(flags: &[&str], fault: &str, due: &[&str]) -> Result<()> {
+    let home = home()?;
     let all: Vec<_> = ["-o", "json"]
         .iter()
         .chain(flags)
         .chain(&KEYS)
         .copied()
         .collect();
-    let done = check(&home, &all, &[fault]).unwrap();
-    assert_eq!(done.code, Some(1), "{fault}: {}", done.stderr);
-    let result: Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(cases(&result, "failed"), due, "{fault}: {}", done.stdout);
-    assert_eq!(result["failed"], due.len());
+    let done = check(&home, &all, &[fault])?;
+    ensure!(done.code == Some(1), "{fault}: {}", done.stderr);
+    let result: Value = serde_json::from_str(&done.stdout)?;
+    let failed = cases(&result, "failed");
+    ensure!(failed == due, "{fault}: {failed:?} in {}", done.stdout);
+    ensure!(result.get("failed") == Some(&due.len().into()), "{fault}");
+    Ok(())
 }
 
 #[test]
@@ -95,14 +96,14 @@ fn a_plugin_that_does_as_it_should_passes() -> Result<()> {
 }
 
 #[test]
-fn finds_tools_and_schemas_that_are_not_those_of_the_contract() {
+fn finds_tools_and_schemas_that_are_not_those_of_the_contract() -> Result<()> {
     let auth = ["--kind", "auth_provider"];
-    finds(&auth, "other-name", &["lists_the_tools_of_its_kind"]);
+    finds(&auth, "other-name", &["lists_the_tools_of_its_kind"])?;
     finds(
         &[],
         "other-arguments",
         &["takes_the_arguments_of_the_contract"],
-    );
+    )?;
     let odd = [
         "gives_results_in_the_form_of_its_schemas",
         "knows_whose_each_good_credential_is",
@@ -110,17 +111,19 @@ fn finds_tools_and_schemas_that_are_not_those_of_the_contract() {
         "keeps_callers_apart_who_ask_at_once",
         "is_usable_after_dropped_calls",
     ];
-    finds(&[], "odd-results", &odd);
-    finds(&[], "has-every-tool", &["refuses_a_tool_that_it_has_not"]);
+    finds(&[], "odd-results", &odd)?;
+    finds(&[], "has-every-tool", &["refuses_a_tool_that_it_has_not"])?;
+    Ok(())
 }
 
 #[test]
-fn finds_a_plugin_that_hangs_without_waiting_for_each_call() {
+fn finds_a_plugin_that_hangs_without_waiting_for_each_call() -> Result<()> {
     finds(
         &["--timeout", "300ms"],
         "hangs",
         &["answers_each_tool_in_time"],
-    );
+    )?;
+    Ok(())
 }
 
 #[test]
@@ -139,13 +142,13 @@ fn finds_a_plugin_that_ends_at_the_third_call() -> Result<()> {
 }
 
 #[test]
-fn finds_answers_that_cannot_be_read_and_arguments_that_nobody_checks() {
+fn finds_answers_that_cannot_be_read_and_arguments_that_nobody_checks() -> Result<()> {
     let unreadable = [
         "knows_whose_each_good_credential_is",
         "keeps_callers_apart_who_ask_at_once",
         "is_usable_after_dropped_calls",
     ];
-    finds(&[], "unreadable", &unreadable);
+    finds(&[], "unreadable", &unreadable)?;
     let unchecked = [
         "gives_results_in_the_form_of_its_schemas",
         "refuses_bad_arguments",
@@ -153,35 +156,39 @@ fn finds_answers_that_cannot_be_read_and_arguments_that_nobody_checks() {
         "keeps_callers_apart_who_ask_at_once",
         "is_usable_after_dropped_calls",
     ];
-    finds(&[], "takes-anything", &unchecked);
+    finds(&[], "takes-anything", &unchecked)?;
+    Ok(())
 }
 
 #[test]
-fn finds_secrets_in_errors() {
-    finds(&[], "repeats", &["repeats_no_secret_in_errors"]);
+fn finds_secrets_in_errors() -> Result<()> {
+    finds(&[], "repeats", &["repeats_no_secret_in_errors"])?;
     let bad_keys = [
         "rejects_bad_credentials_without_repeating_them",
         "answers_hostile_credentials",
         "keeps_callers_apart_who_ask_at_once",
         "is_usable_after_dropped_calls",
     ];
-    finds(&[], "repeats-bad-keys", &bad_keys);
+    finds(&[], "repeats-bad-keys", &bad_keys)?;
+    Ok(())
 }
 
 #[test]
-fn finds_a_plugin_that_takes_one_caller_for_another_or_everybody_in() {
-    finds(&[], "mixes-up", &["keeps_callers_apart_who_ask_at_once"]);
+fn finds_a_plugin_that_takes_one_caller_for_another_or_everybody_in() -> Result<()> {
+    finds(&[], "mixes-up", &["keeps_callers_apart_who_ask_at_once"])?;
     let all_in = [
         "rejects_bad_credentials_without_repeating_them",
         "keeps_callers_apart_who_ask_at_once",
         "is_usable_after_dropped_calls",
     ];
-    finds(&[], "lets-all-in", &all_in);
+    finds(&[], "lets-all-in", &all_in)?;
+    Ok(())
 }
 
 #[test]
-fn an_era_that_is_asked_for_has_to_be_spoken() {
-    finds(&["--era", "modern"], "none", &["speaks_this_version"]);
+fn an_era_that_is_asked_for_has_to_be_spoken() -> Result<()> {
+    finds(&["--era", "modern"], "none", &["speaks_this_version"])?;
+    Ok(())
 }
 
 #[test]
@@ -295,7 +302,7 @@ fn what_is_said_wrongly_is_a_matter_of_usage() -> Result<()> {
         (vec![], "--url <URL>"),
         (
             vec!["--kind", "auth"],
-            "there are auth_provider, credential_storage",
+            "possible values: auth_provider, credential_storage",
         ),
         (vec!["--accept", "api_key=x"], "write it as TYPE=VALUE:USER"),
         (

@@ -1,9 +1,11 @@
 //! What the contract has the gateway call each tool with.
 
 use gateway_core::plugin::PluginKind;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::suite::probe::{SECRET, unique};
+
+const TENANT: &str = "default";
 
 /// What a call has to lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Sample {
 
 /// The tools of a kind, in an order in which they may be called; what one makes a later one removes.
 pub(super) fn samples(kind: PluginKind) -> Vec<Sample> {
-    let (user, tenant) = (unique("suite-user"), "default");
+    let user = unique("suite-user");
     match kind {
         PluginKind::AuthProvider => vec![
             sample(
@@ -57,27 +59,11 @@ pub(super) fn samples(kind: PluginKind) -> Vec<Sample> {
             )
             .with_secret("value"),
         ],
-        PluginKind::CredentialStorage => {
-            let key = json!({
-                "user_id": user, "tenant_id": tenant,
-                "mcp_server": "suite", "credential_type": "bearer",
-            });
-            let mut kept = key.clone();
-            if let Some(kept) = kept.as_object_mut() {
-                kept.insert("value".to_owned(), SECRET.into());
-            }
-            let whose = json!({ "user_id": user, "tenant_id": tenant });
-            vec![
-                sample("list_credentials", whose, Due::Done),
-                sample("retrieve_credential", key.clone(), Due::Answered),
-                sample("store_credential", kept, Due::Answered).with_secret("value"),
-                sample("delete_credential", key, Due::Answered),
-            ]
-        }
+        PluginKind::CredentialStorage => credential_storage(&user),
         PluginKind::AuthProxy => vec![sample(
             "inject_credentials",
             json!({
-                "user_id": user, "tenant_id": tenant, "mcp_server": "suite",
+                "user_id": user, "tenant_id": TENANT, "mcp_server": "suite",
                 "target_url": "https://suite.example/mcp", "method": "POST",
                 "headers": { "accept": "application/json" },
                 "body": r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
@@ -85,73 +71,99 @@ pub(super) fn samples(kind: PluginKind) -> Vec<Sample> {
             Due::Answered,
         )],
         PluginKind::AuditSink => {
-            let event = || {
-                json!({
-                    "timestamp": "2026-01-01T00:00:00Z", "event_type": "tool_call",
-                    "tenant_id": tenant, "user_id": user, "mcp_server": "suite", "tool": "probe",
-                    "result": "ok",
-                    "metadata": { "event_id": unique("suite"), "revision": 1 },
-                })
-            };
-            let events = json!({ "events": [event(), event()] });
+            let events = json!({ "events": [event(&user), event(&user)] });
             vec![
-                sample("log_event", event(), Due::Done),
+                sample("log_event", event(&user), Due::Done),
                 sample("log_events", events, Due::Done),
             ]
         }
-        PluginKind::PolicyEvaluator => {
-            let what = json!({
-                "mcp_server": "suite", "tool": "probe", "kind": "tool", "method": "tools/call",
-            });
-            let who =
-                json!({ "user_id": user, "tenant_id": tenant, "roles": [], "groups": ["suite"] });
-            let mut one = who.clone();
-            let mut several = who;
-            if let (Some(one), Some(what)) = (one.as_object_mut(), what.as_object()) {
-                one.extend(what.clone());
-            }
-            if let Some(several) = several.as_object_mut() {
-                several.insert("actions".to_owned(), json!([what, what]));
-            }
-            vec![
-                sample("check_access", one, Due::Done),
-                sample("check_access_batch", several, Due::Done),
-            ]
-        }
-        PluginKind::McpProvisioner => {
-            let server = json!({
-                "name": "suite",
-                "spec": { "type": "remote", "endpoint": "https://suite.example" },
-            });
-            let provision = json!({ "server": server, "user_id": user, "tenant_id": tenant });
-            let unknown = json!({ "server_id": unique("suite"), "tenant_id": tenant });
-            let whose = json!({ "user_id": user, "tenant_id": tenant });
-            vec![
-                sample("list", whose, Due::Done),
-                sample("deprovision", unknown, Due::Answered),
-                sample("provision", provision, Due::Nothing),
-            ]
-        }
-        PluginKind::Telemetry => {
-            let measured = |name: &str, value: Value| {
-                let attributes = json!({ "case": "protocol" });
-                json!({ "name": name, "value": value, "attributes": attributes, "tenant_id": tenant })
-            };
-            vec![
-                sample(
-                    "record-counter",
-                    measured("suite_calls_total", json!(1)),
-                    Due::Done,
-                ),
-                sample(
-                    "record-histogram",
-                    measured("suite_duration_seconds", json!(0.5)),
-                    Due::Done,
-                ),
-                sample("record-gauge", measured("suite_open", json!(-1)), Due::Done),
-            ]
-        }
+        PluginKind::PolicyEvaluator => policy_evaluator(&user),
+        PluginKind::McpProvisioner => mcp_provisioner(&user),
+        PluginKind::Telemetry => vec![
+            sample(
+                "record-counter",
+                measured("suite_calls_total", json!(1)),
+                Due::Done,
+            ),
+            sample(
+                "record-histogram",
+                measured("suite_duration_seconds", json!(0.5)),
+                Due::Done,
+            ),
+            sample("record-gauge", measured("suite_open", json!(-1)), Due::Done),
+        ],
     }
+}
+
+fn credential_storage(user: &str) -> Vec<Sample> {
+    let key = json!({
+        "user_id": user, "tenant_id": TENANT, "mcp_server": "suite", "credential_type": "bearer",
+    });
+    let kept = with(&key, "value", SECRET.into());
+    let whose = json!({ "user_id": user, "tenant_id": TENANT });
+    vec![
+        sample("list_credentials", whose, Due::Done),
+        sample("retrieve_credential", key.clone(), Due::Answered),
+        sample("store_credential", kept, Due::Answered).with_secret("value"),
+        sample("delete_credential", key, Due::Answered),
+    ]
+}
+
+fn event(user: &str) -> Value {
+    json!({
+        "timestamp": "2026-01-01T00:00:00Z", "event_type": "tool_call", "tenant_id": TENANT,
+        "user_id": user, "mcp_server": "suite", "tool": "probe", "result": "ok",
+        "metadata": { "event_id": unique("suite"), "revision": 1 },
+    })
+}
+
+fn policy_evaluator(user: &str) -> Vec<Sample> {
+    let who = json!({ "user_id": user, "tenant_id": TENANT, "roles": [], "groups": ["suite"] });
+    let what = [
+        ("mcp_server", "suite"),
+        ("tool", "probe"),
+        ("kind", "tool"),
+        ("method", "tools/call"),
+    ];
+    let action: Map<_, _> = what
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .into_iter()
+        .collect();
+    let mut one = who.clone();
+    for (name, value) in &action {
+        one = with(&one, name, value.clone());
+    }
+    let several = with(&who, "actions", json!([action, action]));
+    vec![
+        sample("check_access", one, Due::Done),
+        sample("check_access_batch", several, Due::Done),
+    ]
+}
+
+fn mcp_provisioner(user: &str) -> Vec<Sample> {
+    let spec = json!({ "type": "remote", "endpoint": "https://suite.example" });
+    let provision = json!({
+        "server": { "name": "suite", "spec": spec }, "user_id": user, "tenant_id": TENANT,
+    });
+    let unknown = json!({ "server_id": unique("suite"), "tenant_id": TENANT });
+    let whose = json!({ "user_id": user, "tenant_id": TENANT });
+    vec![
+        sample("list", whose, Due::Done),
+        sample("deprovision", unknown, Due::Answered),
+        sample("provision", provision, Due::Nothing),
+    ]
+}
+
+fn measured(name: &str, value: Value) -> Value {
+    let attributes = json!({ "case": "protocol" });
+    json!({ "name": name, "value": value, "attributes": attributes, "tenant_id": TENANT })
+}
+
+/// An object with one member more.
+fn with(object: &Value, name: &str, value: Value) -> Value {
+    let mut members = object.as_object().cloned().unwrap_or_default();
+    members.insert(name.to_owned(), value);
+    Value::Object(members)
 }
 
 /// The same arguments with nothing as it should be: texts, numbers and lists in each other's place.
