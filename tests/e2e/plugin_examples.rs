@@ -6,8 +6,13 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::clients::{node_package, node_with_types, python_program};
+use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::home::Home;
 use gateway_tests::secrets::secret;
+use gateway_tests::servers::remote;
+use gateway_tests::wait::until;
+use gateway_tests::{Era, Gateway, Session};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
@@ -179,7 +184,11 @@ fn check(home: &Home, flags: &[&str], place: &[&str]) -> Result<()> {
         done.stderr
     );
     let result: Value = serde_json::from_str(&done.stdout)?;
-    let cases = result["cases"].as_array().into_iter().flatten();
+    let cases = result
+        .get("cases")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let skipped: Vec<_> = cases.filter(|case| case["outcome"] == "skipped").collect();
     let is_expected = |case: &&Value| case["case"] == "repeats_no_secret_in_errors";
     ensure!(skipped.iter().all(is_expected), "{skipped:?}");
@@ -231,4 +240,73 @@ fn typescript_passes_over_stdio() -> Result<()> {
 #[test]
 fn typescript_passes_over_http() -> Result<()> {
     examples_pass_over_http(Language::TypeScript)
+}
+
+#[tokio::test]
+async fn one_lets_in_one_decides_and_one_records_what_a_gateway_does() -> Result<()> {
+    let (python, typescript) = (home(Language::Python)?, home(Language::TypeScript)?);
+    let rules = json!([
+        { "effect": "deny", "tools": ["whoami"] },
+        { "effect": "allow", "users": ["ada"], "servers": ["one"] },
+    ]);
+    typescript.write("rules.json", &json!({ "rules": rules }).to_string())?;
+    let policy = Served::start(&typescript, Language::TypeScript, "policy")?;
+    let by_command = |example: &str, settings: Value| {
+        let program = Language::Python.program()?;
+        let file = python.path().join(Language::Python.file(example));
+        let server =
+            json!({ "type": "command", "command": program, "args": [file], "env": settings });
+        anyhow::Ok(json!({ "provider": "mcp", "server": server, "timeout": "20s" }))
+    };
+    let (keys, audit) = ("keys.json", "audit.jsonl");
+    let bearer = json!({ "bearer": { "from_env": "PLUGIN_TOKEN" } });
+    let policy_server = json!({ "type": "remote", "endpoint": policy.url, "auth": bearer });
+    let plugins = json!({
+        "auth_provider": by_command("api_key_provider", json!({ "KEYS_FILE": python.path().join(keys) }))?,
+        "policy_evaluator": { "provider": "mcp", "server": policy_server },
+        "audit_sink": by_command("audit_sink", json!({ "AUDIT_FILE": python.path().join(audit) }))?,
+    });
+    let server = HttpFixture::start(Options::default()).await?;
+    let config = json!({ "servers": { "one": remote(&server.url()) }, "plugins": plugins });
+    let gateway = Gateway::builder(BINARY)
+        .config(config.to_string())
+        .variable("PLUGIN_TOKEN", &secret("token"))
+        .start()
+        .await?;
+
+    let (url, ada, bob) = (gateway.url("/mcp"), secret("ada"), secret("bob"));
+    for era in Era::BOTH {
+        let session = Session::open_with(era, &url, &[("x-api-key", &ada)]).await?;
+        session.wait_for_tool("echo").await?;
+        let names = session.tool_names().await?;
+        ensure!(!names.contains(&"whoami".to_owned()), "{names:?}");
+        let said = session
+            .call_text("echo", json!({ "message": "hello" }))
+            .await?;
+        ensure!(said.contains("hello"), "{said}");
+        let refused = session.call("whoami", json!({})).await?;
+        ensure!(refused.result().is_err(), "{}", refused.text());
+        let others = Session::open_with(era, &url, &[("x-api-key", &bob)]).await?;
+        ensure!(others.tool_names().await?.is_empty(), "bob sees tools");
+    }
+    let stranger = Session::open_with(Era::Modern, &url, &[("x-api-key", &secret("eve"))]).await?;
+    ensure!(stranger.request("tools/list", json!({})).await?.status == StatusCode::UNAUTHORIZED);
+
+    let has = |user: &str, result: &str| {
+        let events = python.read(audit).unwrap_or_default();
+        let events: Vec<Value> = events
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let fits = |event: &&Value| {
+            event.get("user_id") == Some(&user.into())
+                && event.get("event_type") == Some(&"tool_call".into())
+                && event.get("result") == Some(&result.into())
+        };
+        events.iter().filter(fits).count() == 2
+    };
+    let are_there = || async { has("ada", "ok") && has("ada", "denied") };
+    until("the events of both calls in both eras", are_there).await?;
+    gateway.stop().await?;
+    Ok(())
 }
