@@ -195,11 +195,17 @@ fn check(home: &Home, flags: &[&str], place: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The first one of the guide, which serves on standard streams alone.
+const FIRST: (&str, &[&str]) = (
+    "first",
+    &["--allow", "ada:files:read", "--deny", "ada:files:write"],
+);
+
 fn examples_pass_over_stdio(language: Language) -> Result<()> {
     let home = home(language)?;
     let program = language.program()?;
     let program = program.to_str().context("the path is text")?;
-    for (example, flags) in EXAMPLES {
+    for (example, flags) in EXAMPLES.into_iter().chain([FIRST]) {
         let file = language.file(example);
         check(&home, flags, &["--command", program, "--", &file])?;
     }

@@ -26,6 +26,15 @@ pub(super) struct ServerInfo {
     pub(super) version: String,
 }
 
+impl ServerInfo {
+    /// Its name, and its version where it says one.
+    pub(super) fn in_words(&self) -> String {
+        format!("{} {}", self.name, self.version)
+            .trim_end()
+            .to_owned()
+    }
+}
+
 /// What was found while one version of MCP was spoken.
 #[derive(Debug)]
 pub(super) struct CheckedEra {

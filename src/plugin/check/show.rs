@@ -21,7 +21,7 @@ pub(super) fn text(checked: &Checked) -> String {
     };
     let mut flags = Vec::new();
     let server = checked.server.as_ref();
-    let server = server.map(|server| format!(" ({} {})", server.name, server.version));
+    let server = server.map(|server| format!(" ({})", server.in_words()));
     let server = printable(&server.unwrap_or_default());
     line(&format!(
         "{}: {}{server}",
