@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::clients::{node_package, node_with_types, python_program};
@@ -14,6 +15,7 @@ use gateway_tests::wait::until;
 use gateway_tests::{Era, Gateway, Session};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::net::{TcpStream, UnixListener};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
@@ -314,5 +316,55 @@ async fn one_lets_in_one_decides_and_one_records_what_a_gateway_does() -> Result
     let are_there = || async { has("ada", "ok") && has("ada", "denied") };
     until("the events of both calls in both eras", are_there).await?;
     gateway.stop().await?;
+    Ok(())
+}
+
+#[test]
+fn the_guide_shows_what_is_there_and_can_be_configured() -> Result<()> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let guide = std::fs::read_to_string(docs.join("write-a-plugin.md"))?;
+    let first = std::fs::read_to_string(docs.join("plugins/python/first.py"))?;
+    ensure!(guide.contains(&first), "the guide has another first.py");
+    let mut home = Home::new(BINARY)?;
+    home.set("PLUGIN_TOKEN", &secret("token"));
+    let mut validated = 0;
+    for block in guide.split("```yaml\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        if block.starts_with("plugins:") {
+            home.write("gateway.yaml", block)?;
+            home.ok(&["validate", "-f", "gateway.yaml"])?;
+            validated += 1;
+        }
+    }
+    ensure!(validated == 2, "{validated} configurations");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_checked_on_a_unix_socket() -> Result<()> {
+    let home = Arc::new(home(Language::TypeScript)?);
+    let served = Served::start(&home, Language::TypeScript, "policy")?;
+    let address = served.url.strip_prefix("http://").context("a URL")?;
+    let address = address.trim_end_matches("/mcp").to_owned();
+    let listener = UnixListener::bind(home.path().join("policy.sock"))?;
+    let carrying = tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let address = address.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(address).await?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    let checking = Arc::clone(&home);
+    let checked = tokio::task::spawn_blocking(move || {
+        let socket = checking.path().join("policy.sock");
+        let socket = socket.to_str().context("the path is text")?;
+        let bearer = ["--bearer-from-env", "PLUGIN_TOKEN", "--socket", socket];
+        let [_, (_, flags), _] = EXAMPLES;
+        check(&checking, flags, &bearer)
+    });
+    checked.await??;
+    carrying.abort();
     Ok(())
 }
