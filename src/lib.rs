@@ -42,9 +42,9 @@ mod listen;
 mod logging;
 mod manual;
 mod output;
-#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod plugin;
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 mod process;
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
 mod sample;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use gateway_tests::clients::python_program;
 use gateway_tests::home::{Done, Home};
-use gateway_tests::secrets::{ADA_HASH, ADA_KEY, secret};
+use gateway_tests::secrets::secret;
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
@@ -333,69 +333,5 @@ fn what_is_said_wrongly_is_a_matter_of_usage() -> Result<()> {
         "{}",
         done.stderr
     );
-    Ok(())
-}
-
-/// Checks an implementation that `plugin serve` serves.
-fn served(home: &Home, flags: &[&str], served: &[&str]) -> Result<Value> {
-    let mut arguments = vec!["plugin", "check", "-o", "json", "--calls", "5"];
-    arguments.extend(flags);
-    arguments.extend(["--command", BINARY, "--", "plugin", "serve", "--stdio"]);
-    arguments.extend(served);
-    let done = home.run(&arguments)?;
-    ensure!(done.code == Some(0), "{}{}", done.stdout, done.stderr);
-    Ok(serde_json::from_str(&done.stdout)?)
-}
-
-#[test]
-fn the_gateways_own_plugins_pass_in_both_eras() -> Result<()> {
-    let mut home = home()?;
-    let keys = json!([{ "id": "ada", "user_id": "ada@example.com", "hash": ADA_HASH }]);
-    let rules =
-        json!([{ "effect": "allow", "users": ["ada"], "servers": ["files"], "names": ["read"] }]);
-    let document = json!({ "plugins": {
-        "auth_provider": {
-            "provider": "in-memory", "implementation": "api-key", "settings": { "keys": keys },
-        },
-        "policy_evaluator": {
-            "provider": "in-memory", "implementation": "rules", "settings": { "rules": rules },
-        },
-    } });
-    home.write("plugin.yaml", &document.to_string())?;
-    home.set("ADA", ADA_KEY);
-    let expect = "
-        accept: [{ type: api_key, value: { from_env: ADA }, user: ada@example.com }]
-        reject: [{ type: jwt, value: x.y.z }]
-        allow: [{ user: ada, server: files, tool: read }]
-        deny: [{ user: ada, server: files, tool: write }, { user: eve, server: files, tool: read }]
-        cannot_run: { type: remote, endpoint: 'https://files.example' }
-    ";
-    home.write("expect.yaml", expect)?;
-    let with = ["-f", "expect.yaml"];
-    for (implementation, kind) in [
-        ("api-key", "auth_provider"),
-        ("rules", "policy_evaluator"),
-        ("credstore-memory", "credential_storage"),
-        ("credstore-encrypted-file", "credential_storage"),
-        ("authproxy-none", "auth_proxy"),
-        ("audit-file", "audit_sink"),
-        ("provisioner-none", "mcp_provisioner"),
-        ("telemetry-noop", "telemetry"),
-    ] {
-        let mut settings = vec![implementation, "-f", "plugin.yaml"];
-        if implementation == "audit-file" {
-            let sink = json!({ "plugins": { "audit_sink": {
-                "provider": "in-memory", "implementation": "file",
-                "settings": { "path": home.path().join("audit.jsonl") },
-            } } });
-            home.write("audit.yaml", &sink.to_string())?;
-            settings = vec![implementation, "-f", "audit.yaml"];
-        }
-        let result = served(&home, &with, &settings)?;
-        assert_eq!(result["kind"], kind);
-        let latency = result["latency"].as_array().context("latency")?;
-        let versions: Vec<_> = latency.iter().map(|era| &era["protocol_version"]).collect();
-        assert_eq!(versions, ["2026-07-28", "2025-11-25"], "{implementation}");
-    }
     Ok(())
 }
