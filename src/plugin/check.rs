@@ -101,14 +101,14 @@ impl CheckArgs {
             place.leave().await;
             checked
         })?;
-        if let Some(file) = &self.junit {
-            std::fs::write(file, junit::xml(&checked))
-                .with_context(|| format!("{} cannot be written", file.display()))?;
-        }
         raw(&match self.output {
             Form::Text => show::text(&checked),
             Form::Json => show::json(&checked)?,
         })?;
+        if let Some(file) = &self.junit {
+            std::fs::write(file, junit::xml(&checked))
+                .with_context(|| format!("{} cannot be written", file.display()))?;
+        }
         match checked.failed() {
             0 => Ok(()),
             1 => Err(anyhow::anyhow!("1 case failed").into()),

@@ -35,6 +35,8 @@ const EXAMPLES: [(&str, &[&str]); 3] = [
             "api_key=env:KEY_OF_ADA:ada",
             "--accept",
             "api_key=env:KEY_OF_BOB:bob",
+            "--reject",
+            "api_key=env:KEY_OF_EVE",
         ],
     ),
     (
@@ -54,7 +56,7 @@ const EXAMPLES: [(&str, &[&str]); 3] = [
 /// A home folder with the examples of a language, their settings and what they need installed.
 fn home(language: Language) -> Result<Home> {
     let mut home = Home::new(BINARY)?;
-    for name in ["ada", "bob"] {
+    for name in ["ada", "bob", "eve"] {
         home.set(&format!("KEY_OF_{}", name.to_uppercase()), &secret(name));
     }
     home.set("PLUGIN_TOKEN", &secret("token"));
@@ -62,6 +64,8 @@ fn home(language: Language) -> Result<Home> {
     for user in ["ada", "bob"] {
         keys.push(json!({ "user_id": user, "hash": sha256(&secret(user))? }));
     }
+    let expired = "2020-01-01T00:00:00Z";
+    keys.push(json!({ "user_id": "eve", "hash": sha256(&secret("eve"))?, "expires_at": expired }));
     home.write("keys.json", &json!({ "keys": keys }).to_string())?;
     let rules = json!([
         { "effect": "deny", "tools": ["write"] },
@@ -367,4 +371,49 @@ async fn a_plugin_is_checked_on_a_unix_socket() -> Result<()> {
     checked.await??;
     carrying.abort();
     Ok(())
+}
+
+async fn each_event_is_written_once(language: Language) -> Result<()> {
+    let home = home(language)?;
+    let event = |id: &str| {
+        json!({
+            "timestamp": "2026-01-01T00:00:00Z", "event_type": "tool_call", "metadata": { "event_id": id },
+        })
+    };
+    // The second line is what a crash has left of an event that was not answered.
+    let (whole, all) = (event("one").to_string(), event("two").to_string());
+    let broken_off = all.get(..20).context("a part")?;
+    home.write("audit.jsonl", &format!("{whole}\n{broken_off}"))?;
+    let token = format!("Bearer {}", secret("token"));
+    for era in Era::BOTH {
+        // A new process each time, which has only the file.
+        let served = Served::start(&home, language, "audit_sink")?;
+        let url = match served.url.strip_suffix("/mcp") {
+            Some(_) => served.url.clone(),
+            None => format!("{}/mcp", served.url),
+        };
+        let session = Session::open_with(era, &url, &[("authorization", &token)]).await?;
+        for id in ["one", "two", "two"] {
+            session.call("log_event", event(id)).await?.result()?;
+        }
+        let events = [event("two"), event("three"), event("three"), event("four")];
+        session
+            .call("log_events", json!({ "events": events }))
+            .await?
+            .result()?;
+    }
+    let written = home.read("audit.jsonl")?;
+    let due = ["one", "two", "three", "four"].map(|id| event(id).to_string() + "\n");
+    ensure!(written == due.concat(), "{written}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn python_writes_each_event_once() -> Result<()> {
+    each_event_is_written_once(Language::Python).await
+}
+
+#[tokio::test]
+async fn typescript_writes_each_event_once() -> Result<()> {
+    each_event_is_written_once(Language::TypeScript).await
 }

@@ -59,6 +59,10 @@ class Plugin:
             given, failed = function(arguments), False
         except Refused as no:
             given, failed = {"error": {"kind": no.kind, "message": str(no)}}, True
+        except Exception as error:
+            # Neither its words nor its trace are shown: they may hold what was sent.
+            print(f"{params.name} failed with {type(error).__name__}", file=sys.stderr)
+            given, failed = {"error": {"kind": "internal", "message": "the plugin has a defect"}}, True
         text = TextContent(type="text", text=json.dumps(given))
         return CallToolResult(content=[text], structured_content=given, is_error=failed)
 
