@@ -117,35 +117,36 @@ impl CheckArgs {
     }
 
     async fn check(&self, place: &Place, expected: &Expected) -> Result<Checked, Failure> {
-        let hello = greet(place, None).await;
+        let hello = greet(place).await;
         let hello = hello.map_err(|error| anyhow::anyhow!(place.unusable(error)))?;
         let kind = match self.kind {
             Some(kind) => kind,
             None => self.kind_by_tools(place).await?,
         };
         let mut checked = Checked::new(&place.name, kind, &hello);
-        for era in self.eras(place, hello.era).await {
-            match greet(place, Some(era)).await {
+        for era in self.eras(hello.era) {
+            let protocol = Protocol::new(kind, place.dial(Some(era)), self.timeout.as_duration());
+            match protocol.hello().await {
                 Ok(hello) => {
-                    let era = Box::pin(self.check_era(place, kind, expected, &hello)).await;
+                    let era = Box::pin(self.check_era(place, &protocol, expected, &hello)).await;
                     checked.eras.push(era);
                 }
-                Err(error) => checked.eras.push(CheckedEra::not_spoken(era, &error)),
+                // Nobody has asked for it, and the other one is spoken.
+                Err(_) if self.era.is_none() && era != hello.era => {}
+                Err(why) => checked.eras.push(CheckedEra::not_spoken(era, why)),
             }
+            place.leave().await;
         }
         Ok(checked)
     }
 
-    /// Those that it has to speak, or those that it does: a modern server may speak both.
-    async fn eras(&self, place: &Place, spoken: Era) -> Vec<Era> {
+    /// Those that it has to speak, or may: a modern server may be a legacy one as well.
+    fn eras(&self, spoken: Era) -> Vec<Era> {
         match self.era {
             Some(Eras::Legacy) => vec![Era::Legacy],
             Some(Eras::Modern) => vec![Era::Modern],
-            Some(Eras::Both) => vec![Era::Modern, Era::Legacy],
-            None if spoken == Era::Modern && greet(place, Some(Era::Legacy)).await.is_ok() => {
-                vec![Era::Modern, Era::Legacy]
-            }
-            None => vec![spoken],
+            None if spoken == Era::Legacy => vec![Era::Legacy],
+            Some(Eras::Both) | None => vec![Era::Modern, Era::Legacy],
         }
     }
 
@@ -178,16 +179,13 @@ impl CheckArgs {
     async fn check_era(
         &self,
         place: &Place,
-        kind: PluginKind,
+        protocol: &Protocol,
         expected: &Expected,
         hello: &ServerHello,
     ) -> CheckedEra {
-        let timeout = self.timeout.as_duration();
-        let dial = place.dial(Some(hello.era));
-        let protocol = Protocol::new(kind, dial, timeout);
-        let report = protocol.run().await;
-        let is_usable = Protocol::is_usable(&report);
         let mut checked = CheckedEra::new(hello.version);
+        let report = protocol.run().await;
+        let (kind, is_usable) = (report.kind, Protocol::is_usable(&report));
         checked.add(Part::Protocol, report);
         if is_usable {
             checked.latency = protocol.latency(self.calls).await;
@@ -195,19 +193,19 @@ impl CheckArgs {
         // Of a command there is one at a time: it may have a file that it shares with nobody.
         protocol.close().await;
         if is_usable {
-            let adapter = Adapter::of(kind, place.dial(Some(hello.era)), timeout);
+            let dial = place.dial(Some(hello.era));
+            let adapter = Adapter::of(kind, dial, self.timeout.as_duration());
             checked.add(Part::Semantics, semantics(adapter, expected).await);
         } else {
             checked.cases.push(Case::not_run());
         }
-        place.leave().await;
         checked
     }
 }
 
 /// Hears how a server introduces itself, and leaves it.
-async fn greet(place: &Place, era: Option<Era>) -> Result<ServerHello, ClientError> {
-    let peer = place.dial(era).dial(Deadline::after(STARTING)).await?;
+async fn greet(place: &Place) -> Result<ServerHello, ClientError> {
+    let peer = place.dial(None).dial(Deadline::after(STARTING)).await?;
     peer.close().await;
     Ok(peer.hello().clone())
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway_core::plugin::PluginKind;
+use gateway_mcp::client::ServerHello;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -73,6 +74,18 @@ impl Protocol {
             conversation: Arc::new(Conversation::new(dial, timeout)),
             hangs: Arc::default(),
         }
+    }
+
+    /// Hears how the server introduces itself.
+    ///
+    /// # Errors
+    /// What it does instead.
+    pub async fn hello(&self) -> Result<ServerHello, String> {
+        let hello = self.conversation.hello().await;
+        hello.map_err(|why| match why {
+            Unanswered::Lost(why) => why,
+            late => late.describe(),
+        })
     }
 
     /// Runs the suite.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gateway_core::plugin::PluginKind;
-use gateway_mcp::client::{ClientError, ServerHello};
+use gateway_mcp::client::ServerHello;
 use gateway_mcp::version::{Era, Version};
 use gateway_plugins::suite::{Finding, Latency, Report, Verdict};
 use serde::Deserialize;
@@ -119,13 +119,13 @@ impl CheckedEra {
     }
 
     /// Of an era that was asked for.
-    pub(super) fn not_spoken(era: Era, error: &ClientError) -> Self {
+    pub(super) fn not_spoken(era: Era, why: String) -> Self {
         let version = match era {
             Era::Legacy => Version::LATEST_LEGACY,
             Era::Modern => Version::LATEST_MODERN,
         };
         let mut checked = Self::new(version);
-        let verdict = Verdict::Failed(error.to_string());
+        let verdict = Verdict::Failed(why);
         checked
             .cases
             .push(Case::new("speaks_this_version", Part::Protocol, verdict));

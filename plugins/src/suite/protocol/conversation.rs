@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::Deadline;
-use gateway_mcp::client::{ClientError, Peer};
+use gateway_mcp::client::{ClientError, Peer, ServerHello};
 use gateway_mcp::json::encode_str;
 use gateway_mcp::list::{ListKind, Page};
 use gateway_mcp::message::{Kind, Message};
@@ -102,6 +102,11 @@ impl Conversation {
             timeout,
             peer: Mutex::default(),
         }
+    }
+
+    /// Hears how the server introduces itself.
+    pub(super) async fn hello(&self) -> Result<ServerHello, Unanswered> {
+        Ok(self.peer().await?.hello().clone())
     }
 
     /// Calls a tool.
