@@ -304,7 +304,10 @@ fn what_is_said_wrongly_is_a_matter_of_usage() -> Result<()> {
             vec!["--kind", "auth"],
             "possible values: auth_provider, credential_storage",
         ),
-        (vec!["--accept", "api_key=x"], "write it as TYPE=VALUE:USER"),
+        (
+            vec!["--accept", "api_key=hunter2"],
+            "write it as TYPE=VALUE:USER",
+        ),
         (
             vec!["--accept", "api_key=env:NO_SUCH:ada"],
             "`NO_SUCH` is not set",
@@ -325,6 +328,7 @@ fn what_is_said_wrongly_is_a_matter_of_usage() -> Result<()> {
         let done = home.run(&arguments)?;
         assert_eq!(done.code, Some(2), "{flags:?}: {}", done.stderr);
         assert!(done.stderr.contains(due), "{flags:?}: {}", done.stderr);
+        assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
     }
     let done = check(&home, &[], &["other-name"])?;
     assert_eq!(done.code, Some(2));

@@ -19,6 +19,9 @@ use crate::exit::Failure;
 /// The address of requests for credentials that are not sent anywhere.
 const TARGET: &str = "https://suite.example/mcp";
 
+const NO_USER: &str = "what stands before the first `:` is no user's name";
+const NO_SERVER: &str = "what stands before the second `:` is no server's name";
+
 #[derive(Debug, Args)]
 pub(super) struct ExpectArgs {
     /// A file with what the plugin was set up with: the flags below, and more.
@@ -27,11 +30,11 @@ pub(super) struct ExpectArgs {
 
     /// A credential that is good, and whose it is. VALUE is `env:NAME`, `file:PATH`, or the value itself.
     #[arg(long, value_name = "TYPE=VALUE:USER")]
-    accept: Vec<Flag<Accepted>>,
+    accept: Vec<String>,
 
     /// A credential that is not good; a random API key is tried in any case.
     #[arg(long, value_name = "TYPE=VALUE")]
-    reject: Vec<Flag<Rejected>>,
+    reject: Vec<String>,
 
     /// The plugin takes everybody in, whatever they present.
     #[arg(long)]
@@ -39,15 +42,15 @@ pub(super) struct ExpectArgs {
 
     /// What a user may do: call a tool, or any of a server's.
     #[arg(long, value_name = "USER:SERVER[:TOOL]")]
-    allow: Vec<Flag<Attempt>>,
+    allow: Vec<String>,
 
     /// What a user may not do.
     #[arg(long, value_name = "USER:SERVER[:TOOL]")]
-    deny: Vec<Flag<Attempt>>,
+    deny: Vec<String>,
 
     /// A header that requests to a server get for a user.
     #[arg(long, value_name = "USER:SERVER:HEADER=VALUE")]
-    inject: Vec<Flag<Injected>>,
+    inject: Vec<String>,
 
     /// The plugin stores no credential, and says so.
     #[arg(long)]
@@ -113,7 +116,7 @@ struct Injected {
     value: Setting,
 }
 
-/// A value of the command line, whose text is kept out of errors: it may be a secret.
+/// A value of the command line.
 #[derive(Debug, Clone)]
 struct Flag<T>(T);
 
@@ -134,11 +137,11 @@ impl ExpectArgs {
             Some(file) => read(file)?,
             None => Expectations::default(),
         };
-        all.accept.extend(given(&self.accept));
-        all.reject.extend(given(&self.reject));
-        all.allow.extend(given(&self.allow));
-        all.deny.extend(given(&self.deny));
-        all.inject.extend(given(&self.inject));
+        all.accept.extend(given("--accept", &self.accept)?);
+        all.reject.extend(given("--reject", &self.reject)?);
+        all.allow.extend(given("--allow", &self.allow)?);
+        all.deny.extend(given("--deny", &self.deny)?);
+        all.inject.extend(given("--inject", &self.inject)?);
         let audit_file = self.audit_file.clone().or(all.audit_file.clone());
         let keeps_nothing = self.keeps_nothing || all.keeps_nothing;
         all.accepts_anything |= self.accepts_anything;
@@ -165,8 +168,18 @@ impl ExpectArgs {
     }
 }
 
-fn given<T: Clone>(flags: &[Flag<T>]) -> impl Iterator<Item = T> {
-    flags.iter().map(|Flag(value)| value.clone())
+/// The values of a flag. Read here, because a message of the command line's own would repeat them.
+fn given<T>(flag: &str, texts: &[String]) -> Result<Vec<T>, Failure>
+where
+    Flag<T>: FromStr<Err = &'static str>,
+{
+    let mut values = Vec::new();
+    for text in texts {
+        let read = text.parse::<Flag<T>>();
+        let Flag(value) = read.map_err(|why| Failure::invalid(format!("{flag}: {why}")))?;
+        values.push(value);
+    }
+    Ok(values)
 }
 
 fn read(file: &std::path::Path) -> Result<Expectations, Failure> {
@@ -261,9 +274,9 @@ fn setting(text: &str) -> Setting {
 }
 
 impl FromStr for Flag<Accepted> {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split_once('=').and_then(|(credential_type, rest)| {
             let (value, user) = rest.rsplit_once(':')?;
             Some((credential_type, value, user))
@@ -280,9 +293,9 @@ impl FromStr for Flag<Accepted> {
 }
 
 impl FromStr for Flag<Rejected> {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (credential_type, value) = text.split_once('=').ok_or("write it as TYPE=VALUE")?;
         Ok(Self(Rejected {
             credential_type: credential_type.to_owned(),
@@ -292,16 +305,16 @@ impl FromStr for Flag<Rejected> {
 }
 
 impl FromStr for Flag<Attempt> {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.splitn(3, ':');
         let (Some(user), Some(server)) = (parts.next(), parts.next()) else {
-            return Err("write it as USER:SERVER or USER:SERVER:TOOL".to_owned());
+            return Err("write it as USER:SERVER or USER:SERVER:TOOL");
         };
         Ok(Self(Attempt {
-            user: user.parse().map_err(text_of)?,
-            server: server.parse().map_err(text_of)?,
+            user: user.parse().map_err(|_| NO_USER)?,
+            server: server.parse().map_err(|_| NO_SERVER)?,
             tool: parts.next().map(str::to_owned),
             roles: Vec::new(),
             groups: Vec::new(),
@@ -310,26 +323,22 @@ impl FromStr for Flag<Attempt> {
 }
 
 impl FromStr for Flag<Injected> {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.splitn(3, ':');
         let (user, server) = (parts.next(), parts.next());
         let header = parts.next().and_then(|header| header.split_once('='));
         let (Some(user), Some(server), Some((header, value))) = (user, server, header) else {
-            return Err("write it as USER:SERVER:HEADER=VALUE".to_owned());
+            return Err("write it as USER:SERVER:HEADER=VALUE");
         };
         Ok(Self(Injected {
-            user: user.parse().map_err(text_of)?,
-            server: server.parse().map_err(text_of)?,
+            user: user.parse().map_err(|_| NO_USER)?,
+            server: server.parse().map_err(|_| NO_SERVER)?,
             header: header.to_owned(),
             value: setting(value),
         }))
     }
-}
-
-fn text_of(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]
