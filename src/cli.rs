@@ -107,7 +107,7 @@ enum Command {
     #[cfg(all(feature = "control-plane", feature = "data-plane"))]
     #[command(subcommand)]
     Server(crate::server::ServerCommand),
-    /// Serves plugins as MCP servers of their own.
+    /// Serves plugins as MCP servers of their own, and checks anyone's.
     #[cfg(feature = "data-plane")]
     #[command(subcommand)]
     Plugin(crate::plugin::PluginCommand),
@@ -156,9 +156,8 @@ impl Command {
             // Their gateway runs for a moment only; how it starts and stops is of no interest.
             #[cfg(all(unix, feature = "control-plane", feature = "data-plane"))]
             Self::Tools(_) => "warn",
-            // The library tells of each call.
             #[cfg(feature = "data-plane")]
-            Self::Plugin(_) => "info,rmcp=warn",
+            Self::Plugin(command) => command.usual_log(),
             _ => "info",
         }
     }

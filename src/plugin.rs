@@ -1,5 +1,6 @@
-//! `mcp-gateway plugin`: plugins as MCP servers of their own.
+//! `mcp-gateway plugin`: plugins as MCP servers of their own, served and checked.
 
+mod check;
 mod chosen;
 mod handler;
 mod serve;
@@ -13,12 +14,25 @@ use crate::exit::Failure;
 pub(crate) enum PluginCommand {
     /// Serves an implementation that the gateway has in memory as an MCP server, for other gateways.
     Serve(serve::ServeArgs),
+    /// Checks a plugin's MCP server against the contract, and says what to do where it falls short.
+    Check(Box<check::CheckArgs>),
 }
 
 impl PluginCommand {
+    /// What is logged where nobody says what.
+    pub(crate) fn usual_log(&self) -> &'static str {
+        match self {
+            // The library tells of each call.
+            Self::Serve(_) => "info,rmcp=warn",
+            // What a plugin does wrong is told by the result.
+            Self::Check(_) => "error",
+        }
+    }
+
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => args.run(),
+            Self::Check(args) => args.run(),
         }
     }
 }

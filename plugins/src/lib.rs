@@ -18,7 +18,7 @@ mod tools;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
 pub use metrics::{Metrics, Reading};
-pub use over_mcp::{Dial, PluginCondition, PluginServers};
+pub use over_mcp::{Adapter, Dial, PluginCondition, PluginServers, required_tools};
 pub use registry::{PluginConditions, Registry, Role, implementations_of};
 pub use secrets::SecretResolver;
 pub use tools::{Answer, Object, PluginTools, Tool};

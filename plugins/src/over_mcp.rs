@@ -1,5 +1,6 @@
 //! Plugins that are MCP servers: each trait as calls of the tools that the contract names.
 
+mod adapter;
 mod answer;
 mod audit_sink;
 mod auth_provider;
@@ -20,6 +21,7 @@ use gateway_core::{Deadline, TenantId};
 use gateway_mcp::client::{ClientError, Peer};
 use std::sync::Arc;
 
+pub use adapter::{Adapter, required_tools};
 pub(crate) use audit_sink::AuditSinkServer;
 pub(crate) use auth_provider::AuthProviderServer;
 pub(crate) use auth_proxy::AuthProxyServer;

@@ -154,15 +154,18 @@ impl OfficialClient {
     fn program(self) -> anyhow::Result<PathBuf> {
         match self.script {
             "python_client.py" => python_program("python"),
-            "inspector.mjs" => {
-                require_installed(scripts().join("inspector/node_modules/.bin/node"))
-            }
+            "inspector.mjs" => node_with_types(),
             _ => {
                 node_package("@modelcontextprotocol/sdk")?;
                 Ok(PathBuf::from("node"))
             }
         }
     }
+}
+
+/// A Node that runs TypeScript as it is: the one that comes with the Inspector.
+pub fn node_with_types() -> anyhow::Result<PathBuf> {
+    require_installed(scripts().join("inspector/node_modules/.bin/node"))
 }
 
 /// The folder of an installed npm package.

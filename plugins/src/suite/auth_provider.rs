@@ -63,19 +63,27 @@ struct Subject {
 
 impl Subject {
     async fn is_accepted(&self, credential: &Credential, user: &UserId) -> Outcome {
+        let secret = credential.value.expose_secret();
         match self
             .provider
             .validate_credential(&context(), credential)
-            .await?
+            .await
         {
-            Authentication::Accepted(principal) => ensure(principal.user_id == *user, || {
+            Ok(Authentication::Accepted(principal)) => ensure(principal.user_id == *user, || {
                 format!(
                     "takes the credential of `{user}` for that of `{}`",
                     principal.user_id
                 )
             }),
-            Authentication::Rejected { reason } => {
+            Ok(Authentication::Rejected { reason }) if repeats(&reason, secret) => {
+                failed("the reason repeats the credential")
+            }
+            Ok(Authentication::Rejected { reason }) => {
                 failed(format!("rejects the credential of `{user}`: {reason}"))
+            }
+            Err(error) => {
+                probe::prints_no_secret(&error, secret)?;
+                Err(error.into())
             }
         }
     }
@@ -87,10 +95,9 @@ impl Subject {
             .validate_credential(&context(), credential)
             .await
         {
-            Ok(Authentication::Rejected { reason }) => {
-                let repeats = !secret.is_empty() && reason.contains(secret);
-                ensure(!repeats, || "the reason repeats the credential".to_owned())
-            }
+            Ok(Authentication::Rejected { reason }) => ensure(!repeats(&reason, secret), || {
+                "the reason repeats the credential".to_owned()
+            }),
             Ok(Authentication::Accepted(principal)) => failed(format!(
                 "takes a bad credential for that of `{}`",
                 principal.user_id
@@ -116,7 +123,7 @@ impl Subject {
 
     async fn rejects(self) -> Outcome {
         if self.accounts.rejected.is_empty() {
-            return Err(Unmet::NotApplicable("it rejects no credential"));
+            return Err(Unmet::NotApplicable("no bad credential is known"));
         }
         for credential in &self.accounts.rejected {
             self.is_rejected(credential).await?;
@@ -158,14 +165,26 @@ impl Subject {
     }
 
     async fn keeps_apart(self) -> Outcome {
-        let everyone = (0..CROWD).map(|_| {
+        let Accounts { accepted, rejected } = &*self.accounts;
+        if accepted.is_empty() && rejected.is_empty() {
+            return Err(Unmet::NotApplicable("no credential is known"));
+        }
+        // Everyone begins elsewhere: who gets another's answer shows.
+        let everyone = (0..CROWD).map(|begin| {
             let subject = self.clone();
             async move {
-                for (credential, user) in &subject.accounts.accepted {
-                    subject.is_accepted(credential, user).await?;
-                }
-                for credential in &subject.accounts.rejected {
-                    subject.is_rejected(credential).await?;
+                let Accounts { accepted, rejected } = &*subject.accounts;
+                let good = accepted
+                    .iter()
+                    .map(|(credential, user)| (credential, Some(user)));
+                let all: Vec<_> = good
+                    .chain(rejected.iter().map(|credential| (credential, None)))
+                    .collect();
+                for (credential, user) in all.iter().cycle().skip(begin).take(all.len()) {
+                    match user {
+                        Some(user) => subject.is_accepted(credential, user).await?,
+                        None => subject.is_rejected(credential).await?,
+                    }
                 }
                 Ok(())
             }
@@ -191,4 +210,8 @@ impl Subject {
         let none = Credential::none();
         probe::returns_late(self.provider.validate_credential(&context, &none)).await
     }
+}
+
+fn repeats(text: &str, secret: &str) -> bool {
+    !secret.is_empty() && text.contains(secret)
 }

@@ -104,14 +104,22 @@ impl Subject {
 
     fn has_known(&self) -> Outcome {
         if self.injections.known.is_empty() {
-            return Err(Unmet::NotApplicable("it injects nothing"));
+            return Err(Unmet::NotApplicable(
+                "no credential is known that it injects",
+            ));
         }
         Ok(())
     }
 
     async fn injects_each(self) -> Outcome {
+        self.injects_each_from(0).await
+    }
+
+    /// What is known, each once, beginning with another.
+    async fn injects_each_from(self, begin: usize) -> Outcome {
         self.has_known()?;
-        for (call, due) in &self.injections.known {
+        let known = &self.injections.known;
+        for (call, due) in known.iter().cycle().skip(begin).take(known.len()) {
             let injection = self.inject(call).await?;
             for (name, value) in due {
                 let found = injection
@@ -194,7 +202,8 @@ impl Subject {
 
     async fn keeps_apart(self) -> Outcome {
         self.has_known()?;
-        probe::all_at_once((0..CROWD).map(|_| self.clone().injects_each())).await
+        // Everyone begins elsewhere: who gets another's answer shows.
+        probe::all_at_once((0..CROWD).map(|begin| self.clone().injects_each_from(begin))).await
     }
 
     async fn survives_drops(self) -> Outcome {

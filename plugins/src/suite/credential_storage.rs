@@ -9,6 +9,7 @@ use gateway_core::{
 
 use super::probe::{self, CROWD, SECRET, context, context_of, late_context};
 use super::report::{Outcome, Report, Unmet, ensure, failed};
+use super::tidy::TidyStorage;
 
 /// What a storage does with what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,9 @@ pub enum Keeping {
 /// Runs the suite, with users of its own in the tenants `default` and `suite-other`.
 pub async fn credential_storage(storage: Arc<dyn CredentialStorage>, keeping: Keeping) -> Report {
     let mut report = Report::new(PluginKind::CredentialStorage);
+    let tidy = Arc::new(TidyStorage::new(storage));
     let subject = || Subject {
-        storage: Arc::clone(&storage),
+        storage: Arc::clone(&tidy) as _,
         keeping,
     };
     report
@@ -68,6 +70,7 @@ pub async fn credential_storage(storage: Arc<dyn CredentialStorage>, keeping: Ke
             subject().returns_late(),
         )
         .await;
+    tidy.clean().await;
     report
 }
 

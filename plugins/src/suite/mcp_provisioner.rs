@@ -8,6 +8,7 @@ use gateway_core::{ErrorKind, PluginError, ServerName, TenantId, UserId};
 
 use super::probe::{self, CROWD, context, context_of, late_context, unique};
 use super::report::{Outcome, Report, Unmet, ensure};
+use super::tidy::TidyProvisioner;
 
 /// What a provisioner can run.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +23,9 @@ pub struct Running {
 pub async fn mcp_provisioner(provisioner: Arc<dyn McpProvisioner>, running: Running) -> Report {
     let mut report = Report::new(PluginKind::McpProvisioner);
     let running = Arc::new(running);
+    let tidy = Arc::new(TidyProvisioner::new(provisioner));
     let subject = || Subject {
-        provisioner: Arc::clone(&provisioner),
+        provisioner: Arc::clone(&tidy) as _,
         running: Arc::clone(&running),
     };
     report
@@ -54,6 +56,7 @@ pub async fn mcp_provisioner(provisioner: Arc<dyn McpProvisioner>, running: Runn
             subject().returns_late(),
         )
         .await;
+    tidy.clean().await;
     report
 }
 

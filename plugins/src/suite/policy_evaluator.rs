@@ -6,7 +6,7 @@ use gateway_core::plugin::{Action, Decision, ItemKind, PluginKind, PolicyEvaluat
 use gateway_core::{Principal, ServerName};
 
 use super::probe::{self, CROWD, context, late_context};
-use super::report::{Outcome, Report, ensure, failed};
+use super::report::{Outcome, Report, Unmet, ensure, failed};
 
 /// As many actions as the list of a large server has tools.
 const MANY: usize = 1000;
@@ -107,8 +107,24 @@ impl Subject {
         })
     }
 
+    fn has_cases(&self) -> Outcome {
+        match self.cases().next() {
+            Some(_) => Ok(()),
+            None => Err(Unmet::NotApplicable(
+                "nothing is known that it allows or denies",
+            )),
+        }
+    }
+
     async fn decides_each(self) -> Outcome {
-        for (access, allowed) in self.cases() {
+        self.decides_each_from(0).await
+    }
+
+    /// The known cases, each once, beginning with another.
+    async fn decides_each_from(self, begin: usize) -> Outcome {
+        self.has_cases()?;
+        let cases: Vec<_> = self.cases().collect();
+        for (access, allowed) in cases.iter().copied().cycle().skip(begin).take(cases.len()) {
             let actions = [access.action()];
             let decisions = self
                 .evaluator
@@ -132,6 +148,7 @@ impl Subject {
 
     /// For each principal, its known cases over and over.
     async fn decides_many(self) -> Outcome {
+        self.has_cases()?;
         for (asking, _) in self.cases() {
             let own: Vec<_> = self
                 .cases()
@@ -149,7 +166,9 @@ impl Subject {
     }
 
     async fn keeps_apart(self) -> Outcome {
-        probe::all_at_once((0..CROWD).map(|_| self.clone().decides_each())).await
+        self.has_cases()?;
+        // Everyone begins elsewhere: who gets another's answer shows.
+        probe::all_at_once((0..CROWD).map(|begin| self.clone().decides_each_from(begin))).await
     }
 
     /// Whether it allows, denies or fails is its own affair; it must answer each.
@@ -193,6 +212,9 @@ impl Subject {
                     .check_access(&context, &access.principal, &actions)
             };
             probe::drop_halfway(call).await;
+        }
+        if self.has_cases().is_err() {
+            return self.survives_hostile().await;
         }
         self.decides_each().await
     }

@@ -48,7 +48,7 @@ pub(super) fn late_context() -> CallContext {
 }
 
 /// A name that no other run uses, so that suites can run against the same server at once.
-pub(super) fn unique(prefix: &str) -> String {
+pub fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", uuid::Uuid::new_v4().simple())
 }
 

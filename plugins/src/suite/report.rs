@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway_core::PluginError;
 use gateway_core::plugin::PluginKind;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::probe;
 
@@ -29,6 +29,8 @@ pub struct Finding {
     pub case: &'static str,
     /// How it ended.
     pub verdict: Verdict,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// How a case ended.
@@ -94,7 +96,7 @@ impl Report {
         body: impl Future<Output = Outcome> + Send + 'static,
     ) {
         // Dropped, the set ends its task: nothing of a suite that is given up goes on.
-        let mut task = JoinSet::new();
+        let (begin, mut task) = (Instant::now(), JoinSet::new());
         task.spawn(body);
         let verdict = match timeout(PATIENCE, task.join_next()).await {
             Ok(Some(Ok(Ok(())))) | Ok(None) => Verdict::Passed,
@@ -103,13 +105,17 @@ impl Report {
             Ok(Some(Err(_))) => Verdict::Failed("panicked".to_owned()),
             Err(_) => Verdict::Failed(format!("did not end within {PATIENCE:?}")),
         };
-        self.findings.push(Finding { case, verdict });
+        self.findings.push(Finding {
+            case,
+            verdict,
+            took: begin.elapsed(),
+        });
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding { case, verdict } in &self.findings {
+        for Finding { case, verdict, .. } in &self.findings {
             match verdict {
                 Verdict::Passed => writeln!(f, "passed   {} {case}", self.kind)?,
                 Verdict::Failed(what) => writeln!(f, "FAILED   {} {case}: {what}", self.kind)?,

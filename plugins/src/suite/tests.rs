@@ -357,8 +357,10 @@ async fn finds_a_sink_that_breaks_lines() {
 #[tokio::test]
 async fn finds_a_storage_that_forgets_the_tenant() {
     let storage = Arc::new(broken::OneTenant::default());
-    let report = credential_storage(storage, Keeping::Everything).await;
+    let report = credential_storage(Arc::clone(&storage) as _, Keeping::Everything).await;
     insta::assert_snapshot!(findings(&report), @"keeps_tenants_and_users_apart: has a value for `bearer` of server `files` where there is none");
+    // The case that failed did not come to removing what it had stored.
+    assert!(storage.0.is_empty().await, "credentials are left behind");
 }
 
 #[tokio::test]

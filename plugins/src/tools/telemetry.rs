@@ -39,6 +39,9 @@ struct Measurement<T> {
     attributes: BTreeMap<String, String>,
 }
 
+/// A name, its value, its attributes.
+type Measured<T> = (&'static str, T, Vec<(&'static str, String)>);
+
 impl Serve {
     pub(super) fn new(telemetry: Arc<dyn Telemetry>) -> Self {
         Self {
@@ -67,10 +70,7 @@ impl Serve {
         Ok(name)
     }
 
-    fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        call: &Call,
-    ) -> Result<(&'static str, T, Vec<(&'static str, String)>), Refused> {
+    fn read<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<Measured<T>, Refused> {
         let Measurement {
             name,
             value,

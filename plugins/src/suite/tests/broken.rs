@@ -101,7 +101,7 @@ impl AuditSink for RawText {
 
 /// Keeps all tenants' credentials as one's.
 #[derive(Default)]
-pub(super) struct OneTenant(Kept);
+pub(super) struct OneTenant(pub(super) Kept);
 
 fn one(context: &CallContext) -> CallContext {
     CallContext {
