@@ -339,8 +339,18 @@ fn the_guide_shows_what_is_there_and_can_be_configured() -> Result<()> {
             home.ok(&["validate", "-f", "gateway.yaml"])?;
             validated += 1;
         }
+        if block.starts_with("accept:") {
+            home.set("KEY", &secret("key"));
+            home.write_secret("header", &secret("header"))?;
+            home.write("expect.yaml", block)?;
+            let nowhere = ["--url", "http://127.0.0.1:9", "-f", "expect.yaml"];
+            let done = home.run(&[&["plugin", "check"][..], &nowhere].concat())?;
+            // It has been read, and then nobody answered.
+            ensure!(done.code == Some(1), "{}", done.stderr);
+            validated += 1;
+        }
     }
-    ensure!(validated == 2, "{validated} configurations");
+    ensure!(validated == 3, "{validated} documents");
     Ok(())
 }
 
