@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use gateway_plugins::Metrics;
+use gateway_plugins::{Metrics, Spools};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) listeners: Listeners,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where audit events wait for sinks that are MCP servers, if there is such a place.
+    pub(crate) spools: Option<Spools>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
     /// Requests that other replicas have handed on, up to the last byte of the answer; drained next.

@@ -137,6 +137,9 @@ fn metrics(gateway: &Gateway) -> Response<ReplyBody> {
             });
         }
     }
+    if let Some(spools) = &gateway.spools {
+        readings.extend(spools.readings());
+    }
     match gateway.metrics.render(&readings) {
         Ok(text) => whole(
             text,

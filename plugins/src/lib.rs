@@ -11,6 +11,7 @@ mod over_mcp;
 mod registry;
 mod secrets;
 mod settings;
+mod spool;
 mod tools;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
@@ -18,4 +19,5 @@ pub use metrics::{Metrics, Reading};
 pub use over_mcp::{Dial, PluginServers};
 pub use registry::{Registry, Role, implementations_of};
 pub use secrets::SecretResolver;
+pub use spool::{SpoolOptions, SpoolState, Spools};
 pub use tools::{Answer, Object, PluginTools, Tool};

@@ -13,6 +13,7 @@ use gateway_core::plugin::{PluginKind, Plugins};
 
 use crate::in_memory::{DesktopImplicit, NotConfigured, Outputs};
 use crate::over_mcp::PluginServers;
+use crate::spool::{SpoolOptions, Spools};
 use crate::{Metrics, settings};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
@@ -40,6 +41,8 @@ pub struct Registry {
     role: Role,
     outputs: Outputs,
     data_dir: PathBuf,
+    /// Where audit events wait; `None`: nowhere.
+    spools: Option<Spools>,
 }
 
 /// The implementations of a kind that run in the gateway's own process.
@@ -62,6 +65,7 @@ impl Registry {
             role,
             outputs: Outputs::default(),
             data_dir: PathBuf::new(),
+            spools: None,
         }
     }
 
@@ -77,8 +81,21 @@ impl Registry {
     /// writes to standard error.
     #[must_use]
     pub fn with_stdout_taken(mut self) -> Self {
-        self.outputs = Outputs::with_stdout_taken();
+        self.outputs.take_stdout();
         self
+    }
+
+    /// The same with a place where audit events wait for sinks that are MCP servers. Without one there can be no such
+    /// sinks.
+    #[must_use]
+    pub fn with_audit_spool(mut self, options: SpoolOptions) -> Self {
+        self.spools = Some(Spools::new(options, self.metrics()));
+        self
+    }
+
+    /// Where audit events wait, if there is such a place.
+    pub fn spools(&self) -> Option<Spools> {
+        self.spools.clone()
     }
 
     /// What the plugins of all tenants measured.
