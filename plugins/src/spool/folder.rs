@@ -80,7 +80,7 @@ impl Folder {
         let mut segments = segment::list(&self.path)?;
         let saved = Cursor::read(&self.path)?;
         let cursor = saved.unwrap_or_else(|| {
-            if !segments.is_empty() {
+            if segments.iter().any(|segment| segment.first > 0) || Cursor::is_in(&self.path) {
                 let folder = self.path.display();
                 warn!(%folder, "how far the audit events of a spool were delivered is not known: all are sent again");
             }

@@ -60,7 +60,7 @@ impl SpoolSink {
         let to_disk = self.promises.durability == AuditDurability::Disk;
         spool.to_disk.store(to_disk, Ordering::SeqCst);
         spool.target.store(Some(Arc::new(Arc::clone(&self.target))));
-        spool.health.send_modify(|health| health.problem = None);
+        spool.note_health(None);
         spool.nudge.notify_one();
         spool.wake.notify_one();
     }
@@ -150,15 +150,15 @@ impl SpoolSink {
     /// is known to take none nothing is waited for: what it does not have yet it gets, and nothing is let in meanwhile.
     async fn acknowledged(&self, number: u64) -> Result<(), PluginError> {
         let spool = &self.spool;
-        let mut health = spool.health.subscribe();
-        if health.borrow_and_update().problem.is_some() {
+        let mut problem = spool.problem.subscribe();
+        if problem.borrow_and_update().is_some() {
             return Ok(());
         }
         let mut acknowledged = spool.acknowledged.subscribe();
         tokio::select! {
             biased;
             _ = acknowledged.wait_for(|acknowledged| *acknowledged >= number) => Ok(()),
-            _ = health.wait_for(|health| health.problem.is_some()) => {
+            _ = problem.wait_for(Option::is_some) => {
                 Err(self.error(ErrorKind::Unavailable, "has not acknowledged an event; it is sent again"))
             }
         }
@@ -187,7 +187,7 @@ impl AuditSink for SpoolSink {
             ));
         }
         let waits = self.promises.durability == AuditDurability::Sink;
-        if waits && let Some(problem) = spool.health.borrow().problem.clone() {
+        if waits && let Some(problem) = spool.problem.borrow().clone() {
             let message = self
                 .error(ErrorKind::Unavailable, "takes no events")
                 .to_string();

@@ -233,7 +233,7 @@ impl Open {
 
 impl Spool {
     fn state(&self) -> SpoolState {
-        let problem = self.health.borrow().problem.clone();
+        let problem = self.problem.borrow().clone();
         let is_used = self.users.load(Ordering::SeqCst) > 0;
         let state = match (is_used, &problem) {
             (false, _) => "removed",

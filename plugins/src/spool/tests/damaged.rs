@@ -25,7 +25,8 @@ async fn delivered(folder: &Path) -> (Vec<u32>, String) {
     let sink = sink_in(&spools, "audit", &memory, PROCESS);
     // Behind what was there; it has to arrive too.
     log(&sink, 9999..10000).await;
-    spools.shut_down(Duration::from_secs(20)).await;
+    spools.shut_down(Duration::from_secs(5)).await;
+    assert_eq!(sink.spool.waiting(), 0);
     let refused = folder.join("default/audit/refused.jsonl");
     let refused = fs::read(refused).unwrap_or_default();
     let numbers = memory
