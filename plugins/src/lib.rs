@@ -5,6 +5,9 @@ pub mod suite;
 
 mod cached;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod in_memory;
 mod metrics;
 mod over_mcp;

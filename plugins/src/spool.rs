@@ -31,6 +31,10 @@ use folder::{Contents, Folder};
 use space::{Quota, Space};
 use writer::Writer;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use cursor::Cursor;
+#[cfg(feature = "fuzzing")]
+pub(crate) use segment::{Found, decode};
 pub(crate) use sink::{Promises, SpoolSink};
 pub use table::{SpoolOptions, SpoolState, Spools};
 

@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(text, "12 345 67 444c822247b7b6da\n");
         assert_eq!(Cursor::parse(&text), Some(cursor));
         for end in 0..text.len() {
-            assert_eq!(Cursor::parse(&text[..end]), None);
+            assert_eq!(text.get(..end).and_then(Cursor::parse), None);
         }
         for (place, byte) in text.bytes().enumerate() {
             let mut damaged = text.clone().into_bytes();

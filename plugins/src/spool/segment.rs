@@ -93,7 +93,7 @@ impl Batch {
         last.copied().unwrap_or_default()
     }
 
-    pub(super) fn line(&self, number: usize) -> &[u8] {
+    pub(crate) fn line(&self, number: usize) -> &[u8] {
         let range = self.bytes_of(number)..self.bytes_of(number + 1);
         self.bytes.get(range).unwrap_or_default()
     }

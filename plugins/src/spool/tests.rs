@@ -147,6 +147,14 @@ fn abandon(spools: Spools, sinks: Vec<SpoolSink>) {
     drop(spools);
 }
 
+/// Waits for it with the whole thread.
+fn delivered(spool: &Spool) {
+    let last = spool.next.load(Ordering::SeqCst);
+    while *spool.acknowledged.borrow() < last {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_durability_passes_the_suite() {
     for promises in [PROCESS, DISK, SINK, DROP] {
@@ -156,14 +164,9 @@ async fn every_durability_passes_the_suite() {
         let taken = Arc::clone(&memory);
         let spool = Arc::clone(&sink.spool);
         let read = move || {
-            // What a sink has is what the spool has delivered: that is waited for.
-            let last = spool.next.load(Ordering::SeqCst);
-            // The delivery may be this thread's own next task.
-            tokio::task::block_in_place(|| {
-                while *spool.acknowledged.borrow() < last {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            });
+            // What a sink has is what the spool has delivered: that is waited for. The delivery may be
+            // this thread's own next task.
+            tokio::task::block_in_place(|| delivered(&spool));
             let taken = taken.taken.borrow();
             let lines = taken
                 .iter()
