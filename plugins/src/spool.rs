@@ -7,6 +7,7 @@
 mod cursor;
 mod delivery;
 mod folder;
+mod reader;
 mod segment;
 mod sink;
 mod space;

@@ -22,6 +22,7 @@ async fn every_durability_has_its_figures() -> Result<()> {
     assert!(figures.events.iter().all(|(_, took)| took.len() == 50));
     assert!(figures.opening < figures.delivering);
     let table = table(&figures);
+    println!("{table}");
     assert!(table.contains("| `durability: sink` | "), "{table}");
     assert!(table.contains("A spool of 2000 events"), "{table}");
     Ok(())

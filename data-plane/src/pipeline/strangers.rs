@@ -139,3 +139,19 @@ impl Strangers {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_a_budget_at_once_and_another_for_each_second() {
+        let strangers = Strangers::new(&TaskTracker::new(), &CancellationToken::new());
+        let admitted = || (0..1000).filter(|_| strangers.admits()).count();
+        assert_eq!(admitted(), 200);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(admitted(), 50);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(admitted(), 200);
+    }
+}
