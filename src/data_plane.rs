@@ -1,5 +1,6 @@
 //! `mcp-gateway data-plane`: serves MCP clients by what a control plane of another process pushes.
 
+mod audit;
 mod cache;
 mod drain;
 mod join;
@@ -25,6 +26,7 @@ use crate::listen::{self, MCP_PORT, OPERATIONS_PORT, loopback};
 use crate::process;
 use crate::signals::StopSignals;
 use crate::tls::{HTTP, ServerTlsArgs};
+use audit::AuditArgs;
 use cache::CacheArgs;
 use drain::DrainArgs;
 use join::JoinArgs;
@@ -68,6 +70,9 @@ pub(crate) struct DataPlaneArgs {
     cache: CacheArgs,
 
     #[command(flatten)]
+    audit: AuditArgs,
+
+    #[command(flatten)]
     tls: ServerTlsArgs,
 
     #[command(flatten)]
@@ -98,6 +103,7 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
         allowed_host,
         session_key_file,
         cache,
+        audit,
         tls,
         replicas,
         permitted,
@@ -117,10 +123,11 @@ async fn start(args: DataPlaneArgs) -> Result<(), Failure> {
     let limits = limits.read();
     let (replica, join_token) = (join.name(listen)?, join.token()?);
     let (session_keys, keys) = Keys::of(session_key_file)?;
+    let spool = audit.options(cache.folder());
     let options = Options {
         replica,
         join_token,
-        permits: permitted.permits(listen.ip().is_loopback(), limits)?,
+        permits: permitted.permits(listen.ip().is_loopback(), limits, spool)?,
         cache: cache.open(&session_keys)?,
         session_keys,
         fleet: replicas.as_ref().map(ReplicaListener::options),

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use clap::Args;
 use gateway_data_plane::{Access, Commands, Limits, Permits};
 use gateway_mcp::client::{Connector, NetworkPolicy};
-use gateway_plugins::{Registry, Role, SecretResolver};
+use gateway_plugins::{Registry, Role, SecretResolver, SpoolOptions};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -217,7 +217,9 @@ pub(crate) fn permits(loopback_only: bool, data_dir: &Path) -> Result<Permits, a
 /// The same with a connector that is there already.
 fn permits_by(connector: Connector, loopback_only: bool, data_dir: &Path) -> Permits {
     Permits {
-        registry: Registry::new(Role::Desktop { loopback_only }).with_data_dir(data_dir),
+        registry: Registry::new(Role::Desktop { loopback_only })
+            .with_data_dir(data_dir)
+            .with_audit_spool(SpoolOptions::in_folder(data_dir.join("audit-spool"))),
         secrets: SecretResolver::desktop(),
         connector,
         commands: Commands::Any,

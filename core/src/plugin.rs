@@ -12,7 +12,7 @@ mod telemetry;
 use std::fmt;
 use std::sync::Arc;
 
-pub use audit_sink::{AuditEvent, AuditOutcome, AuditSink};
+pub use audit_sink::{AuditEvent, AuditOutcome, AuditSink, Reservation};
 pub use auth_provider::{AuthProvider, Authentication};
 pub use auth_proxy::{AuthProxy, Injection, ProxyRequest};
 pub use credential_storage::CredentialStorage;

@@ -7,9 +7,11 @@ use gateway_mcp::message::ScanError;
 use gateway_mcp::version::{Era, Version};
 use gateway_mcp::{author, code};
 use http::StatusCode;
+use serde::Serialize;
 
 /// The reasons that clients are told apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
     /// The body is no JSON, or no message of the protocol.
     Malformed,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use gateway_plugins::{Metrics, PluginConditions};
+use gateway_plugins::{Metrics, PluginConditions, Spools};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// How the plugins are that are MCP servers.
     pub(crate) plugins: PluginConditions,
+    /// Where audit events wait for sinks that are MCP servers, if there is such a place.
+    pub(crate) spools: Option<Spools>,
     /// Client connections, and requests whose client is gone; drained first.
     pub(crate) requests: TaskTracker,
     /// Requests that other replicas have handed on, up to the last byte of the answer; drained next.

@@ -32,6 +32,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use gateway_core::Deadline;
+use gateway_plugins::Spools;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -104,7 +107,7 @@ impl DataPlane {
     pub fn start(options: Options, control_planes: Vec<ControlPlane>) -> Result<Self, JoinError> {
         let token = options.join_token;
         let authorization = token.map(Authorization::new).transpose()?;
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let replica = options.replica;
         let tag = options.fleet.as_ref().map(|_| ReplicaTag::of(&replica));
         let gateway = Arc::new(Gateway {
@@ -125,7 +128,8 @@ impl DataPlane {
             handed_on: TaskTracker::new(),
             handing: TaskTracker::new(),
             draining: connection::Draining::default(),
-            stopping: CancellationToken::new(),
+            spools: options.permits.registry.spools(),
+            stopping: stopping.clone(),
             giving_up: CancellationToken::new(),
             tasks: tasks.clone(),
         });
@@ -140,11 +144,19 @@ impl DataPlane {
                     permits: options.permits,
                     limits: options.limits,
                     tasks,
+                    stopping,
                 },
                 keeper: keeper.clone(),
                 in_sync: in_sync_sender,
             },
         };
+        if let Some(spools) = gateway.spools.clone() {
+            drop(gateway.tasks.spawn(look_for_unclaimed(
+                spools,
+                in_sync.clone(),
+                gateway.stopping.clone(),
+            )));
+        }
         let alone = CancellationToken::new();
         let following = TaskTracker::new();
         drop(following.spawn(follower.run(control_planes, options.cache, alone.clone())));
@@ -226,8 +238,9 @@ impl DataPlane {
     }
 
     /// Stops taking connections, lets requests under way finish for as long as `grace`, then ends
-    /// servers and their children.
+    /// servers and their children. Audit events that wait for their sinks have what is left of the time.
     pub async fn shut_down(&self, grace: Duration) {
+        let deadline = Deadline::after(grace);
         self.gateway.draining.begin();
         self.stop.cancel();
         // They would stay open for as long as their clients do.
@@ -257,6 +270,7 @@ impl DataPlane {
         }
         self.ended.cancel();
         self.following.wait().await;
+        self.close_telemetry().await;
         // Servers end when nothing holds them any more: neither a snapshot nor a request.
         self.gateway.tenants.clear();
         self.gateway.tasks.close();
@@ -264,6 +278,32 @@ impl DataPlane {
         if ended.await.is_err() {
             warn!("servers that did not end in time are given up");
         }
+        if let Some(spools) = &self.gateway.spools {
+            spools.shut_down(deadline.remaining()).await;
+        }
+    }
+
+    /// Has all measurements sent that are still queued.
+    async fn close_telemetry(&self) {
+        let snapshots = self.gateway.tenants.all();
+        let closing = snapshots
+            .iter()
+            .map(|snapshot| snapshot.plugins.telemetry.close());
+        if timeout(TELEMETRY_GRACE, join_all(closing)).await.is_err() {
+            warn!("measurements that were not sent in time are given up");
+        }
+    }
+}
+
+/// Once it is known which audit sinks there are, warns of events that wait for others.
+async fn look_for_unclaimed(
+    spools: Spools,
+    mut in_sync: watch::Receiver<bool>,
+    stopping: CancellationToken,
+) {
+    let known = async { in_sync.wait_for(|in_sync| *in_sync).await.is_ok() };
+    if stopping.run_until_cancelled(known).await == Some(true) {
+        spools.warn_of_unclaimed().await;
     }
 }
 
@@ -277,6 +317,9 @@ fn note(place: &OnceLock<SocketAddr>, listener: &TcpListener) {
 
 /// How long requests that are given up may take to answer so.
 const GIVING_UP: Duration = Duration::from_secs(1);
+
+/// How long the last measurements may take to be sent.
+const TELEMETRY_GRACE: Duration = Duration::from_secs(3);
 
 /// How long servers may take to end: their input is closed, then SIGTERM, then SIGKILL.
 const SERVERS_GRACE: Duration = Duration::from_secs(6);

@@ -148,6 +148,9 @@ fn metrics(gateway: &Gateway) -> Response<ReplyBody> {
             value: 1,
         });
     }
+    if let Some(spools) = &gateway.spools {
+        readings.extend(spools.readings());
+    }
     match gateway.metrics.render(&readings) {
         Ok(text) => whole(
             text,

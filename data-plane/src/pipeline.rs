@@ -15,6 +15,7 @@ mod params;
 mod reply;
 mod route;
 mod standing;
+mod strangers;
 mod tenant;
 mod trail;
 mod watch;
@@ -47,6 +48,7 @@ pub use list::rewrite_cursor;
 pub(crate) use reply::{EventStream, Reply};
 use route::Subject;
 pub(crate) use standing::open_stream;
+pub(crate) use strangers::Strangers;
 use trail::Trail;
 pub(crate) use watch::Watch;
 

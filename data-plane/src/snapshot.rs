@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::endpoint::View;
 use crate::exposure::{Exposure, Profile};
 use crate::load::Load;
-use crate::pipeline::AuditGate;
+use crate::pipeline::{AuditGate, Strangers};
 use crate::upstream::{Quota, Upstream};
 
 mod tally;
@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) plugins: Plugins,
     /// Belongs to the audit sink, and stays for as long as that does.
     pub(crate) audit: AuditGate,
+    /// What is recorded of those whom nobody knows; the tenant's for good.
+    pub(crate) strangers: Arc<Strangers>,
     /// Of connections to servers; the tenant's for good.
     pub(crate) quota: Arc<Quota>,
     /// What the tenant has under way; the tenant's for good.

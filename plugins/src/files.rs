@@ -1,8 +1,17 @@
 //! Files that belong to the gateway's user alone, and that a crash leaves whole.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway_core::Deadline;
+
+/// How long to wait for a process that has the same file and is about to end.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks the file system for room behind the end of a file.
+pub(crate) type Allocate = fn(&File, u64, u64) -> io::Result<()>;
 
 /// Options that make a file which only its owner can read and write.
 pub(crate) fn private() -> OpenOptions {
@@ -10,6 +19,53 @@ pub(crate) fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Makes a folder, and those above it, that only its owner can look into.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Keeps other processes from what is at `path`, for as long as the file that is given back is open.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let lock = private()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(beside(path, ".lock"))?;
+    let deadline = Deadline::after(LOCK_PATIENCE);
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if deadline.has_passed() => {
+                let text = format!("another process writes to {}", path.display());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Has the file system keep room behind the end of a file.
+#[cfg(target_os = "linux")]
+pub(crate) fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::KEEP_SIZE, from, length) {
+        // Not every file system can; then a full disk is found out when it is written to.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Elsewhere a full disk is found out when it is written to.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn allocate(_file: &File, _from: u64, _length: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether others than the owner may read or write an open file.

@@ -36,6 +36,7 @@ pub(crate) use line_writer::{LineWriter, Outputs};
 pub(crate) use memory::Memory;
 pub(crate) use none::NotConfigured;
 pub(crate) use noop::Noop;
+pub(crate) use pace::Pace;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use rules::Rules;
 pub(crate) use stored_credential::{Injecting, StoredCredential};

@@ -14,6 +14,7 @@ mod over_mcp;
 mod registry;
 mod secrets;
 mod settings;
+mod spool;
 mod tools;
 
 pub use in_memory::{NewKey, NewKeyError, new_key};
@@ -21,4 +22,5 @@ pub use metrics::{Metrics, Reading};
 pub use over_mcp::{Adapter, Dial, PluginCondition, PluginServers, required_tools};
 pub use registry::{PluginConditions, Registry, Role, implementations_of};
 pub use secrets::SecretResolver;
+pub use spool::{SpoolOptions, SpoolState, Spools};
 pub use tools::{Answer, Object, PluginTools, Tool};

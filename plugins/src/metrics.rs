@@ -226,6 +226,12 @@ fn help_of(name: &str) -> &'static str {
     match name {
         "mcp_gateway_requests" => "Requests of clients, by what they were and how they ended",
         "mcp_gateway_request_duration_seconds" => "How long requests of clients took",
+        "mcp_gateway_audit_delivered" => "Audit events that their sink has acknowledged",
+        "mcp_gateway_audit_repeated" => "Audit events that were sent to their sink once more",
+        "mcp_gateway_audit_refused" => "Audit events that their sink refuses for good",
+        "mcp_gateway_audit_dropped" => {
+            "Audit events that were dropped, as the sink's configuration wants it"
+        }
         _ => "A measurement of this gateway",
     }
 }

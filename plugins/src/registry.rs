@@ -13,6 +13,7 @@ use gateway_core::plugin::{PluginKind, Plugins};
 
 use crate::in_memory::{DesktopImplicit, NotConfigured, Outputs};
 use crate::over_mcp::{Conditions, PluginCondition, PluginServers};
+use crate::spool::{SpoolOptions, Spools};
 use crate::{Metrics, settings};
 
 /// Which process checks and builds. It decides how gaps are filled and what is allowed.
@@ -41,6 +42,8 @@ pub struct Registry {
     outputs: Outputs,
     data_dir: PathBuf,
     conditions: Arc<Conditions>,
+    /// Where audit events wait; `None`: nowhere.
+    spools: Option<Spools>,
 }
 
 /// How the servers of plugins are, for operators.
@@ -75,6 +78,7 @@ impl Registry {
             outputs: Outputs::default(),
             data_dir: PathBuf::new(),
             conditions: Arc::default(),
+            spools: None,
         }
     }
 
@@ -90,8 +94,21 @@ impl Registry {
     /// writes to standard error.
     #[must_use]
     pub fn with_stdout_taken(mut self) -> Self {
-        self.outputs = Outputs::with_stdout_taken();
+        self.outputs.take_stdout();
         self
+    }
+
+    /// The same with a place where audit events wait for sinks that are MCP servers. Without one there can be no such
+    /// sinks.
+    #[must_use]
+    pub fn with_audit_spool(mut self, options: SpoolOptions) -> Self {
+        self.spools = Some(Spools::new(options, self.metrics()));
+        self
+    }
+
+    /// Where audit events wait, if there is such a place.
+    pub fn spools(&self) -> Option<Spools> {
+        self.spools.clone()
     }
 
     /// What the plugins of all tenants measured.

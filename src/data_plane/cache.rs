@@ -1,6 +1,6 @@
 //! Where the last good configuration is kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gateway_core::config::TimeSpan;
@@ -36,6 +36,10 @@ impl CacheArgs {
         Err(Failure::invalid(
             "--cache-dir needs --session-key-file: what is kept is authenticated by its keys, so that nobody else can put a configuration there",
         ))
+    }
+
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.cache_dir.as_deref()
     }
 
     pub(super) fn open(&self, keys: &SessionKeys) -> anyhow::Result<Option<Cache>> {

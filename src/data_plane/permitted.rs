@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use gateway_data_plane::{Commands, Limits, Permits};
 use gateway_mcp::client::{Cidr, Connector, NetworkPolicy};
-use gateway_plugins::{Registry, Role, SecretResolver};
+use gateway_plugins::{Registry, Role, SecretResolver, SpoolOptions};
 
 /// What a pushed configuration may ask of this process. No configuration can extend it.
 #[derive(Debug, Args)]
@@ -55,7 +55,13 @@ pub(super) struct PermittedArgs {
 }
 
 impl PermittedArgs {
-    pub(super) fn permits(self, loopback_only: bool, limits: Limits) -> anyhow::Result<Permits> {
+    /// `spool` is where audit events wait for sinks that are MCP servers; `None`: there may be none.
+    pub(super) fn permits(
+        self,
+        loopback_only: bool,
+        limits: Limits,
+        spool: Option<SpoolOptions>,
+    ) -> anyhow::Result<Permits> {
         let Self {
             allow_command,
             allow_network,
@@ -69,8 +75,12 @@ impl PermittedArgs {
             let folder = std::path::absolute(folder).context("--socket-dir names no folder")?;
             network = network.with_sockets_below(folder);
         }
+        let registry = Registry::new(Role::DataPlane { loopback_only });
         Ok(Permits {
-            registry: Registry::new(Role::DataPlane { loopback_only }),
+            registry: match spool {
+                Some(options) => registry.with_audit_spool(options),
+                None => registry,
+            },
             secrets: SecretResolver::data_plane(secret_dir),
             connector: Connector::new(network).context("TLS cannot be set up")?,
             commands: Commands::Only(allow_command),

@@ -6,7 +6,7 @@ mod front;
 mod instructions;
 mod load;
 pub mod memory;
-mod nginx;
+pub mod nginx;
 mod peer;
 mod policies;
 mod reply;

@@ -11,6 +11,7 @@ pub mod batches;
 pub mod bench;
 pub mod bystander;
 pub mod clients;
+pub mod collector;
 pub mod conformance;
 pub mod conformance_client;
 pub mod crossing;

@@ -9,10 +9,12 @@ use gateway_core::config::{TenantConfig, Violation};
 use gateway_mcp::client::Connector;
 use gateway_plugins::{Registry, SecretResolver};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
 use crate::load::Load;
+use crate::pipeline::Strangers;
 use crate::snapshot::{Origin, Snapshot, Views};
 use crate::upstream::{Commands, Quota, Target, Upstream};
 
@@ -91,6 +93,8 @@ pub(crate) struct Compiler {
     pub(crate) permits: Permits,
     pub(crate) limits: Limits,
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when the gateway is to stop.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Compiler {
@@ -102,7 +106,9 @@ impl Compiler {
         origin: Origin,
         previous: Option<&Snapshot>,
     ) -> Result<Snapshot, Vec<Violation>> {
+        // Nothing is built for a document that is refused in any case.
         let targets = self.permits.targets(&config);
+        let targets = targets.map_err(|_| self.permits.check(&config))?;
         let registry = &self.permits.registry;
         let plugins = match previous {
             Some(previous) => {
@@ -110,19 +116,13 @@ impl Compiler {
                 registry.rebuild(&config.tenant, &config.plugins, &self.permits, kept)
             }
             None => registry.build(&config.tenant, &config.plugins, &self.permits),
-        };
-        let (targets, plugins) = match (targets, plugins) {
-            (Ok(targets), Ok(plugins)) => (targets, plugins),
-            (targets, plugins) => {
-                let mut violations = targets.err().unwrap_or_default();
-                violations.extend(plugins.err().unwrap_or_default());
-                return Err(violations);
-            }
-        };
+        }?;
         let quota = previous.map(|kept| Arc::clone(&kept.quota));
         let quota = quota.unwrap_or_default();
         let load = previous.map(|kept| Arc::clone(&kept.load));
         let load = load.unwrap_or_else(|| Arc::new(Load::of_tenant(&self.limits)));
+        let strangers = previous.map(|kept| Arc::clone(&kept.strangers));
+        let strangers = strangers.unwrap_or_else(|| Strangers::new(&self.tasks, &self.stopping));
         let servers = targets
             .into_iter()
             .map(|(name, target)| (name, self.start_or_keep(target, &quota, previous)))
@@ -138,6 +138,7 @@ impl Compiler {
             config,
             plugins,
             audit: audit.unwrap_or_default(),
+            strangers,
             quota,
             load,
             servers,

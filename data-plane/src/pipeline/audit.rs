@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use gateway_core::plugin::{AuditEvent, AuditSink};
-use gateway_core::{CallContext, Deadline, RequestId, TenantId};
+use gateway_core::plugin::{AuditEvent, AuditSink, Reservation};
+use gateway_core::{CallContext, Deadline, ErrorKind, RequestId, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
@@ -53,13 +53,14 @@ impl AuditGate {
         Arc::clone(&self.space).try_acquire_owned().ok()
     }
 
-    /// Writes an event, and closes or opens the gate by whether the sink has taken it.
+    /// Writes an event, for which space is reserved or found now, and closes or opens the gate by whether the sink has
+    /// taken it.
     pub(super) async fn write(
         &self,
         sink: &dyn AuditSink,
-        tenant: &TenantId,
-        request: &RequestId,
+        (tenant, request): (&TenantId, &RequestId),
         event: &AuditEvent,
+        space: Option<Space>,
     ) {
         let timeout = match self.broken.load(Ordering::Relaxed) {
             false => SINK_TIMEOUT,
@@ -67,7 +68,21 @@ impl AuditGate {
         };
         let deadline = Deadline::after(timeout);
         let context = CallContext::new(tenant.clone(), deadline, request.clone());
+        let mut found = Reservation::NONE;
+        if space.is_none() {
+            // What another reason is given for may pass by the time that the event is there.
+            match tokio::time::timeout(timeout, sink.reserve(&context)).await {
+                Ok(Ok(reserved)) => found = reserved,
+                Ok(Err(error)) if error.kind() == ErrorKind::ResourceExhausted => {
+                    let error = with_causes(&error);
+                    error!(%tenant, %request, error, "an audit event was not written: it was not of a request that was carried out");
+                    return;
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
         let logged = tokio::time::timeout(timeout, sink.log_event(&context, event)).await;
+        drop((space, found));
         let problem = match logged {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(with_causes(&error)),
@@ -78,6 +93,13 @@ impl AuditGate {
         }
         self.broken.store(problem.is_some(), Ordering::Relaxed);
     }
+}
+
+/// What is kept free for one event until it is written.
+#[derive(Debug)]
+pub(super) struct Space {
+    _turn: OwnedSemaphorePermit,
+    _reserved: Reservation,
 }
 
 /// A request whose audit event has its space.
@@ -95,16 +117,19 @@ pub(super) async fn reserve(checked: Checked, trail: &mut Trail) -> Result<Reser
             "the audit log takes no events, so that nothing is forwarded until it does: see the gateway's log",
         )
     };
-    let space = caller.snapshot.audit.enter().ok_or_else(refused)?;
+    let turn = caller.snapshot.audit.enter().ok_or_else(refused)?;
     let context = CallContext {
         deadline: caller.context.deadline.within(SINK_TIMEOUT),
         ..caller.context.clone()
     };
     let asked = caller.snapshot.plugins.audit_sink.reserve(&context);
-    within(context.deadline, "the audit log", asked)
+    let reserved = within(context.deadline, "the audit log", asked)
         .await?
         .map_err(|error| refused().caused_by(error))?;
-    trail.hold(space);
+    trail.hold(Space {
+        _turn: turn,
+        _reserved: reserved,
+    });
     Ok(Reserved { equipped })
 }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use gateway_core::plugin::{AuditEvent, AuditOutcome, ItemKind, Plugins};
 use gateway_core::{Principal, RequestId, Revision, ServerName, TenantId, UserId};
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::AuditGate;
+use super::audit::Space;
+use super::{AuditGate, Strangers};
 use crate::error::{Failure, Reason, with_causes};
 use crate::load::Slot;
 use crate::snapshot::{Snapshot, Tally};
@@ -23,7 +23,7 @@ pub(crate) struct Trail {
     known: Known,
     /// Where the event goes; `None` until the tenant is known, who has no log before.
     log: Option<Log>,
-    space: Option<OwnedSemaphorePermit>,
+    space: Option<Space>,
     /// The request's place among those that are under way.
     slot: Option<Slot>,
     tasks: TaskTracker,
@@ -40,10 +40,12 @@ enum Progress {
     Done,
 }
 
+/// Where a tenant's events go.
 #[derive(Clone)]
-struct Log {
+pub(super) struct Log {
     plugins: Plugins,
     gate: AuditGate,
+    strangers: Arc<Strangers>,
     tally: Arc<Tally>,
 }
 
@@ -113,6 +115,7 @@ impl Trail {
         self.log = Some(Log {
             plugins: snapshot.plugins.clone(),
             gate: snapshot.audit.clone(),
+            strangers: Arc::clone(&snapshot.strangers),
             tally: Arc::clone(&snapshot.tally),
         });
     }
@@ -141,7 +144,7 @@ impl Trail {
     }
 
     /// Holds the event's space until it is written.
-    pub(super) fn hold(&mut self, space: OwnedSemaphorePermit) {
+    pub(super) fn hold(&mut self, space: Space) {
         self.space = Some(space);
     }
 
@@ -165,15 +168,21 @@ impl Trail {
         }
         // Who takes a request back has no complaint.
         let failed = outcome == AuditOutcome::Error && failure.reason() != Reason::Cancelled;
-        self.end(outcome, Some(reason), failed).await;
+        let why = failure.reason();
+        self.end(outcome, (why, Some(reason)), failed).await;
     }
 
     pub(super) async fn close(&mut self, outcome: AuditOutcome, reason: Option<String>) {
-        self.end(outcome, reason, outcome == AuditOutcome::Error)
-            .await;
+        let failed = outcome == AuditOutcome::Error;
+        self.end(outcome, (Reason::Internal, reason), failed).await;
     }
 
-    async fn end(&mut self, outcome: AuditOutcome, reason: Option<String>, failed: bool) {
+    async fn end(
+        &mut self,
+        outcome: AuditOutcome,
+        (why, reason): (Reason, Option<String>),
+        failed: bool,
+    ) {
         if !matches!(self.event, Progress::Open) {
             return;
         }
@@ -183,12 +192,16 @@ impl Trail {
         };
         log.measure(&self.known, outcome);
         log.tally.count(failed);
+        if !log.records(&self.known, why) {
+            self.event = Progress::Done;
+            return;
+        }
         let event = Arc::new(self.known.event(outcome, reason));
         // A client that goes away now takes its request with it, but not the event.
         self.event = Progress::Writing(Arc::clone(&event));
-        log.write(&self.known, &event).await;
+        let (tenant, request) = (&self.known.tenant, &self.known.request);
+        log.write(tenant, request, &event, self.space.take()).await;
         self.event = Progress::Done;
-        self.space = None;
     }
 
     /// Hands the trail over to whoever will finish it.
@@ -215,23 +228,38 @@ impl Drop for Trail {
             Progress::Open => {
                 let outcome = AuditOutcome::Error;
                 log.measure(&known, outcome);
+                if !log.records(&known, Reason::Cancelled) {
+                    return;
+                }
                 let reason = "cancelled by the client".to_owned();
                 Arc::new(known.event(outcome, Some(reason)))
             }
         };
         let space = self.space.take();
         drop(self.tasks.spawn(async move {
-            log.write(&known, &event).await;
-            drop(space);
+            log.write(&known.tenant, &known.request, &event, space)
+                .await;
         }));
     }
 }
 
 impl Log {
-    async fn write(&self, known: &Known, event: &AuditEvent) {
+    pub(super) async fn write(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+        event: &AuditEvent,
+        space: Option<Space>,
+    ) {
         let sink = self.plugins.audit_sink.as_ref();
         let gate = &self.gate;
-        gate.write(sink, &known.tenant, &known.request, event).await;
+        gate.write(sink, (tenant, request), event, space).await;
+    }
+
+    /// Whether a request has an event of its own. Of those whom nobody knows not all have one.
+    fn records(&self, known: &Known, why: Reason) -> bool {
+        let of = (&known.tenant, known.revision);
+        known.user.is_some() || self.strangers.take(why, self, of)
     }
 
     fn measure(&self, known: &Known, outcome: AuditOutcome) {

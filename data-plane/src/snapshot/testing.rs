@@ -4,6 +4,7 @@ use gateway_core::Revision;
 use gateway_core::config::load_yaml;
 use gateway_mcp::client::{Connector, NetworkPolicy};
 use gateway_plugins::{Registry, Role, SecretResolver};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Origin, Snapshot};
@@ -27,6 +28,7 @@ pub(crate) fn compiler() -> Compiler {
         permits,
         limits: Limits::default(),
         tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod rotate;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,14 +18,12 @@ use tracing::{error, warn};
 
 use super::line_writer::LineOutput;
 use super::pace::Pace;
-use crate::{files, settings};
+use crate::files::{self, Allocate};
+use crate::settings;
 
 /// How much room is kept free for events of requests that are under way: 800 bytes for each of
 /// the 10,000 that a tenant may have.
 const HEADROOM: u64 = 8 * 1024 * 1024;
-
-/// How long to wait for a writer of the same file that is about to end.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -84,9 +82,6 @@ impl Limits {
     }
 }
 
-/// Asks the file system for room behind the end of a file.
-type Allocate = fn(&File, u64, u64) -> io::Result<()>;
-
 /// An audit file that is being written to. No other process does so at the same time.
 pub(crate) struct RotatingFile {
     path: PathBuf,
@@ -116,7 +111,7 @@ impl RotatingFile {
         limits: Arc<ArcSwap<Limits>>,
         low: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        Self::open_with(path, limits, low, allocate)
+        Self::open_with(path, limits, low, files::allocate)
     }
 
     fn open_with(
@@ -125,7 +120,7 @@ impl RotatingFile {
         low: Arc<AtomicBool>,
         allocate: Allocate,
     ) -> io::Result<Self> {
-        let lock = lock(path)?;
+        let lock = files::lock(path)?;
         let mut file = append_to(path)?;
         let (length, began) = mend(&mut file, path)?;
         files::sync_folder_of(path)?;
@@ -253,27 +248,6 @@ fn append_to(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn lock(path: &Path) -> io::Result<File> {
-    let lock = files::beside(path, ".lock");
-    let lock = files::private()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(lock)?;
-    let deadline = gateway_core::Deadline::after(LOCK_PATIENCE);
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if deadline.has_passed() => {
-                let text = format!("another process writes to {}", path.display());
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-}
-
 /// Removes what stands behind the last whole line. Says how long the file is then, and when its
 /// first event was.
 fn mend(file: &mut File, path: &Path) -> io::Result<(u64, Timestamp)> {
@@ -307,22 +281,6 @@ fn mend(file: &mut File, path: &Path) -> io::Result<(u64, Timestamp)> {
     let began = event.get("timestamp").and_then(|time| time.as_str());
     let began = began.and_then(|time| time.parse().ok());
     Ok((whole, began.unwrap_or_else(Timestamp::now)))
-}
-
-#[cfg(target_os = "linux")]
-fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    match fallocate(file, FallocateFlags::KEEP_SIZE, from, length) {
-        // Not every file system can; then a full disk is found out when it is written to.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Elsewhere a full disk is found out when it is written to.
-#[cfg(not(target_os = "linux"))]
-fn allocate(_file: &File, _from: u64, _length: u64) -> io::Result<()> {
-    Ok(())
 }
 
 /// Everything in a file and in those that were set aside, the oldest first.

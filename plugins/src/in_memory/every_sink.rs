@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use gateway_core::plugin::{AuditEvent, AuditSink};
+use gateway_core::plugin::{AuditEvent, AuditSink, Reservation};
 use gateway_core::{CallContext, PluginError};
 
 /// Hands every event to all sinks at the same time, so that one that hangs does not keep it from
@@ -29,11 +29,12 @@ impl AuditSink for EverySink {
         self.log_events(context, std::slice::from_ref(event)).await
     }
 
-    async fn reserve(&self, context: &CallContext) -> Result<(), PluginError> {
+    async fn reserve(&self, context: &CallContext) -> Result<Reservation, PluginError> {
+        let mut reserved = Vec::with_capacity(self.sinks.len());
         for (_, sink) in &self.sinks {
-            sink.reserve(context).await?;
+            reserved.push(sink.reserve(context).await?);
         }
-        Ok(())
+        Ok(Reservation::holding(reserved))
     }
 
     async fn log_events(

@@ -1,7 +1,7 @@
 //! Audit `stdout`, `stderr` and `file`: one JSON object a line, one line an event.
 
 use async_trait::async_trait;
-use gateway_core::plugin::{AuditEvent, AuditSink};
+use gateway_core::plugin::{AuditEvent, AuditSink, Reservation};
 use gateway_core::{CallContext, ErrorKind, PluginError};
 use tokio::time::{Instant, timeout_at};
 
@@ -50,7 +50,7 @@ impl JsonLines {
 
 #[async_trait]
 impl AuditSink for JsonLines {
-    async fn reserve(&self, context: &CallContext) -> Result<(), PluginError> {
+    async fn reserve(&self, context: &CallContext) -> Result<Reservation, PluginError> {
         let deadline = Instant::from_std(context.deadline.instant());
         let room = timeout_at(deadline, self.writer.make_room()).await;
         let full = format!(
@@ -58,7 +58,7 @@ impl AuditSink for JsonLines {
             self.writer.name()
         );
         match room {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => Ok(Reservation::NONE),
             Ok(Err(error)) => Err(PluginError::with_cause(
                 ErrorKind::ResourceExhausted,
                 full,

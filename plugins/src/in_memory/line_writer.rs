@@ -56,11 +56,9 @@ impl fmt::Debug for OpenFile {
 }
 
 impl Outputs {
-    pub(crate) fn with_stdout_taken() -> Self {
-        Self {
-            stdout_is_taken: true,
-            ..Self::default()
-        }
+    /// From now on, what should go to standard output goes to standard error.
+    pub(crate) fn take_stdout(&mut self) {
+        self.stdout_is_taken = true;
     }
 
     pub(crate) fn stdout(&self) -> io::Result<LineWriter> {

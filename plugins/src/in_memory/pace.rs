@@ -14,14 +14,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long something that blocks takes of late.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     slow_until: ArcSwapOption<Instant>,
 }
 
 impl Pace {
     /// Whether it may be done here and now. Not by the only thread that serves requests: a disk that
     /// hangs would stop them all.
-    pub(super) fn allows(&self) -> bool {
+    pub(crate) fn allows(&self) -> bool {
         let workers = Handle::try_current().map(|runtime| runtime.metrics().num_workers());
         let slow_until = self.slow_until.load();
         workers.is_ok_and(|workers| workers > 1)
@@ -31,7 +31,7 @@ impl Pace {
     }
 
     /// Remembers how long it took this time.
-    pub(super) fn note(&self, took: Duration) {
+    pub(crate) fn note(&self, took: Duration) {
         if took > BRISK {
             let until = Instant::now() + PAUSE;
             self.slow_until.store(Some(Arc::new(until)));

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use gateway_core::TenantId;
-use gateway_core::config::{AuditOverflow, PluginsConfig, TimeSpan, Violation};
+use gateway_core::config::{
+    AuditDurability, AuditOverflow, PluginConfig, PluginsConfig, Provider, TimeSpan, Violation,
+};
 use gateway_core::plugin::{
     AuditSink, AuthProvider, AuthProxy, CredentialStorage, McpProvisioner, PluginKind, Plugins,
     PolicyEvaluator, Telemetry,
@@ -22,6 +24,7 @@ use crate::over_mcp::{
     McpProvisionerServer, PluginServer, PluginServers, PolicyEvaluatorServer, TelemetryServer,
 };
 use crate::settings;
+use crate::spool::{Promises, SpoolSink};
 
 impl Registry {
     /// Builds a tenant's credential storage alone, for who stores and deletes credentials.
@@ -87,10 +90,6 @@ impl Registry {
                 None => site.auth_proxy(&storage)?,
             },
             credential_storage: storage,
-            audit_sink: match kept(PluginKind::AuditSink) {
-                Some(built) => Arc::clone(&built.audit_sink),
-                None => site.audit_sink()?,
-            },
             policy_evaluator: match kept(PluginKind::PolicyEvaluator) {
                 Some(built) => Arc::clone(&built.policy_evaluator),
                 None => site.policy_evaluator()?,
@@ -102,6 +101,11 @@ impl Registry {
             telemetry: match kept(PluginKind::Telemetry) {
                 Some(built) => Arc::clone(&built.telemetry),
                 None => site.telemetry()?,
+            },
+            // The last one: from now on what waits in its spool goes to this sink, and nothing may be refused any more.
+            audit_sink: match kept(PluginKind::AuditSink) {
+                Some(built) => Arc::clone(&built.audit_sink),
+                None => site.audit_sink()?,
             },
         };
         let kept = PluginKind::ALL.map(|kind| kept(kind).is_some());
@@ -196,18 +200,27 @@ impl Site<'_> {
                 build: |server, _| Arc::new(AuditSinkServer::new(server)),
             },
         )?;
-        let configured = self.plugins.audit_sink.iter();
-        let as_configured = built
-            .into_iter()
-            .zip(configured)
-            .map(|((name, sink), plugin)| match plugin.on_overflow {
-                Some(AuditOverflow::Drop) => (
-                    name.clone(),
-                    Arc::new(Dropping::new(name, sink)) as Arc<dyn AuditSink>,
-                ),
-                Some(AuditOverflow::Refuse) | None => (name, sink),
-            });
-        let mut built: Vec<_> = as_configured.collect();
+        let (mut sinks, mut spooled) = (Vec::new(), Vec::new());
+        let configured = self.plugins.of_kind(kind);
+        for ((name, sink), (path, plugin)) in built.into_iter().zip(configured) {
+            let on_overflow = plugin.on_overflow.unwrap_or(AuditOverflow::Refuse);
+            let sink = match (plugin.provider, on_overflow) {
+                (Provider::Mcp, _) => {
+                    let sink = Arc::new(self.spooled((&path, plugin), &name, sink)?);
+                    spooled.push(Arc::clone(&sink));
+                    sink
+                }
+                (Provider::InMemory, AuditOverflow::Drop) => {
+                    Arc::new(Dropping::new(name.clone(), sink)) as Arc<dyn AuditSink>
+                }
+                (Provider::InMemory, AuditOverflow::Refuse) => sink,
+            };
+            sinks.push((name, sink));
+        }
+        for sink in &spooled {
+            sink.take_over(spooled.len());
+        }
+        let mut built = sinks;
         if built.len() > 1 {
             return Ok(Arc::new(EverySink::new(built)));
         }
@@ -218,6 +231,24 @@ impl Site<'_> {
                 Err(error) => Err(vec![cannot_start("plugins.audit_sink", &error)]),
             },
         }
+    }
+
+    /// A sink that may be away: its events wait for it in a spool, which goes on delivering as it did so far.
+    fn spooled(
+        &self,
+        (path, plugin): (&str, &PluginConfig),
+        name: &str,
+        sink: Arc<dyn AuditSink>,
+    ) -> Result<SpoolSink, Vec<Violation>> {
+        let Some(spools) = &self.registry.spools else {
+            return Err(vec![refusals::no_audit_spool(path)]);
+        };
+        let promises = Promises {
+            durability: plugin.durability.unwrap_or(AuditDurability::Process),
+            on_overflow: plugin.on_overflow.unwrap_or(AuditOverflow::Refuse),
+        };
+        let opened = spools.sink((self.tenant, name), sink, promises);
+        opened.map_err(|error| vec![cannot_start(path, &error)])
     }
 
     fn policy_evaluator(&self) -> Result<Arc<dyn PolicyEvaluator>, Vec<Violation>> {

@@ -69,10 +69,16 @@ pub(super) fn for_desktops_only(path: &str, name: &str) -> Violation {
 
 pub(super) fn disk_durability(path: &str, name: &str) -> Violation {
     let reason = format!(
-        "only `file` can promise `disk`: `{name}` writes each event before the request is \
+        "only `file` and provider `mcp` can promise `disk`: `{name}` writes each event before the request is \
          answered, which is `process`"
     );
     Violation::new(format!("{path}.durability"), reason)
+}
+
+pub(super) fn no_audit_spool(path: &str) -> Violation {
+    let reason = "an audit sink that is an MCP server needs a place where events wait for it, which this data plane does \
+                  not have: start it with `--audit-spool DIR`, or with `--cache-dir DIR`";
+    Violation::new(format!("{path}.provider"), reason)
 }
 
 /// A plugin of provider `mcp`: says which part of the gateway is missing for it, if one is.

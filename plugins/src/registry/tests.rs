@@ -79,7 +79,7 @@ plugins:
     plugins.audit_sink[0].settings.path: is unknown: this implementation has no settings
     plugins.audit_sink[0].settings.level: is unknown: this implementation has no settings
     plugins.audit_sink[1].implementation: there is no implementation `syslog`; `audit_sink` has `stdout`, `stderr` and `file`
-    plugins.audit_sink[2].durability: only `file` can promise `disk`: `stderr` writes each event before the request is answered, which is `process`
+    plugins.audit_sink[2].durability: only `file` and provider `mcp` can promise `disk`: `stderr` writes each event before the request is answered, which is `process`
     plugins.policy_evaluator.implementation: `stdout` is an implementation of `audit_sink`; `policy_evaluator` has `always-allow` and `rules`
     plugins.telemetry.implementation: `none` is an implementation of `credential_storage`, `auth_proxy` and `mcp_provisioner`; `telemetry` has `noop` and `prometheus`
     ");

@@ -115,7 +115,7 @@ impl Tools for Serve {
         let tenant = events.first().and_then(|event| event.tenant_id.clone());
         let context = call.context(tenant);
         // A sink that has no room says so before it takes anything.
-        self.0.reserve(&context).await?;
+        let _room = self.0.reserve(&context).await?;
         match events.as_slice() {
             [event] => self.0.log_event(&context, event).await?,
             events => self.0.log_events(&context, events).await?,

@@ -13,8 +13,8 @@ use crate::wait;
 
 /// Ends when dropped.
 #[derive(Debug)]
-pub(super) struct Nginx {
-    pub(super) address: SocketAddr,
+pub struct Nginx {
+    pub address: SocketAddr,
     pub(super) process: u32,
     child: Child,
     /// Its configuration and temporary files.
@@ -23,7 +23,7 @@ pub(super) struct Nginx {
 
 impl Nginx {
     /// `None` where it is not installed.
-    pub(super) async fn start(server: SocketAddr) -> anyhow::Result<Option<Self>> {
+    pub async fn start(server: SocketAddr) -> anyhow::Result<Option<Self>> {
         let found = Command::new("nginx").arg("-v").output().await;
         if found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(None);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use gateway_core::plugin::AuditSink;
+use gateway_core::plugin::{AuditSink, Reservation};
 use gateway_core::{CallContext, ErrorKind, PluginError};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -15,11 +15,19 @@ use crate::snapshot::testing;
 struct Sink {
     events: mpsc::UnboundedSender<AuditEvent>,
     fails: AtomicBool,
+    is_full: AtomicBool,
     pace: Semaphore,
 }
 
 #[async_trait]
 impl AuditSink for Sink {
+    async fn reserve(&self, _: &CallContext) -> Result<Reservation, PluginError> {
+        match self.is_full.load(Ordering::SeqCst) {
+            true => Err(PluginError::new(ErrorKind::ResourceExhausted, "full")),
+            false => Ok(Reservation::NONE),
+        }
+    }
+
     async fn log_event(&self, _: &CallContext, event: &AuditEvent) -> Result<(), PluginError> {
         self.pace.acquire().await.unwrap().forget();
         if self.fails.load(Ordering::SeqCst) {
@@ -43,6 +51,7 @@ impl Bench {
         let sink = Arc::new(Sink {
             events: sender,
             fails: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             pace: Semaphore::new(100),
         });
         let mut snapshot = testing::snapshot("", 7);
@@ -128,4 +137,51 @@ async fn a_sink_that_fails_closes_the_gate_until_it_works_again() {
     bench.trail().finish().await;
     assert!(gate.enter().is_some());
     assert!(bench.events.recv().await.is_some());
+}
+
+#[tokio::test]
+async fn what_was_not_carried_out_takes_no_space_from_what_is() {
+    let mut bench = Bench::new();
+    let gate = bench.snapshot.audit.clone();
+    bench.sink.is_full.store(true, Ordering::SeqCst);
+    bench.trail().finish().await;
+    // A sink that is full is not broken: what is under way has its space there.
+    assert!(gate.enter().is_some());
+    bench.sink.is_full.store(false, Ordering::SeqCst);
+    bench
+        .trail()
+        .refuse(&Failure::new(Reason::Denied, "no"))
+        .await;
+    let event = bench.events.recv().await.unwrap();
+    assert_eq!(result_of(&event), (AuditOutcome::Denied, Some("no")));
+    assert!(bench.events.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_nobody_knows_is_counted_beyond_a_budget_and_a_caller_is_not() {
+    let mut bench = Bench::new();
+    bench.sink.pace.add_permits(10_000);
+    for _ in 0..500 {
+        let failure = Failure::new(Reason::Unauthenticated, "who are you?");
+        bench.trail().refuse(&failure).await;
+    }
+    let mut trail = bench.trail();
+    trail.caller(&Principal::named("ada".parse().unwrap()));
+    trail.finish().await;
+    drop(trail);
+    let mut single = 0;
+    let summary = loop {
+        let event = bench.events.recv().await.unwrap();
+        match &*event.event_type {
+            "refusals" => break event,
+            _ => single += 1,
+        }
+    };
+    assert_eq!(single, 201);
+    assert_eq!(summary.metadata["count"], 300);
+    assert_eq!(
+        summary.metadata["by_reason"],
+        serde_json::json!({ "unauthenticated": 300 })
+    );
+    assert_eq!(summary.result, AuditOutcome::Denied);
 }
