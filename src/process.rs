@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -11,9 +12,23 @@ use crate::signals::StopSignals;
 
 /// Runs `work` to its end.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    run_on(Builder::new_multi_thread(), work)
+}
+
+/// The same on this thread alone, for what is called often and does little: to hand it from thread to thread would take
+/// longer than to do it.
+#[cfg(feature = "data-plane")]
+pub(crate) fn block_on_one_thread<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    run_on(Builder::new_current_thread(), work)
+}
+
+fn run_on<T>(
+    mut builder: Builder,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = builder.enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
     let done = runtime.block_on(work);
     // What still blocks, such as a write to a full pipe, must not keep the process.

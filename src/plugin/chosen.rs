@@ -45,15 +45,19 @@ impl Chosen {
         stdout_is_taken: bool,
     ) -> Result<Self, Failure> {
         let (kind, name) = kind_and_name(wanted)?;
-        let mut plugins = match file {
+        let document = match file {
             Some(file) => read(file)?,
             None => PluginsConfig::default(),
         };
         let is_named = |plugin: &&PluginConfig| plugin.implementation.as_deref() == Some(name);
-        let configured = plugins.of_kind(kind).into_iter().map(|(_, plugin)| plugin);
+        let configured = document.of_kind(kind).into_iter().map(|(_, plugin)| plugin);
         let configured = configured.into_iter().find(is_named).cloned();
         let plugin = configured.unwrap_or_else(|| PluginConfig::in_memory(name));
-        // The others of its kind are not served.
+        // Of the others, what is served may read the storage.
+        let mut plugins = PluginsConfig {
+            credential_storage: document.credential_storage,
+            ..PluginsConfig::default()
+        };
         match kind {
             PluginKind::AuthProvider => plugins.auth_provider = Some(plugin),
             PluginKind::CredentialStorage => plugins.credential_storage = Some(plugin),

@@ -23,7 +23,7 @@ use crate::data_dir::{self, DataDirArgs};
 use crate::exit::Failure;
 use crate::kept::{self, Kept};
 use crate::listen::{self, PLUGIN_PORT, loopback};
-use crate::process::{self, block_on};
+use crate::process;
 use crate::signals::StopSignals;
 use crate::tls::{HTTP_1, ServerTlsArgs};
 
@@ -103,7 +103,7 @@ const GUARDED: [PluginKind; 4] = [
 
 impl ServeArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
-        block_on(self.serve())
+        process::block_on_one_thread(self.serve())
     }
 
     async fn serve(self) -> Result<(), Failure> {

@@ -1,12 +1,10 @@
 //! The plugins of docs/plugins, started as their users start them, and checked; then all of them in front of a server.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use gateway_tests::clients::{node_package, node_with_types, python_program};
+use gateway_tests::examples::{Language, Served, home};
 use gateway_tests::fixture::{HttpFixture, Options};
 use gateway_tests::home::Home;
 use gateway_tests::secrets::secret;
@@ -18,13 +16,6 @@ use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixListener};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mcp-gateway");
-
-/// A language that the examples are written in.
-#[derive(Debug, Clone, Copy)]
-enum Language {
-    Python,
-    TypeScript,
-}
 
 /// What an example has to be told, and what the check is told of it.
 const EXAMPLES: [(&str, &[&str]); 3] = [
@@ -52,128 +43,6 @@ const EXAMPLES: [(&str, &[&str]); 3] = [
     ),
     ("audit_sink", &["--audit-file", "audit.jsonl"]),
 ];
-
-/// A home folder with the examples of a language, their settings and what they need installed.
-fn home(language: Language) -> Result<Home> {
-    let mut home = Home::new(BINARY)?;
-    for name in ["ada", "bob", "eve"] {
-        home.set(&format!("KEY_OF_{}", name.to_uppercase()), &secret(name));
-    }
-    home.set("PLUGIN_TOKEN", &secret("token"));
-    let mut keys = Vec::new();
-    for user in ["ada", "bob"] {
-        keys.push(json!({ "user_id": user, "hash": sha256(&secret(user))? }));
-    }
-    let expired = "2020-01-01T00:00:00Z";
-    keys.push(json!({ "user_id": "eve", "hash": sha256(&secret("eve"))?, "expires_at": expired }));
-    home.write("keys.json", &json!({ "keys": keys }).to_string())?;
-    let rules = json!([
-        { "effect": "deny", "tools": ["write"] },
-        { "effect": "allow", "users": ["a*"], "servers": ["files"] },
-    ]);
-    home.write("rules.json", &json!({ "rules": rules }).to_string())?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs/plugins")
-        .join(language.folder());
-    for file in std::fs::read_dir(folder)? {
-        let file = file?;
-        if file.file_type()?.is_file() {
-            std::fs::copy(file.path(), home.path().join(file.file_name()))?;
-        }
-    }
-    if matches!(language, Language::TypeScript) {
-        let installed = node_package("@modelcontextprotocol/server")?;
-        let installed = installed.ancestors().nth(2).context("node_modules")?;
-        std::os::unix::fs::symlink(installed, home.path().join("node_modules"))?;
-    }
-    Ok(home)
-}
-
-fn sha256(text: &str) -> Result<String> {
-    let mut command = Command::new("sha256sum");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("standard input")?
-        .write_all(text.as_bytes())?;
-    let printed = String::from_utf8(child.wait_with_output()?.stdout)?;
-    let digest = printed.split_whitespace().next();
-    digest
-        .map(str::to_owned)
-        .context("sha256sum prints a digest")
-}
-
-impl Language {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Python => "python",
-            Self::TypeScript => "typescript",
-        }
-    }
-
-    fn program(self) -> Result<PathBuf> {
-        match self {
-            Self::Python => python_program("python"),
-            Self::TypeScript => node_with_types(),
-        }
-    }
-
-    fn file(self, example: &str) -> String {
-        match self {
-            Self::Python => format!("{example}.py"),
-            Self::TypeScript => format!("{example}.ts"),
-        }
-    }
-}
-
-/// An example that serves HTTP, until it is dropped.
-struct Served {
-    child: Child,
-    url: String,
-    /// Kept open: who cannot write what it has to say may end.
-    said: BufReader<ChildStderr>,
-}
-
-impl Served {
-    fn start(home: &Home, language: Language, example: &str) -> Result<Self> {
-        let mut child = Command::new(language.program()?)
-            .arg(language.file(example))
-            .args(["--http", "127.0.0.1:0"])
-            .env("PLUGIN_TOKEN", secret("token"))
-            .current_dir(home.path())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let said = child.stderr.take().context("standard error")?;
-        let mut served = Self {
-            child,
-            url: String::new(),
-            said: BufReader::new(said),
-        };
-        let mut line = String::new();
-        while served.said.read_line(&mut line)? > 0 {
-            let url = line
-                .split_whitespace()
-                .find(|word| word.starts_with("http://"));
-            if let Some(url) = url {
-                url.clone_into(&mut served.url);
-                return Ok(served);
-            }
-            line.clear();
-        }
-        anyhow::bail!("{example} has ended")
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 /// Checks an example; all that it is told lets every case be judged.
 fn check(home: &Home, flags: &[&str], place: &[&str]) -> Result<()> {
@@ -208,7 +77,7 @@ const FIRST: (&str, &[&str]) = (
 );
 
 fn examples_pass_over_stdio(language: Language) -> Result<()> {
-    let home = home(language)?;
+    let home = home(BINARY, language)?;
     let program = language.program()?;
     let program = program.to_str().context("the path is text")?;
     for (example, flags) in EXAMPLES.into_iter().chain([FIRST]) {
@@ -219,7 +88,7 @@ fn examples_pass_over_stdio(language: Language) -> Result<()> {
 }
 
 fn examples_pass_over_http(language: Language) -> Result<()> {
-    let home = home(language)?;
+    let home = home(BINARY, language)?;
     for (example, flags) in EXAMPLES {
         let served = Served::start(&home, language, example)?;
         let bearer = ["--bearer-from-env", "PLUGIN_TOKEN", "--url", &served.url];
@@ -256,7 +125,10 @@ fn typescript_passes_over_http() -> Result<()> {
 
 #[tokio::test]
 async fn one_lets_in_one_decides_and_one_records_what_a_gateway_does() -> Result<()> {
-    let (python, typescript) = (home(Language::Python)?, home(Language::TypeScript)?);
+    let (python, typescript) = (
+        home(BINARY, Language::Python)?,
+        home(BINARY, Language::TypeScript)?,
+    );
     let rules = json!([
         { "effect": "deny", "tools": ["whoami"] },
         { "effect": "allow", "users": ["ada"], "servers": ["one"] },
@@ -282,7 +154,7 @@ async fn one_lets_in_one_decides_and_one_records_what_a_gateway_does() -> Result
     let config = json!({ "servers": { "one": remote(&server.url()) }, "plugins": plugins });
     let gateway = Gateway::builder(BINARY)
         .config(config.to_string())
-        .variable("PLUGIN_TOKEN", &secret("token"))
+        .variable("PLUGIN_TOKEN", &secret("plugin-token"))
         .start()
         .await?;
 
@@ -330,7 +202,7 @@ fn the_guide_shows_what_is_there_and_can_be_configured() -> Result<()> {
     let first = std::fs::read_to_string(docs.join("plugins/python/first.py"))?;
     ensure!(guide.contains(&first), "the guide has another first.py");
     let mut home = Home::new(BINARY)?;
-    home.set("PLUGIN_TOKEN", &secret("token"));
+    home.set("PLUGIN_TOKEN", &secret("plugin-token"));
     let mut validated = 0;
     for block in guide.split("```yaml\n").skip(1) {
         let block = block.split("```").next().unwrap_or_default();
@@ -356,7 +228,7 @@ fn the_guide_shows_what_is_there_and_can_be_configured() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_is_checked_on_a_unix_socket() -> Result<()> {
-    let home = Arc::new(home(Language::TypeScript)?);
+    let home = Arc::new(home(BINARY, Language::TypeScript)?);
     let served = Served::start(&home, Language::TypeScript, "policy")?;
     let address = served.url.strip_prefix("http://").context("a URL")?;
     let address = address.trim_end_matches("/mcp").to_owned();
@@ -384,7 +256,7 @@ async fn a_plugin_is_checked_on_a_unix_socket() -> Result<()> {
 }
 
 async fn each_event_is_written_once(language: Language) -> Result<()> {
-    let home = home(language)?;
+    let home = home(BINARY, language)?;
     let event = |id: &str| {
         json!({
             "timestamp": "2026-01-01T00:00:00Z", "event_type": "tool_call", "metadata": { "event_id": id },
@@ -394,7 +266,7 @@ async fn each_event_is_written_once(language: Language) -> Result<()> {
     let (whole, all) = (event("one").to_string(), event("two").to_string());
     let broken_off = all.get(..20).context("a part")?;
     home.write("audit.jsonl", &format!("{whole}\n{broken_off}"))?;
-    let token = format!("Bearer {}", secret("token"));
+    let token = format!("Bearer {}", secret("plugin-token"));
     for era in Era::BOTH {
         // A new process each time, which has only the file.
         let served = Served::start(&home, language, "audit_sink")?;

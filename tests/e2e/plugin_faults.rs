@@ -333,6 +333,30 @@ async fn each_fault_of_each_plugin_costs_its_own_tenant_a_clear_error_and_nobody
     stage.stop().await
 }
 
+/// What a client says of its trace is told to each plugin, and nothing else of its request is in there.
+#[tokio::test]
+async fn plugins_are_told_of_the_trace() -> Result<()> {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let stage = Stage::start().await?;
+    let url = stage.data.url("/t/acme/mcp");
+    let headers = [("x-api-key", ADA_KEY), ("traceparent", TRACE)];
+    let session = Session::open_with(Era::Modern, &url, &headers).await?;
+    stage.recovers(&session).await?;
+    for kind in [
+        PluginKind::AuthProvider,
+        PluginKind::AuthProxy,
+        PluginKind::PolicyEvaluator,
+    ] {
+        let heard = stage.way(kind)?.heard();
+        ensure!(
+            heard["params"]["_meta"]["traceparent"] == TRACE,
+            "{kind}: {}",
+            heard["method"]
+        );
+    }
+    stage.stop().await
+}
+
 /// As its process is killed, hangs, or is given another token.
 #[tokio::test]
 async fn a_plugin_is_down_until_it_is_back() -> Result<()> {

@@ -17,9 +17,9 @@ use gateway_mcp::client::{ClientError, ClientHello, Connector, HttpEndpoint, Net
 use gateway_mcp::version::{Era, Version};
 use gateway_plugins::suite::{
     self, Access, Accounts, Finding, Injections, Keeping, ProxyCall, ReadBack, Report, Rules,
-    Running,
+    Running, Verdict,
 };
-use gateway_plugins::{Dial, PluginServers, Registry, Role, SecretResolver};
+use gateway_plugins::{Dial, PluginServers, Registry, Role, SecretResolver, SpoolOptions};
 use gateway_tests::plugin_server::{PluginServer, arguments};
 use gateway_tests::secrets::{ADA_HASH, ADA_KEY, secret};
 use gateway_tests::{Workspace, tls};
@@ -53,7 +53,9 @@ fn permits(folder: &Path) -> Result<Permits> {
         loopback_only: true,
     };
     Ok(Permits {
-        registry: Registry::new(role).with_data_dir(folder.join("plugin-data")),
+        registry: Registry::new(role)
+            .with_data_dir(folder.join("plugin-data"))
+            .with_audit_spool(SpoolOptions::in_folder(folder.join("spool"))),
         secrets: SecretResolver::desktop(),
         connector: Connector::new(NetworkPolicy::desktop())?,
         commands: Commands::Any,
@@ -102,6 +104,8 @@ struct Subject<'a> {
 /// Plugins of which one is the subject, reached in one way, and what has to be kept meanwhile.
 struct Reached {
     plugins: Plugins,
+    /// With it its spools end.
+    _registry: Registry,
     _server: Option<PluginServer>,
 }
 
@@ -116,7 +120,7 @@ impl Subject<'_> {
                     document[self.kind.as_str()] =
                         json!({ "provider": "in-memory", "implementation": self.implementation });
                 }
-                build(&permits, &permits, &document, None)
+                build(folder, &permits, &document, None)
             }
             Way::Http(era) => {
                 let token = folder.join("secrets/token");
@@ -136,40 +140,45 @@ impl Subject<'_> {
                 let endpoint = Arc::new(endpoint);
                 let servers = InEra { era, endpoint };
                 let document = self.over_mcp(&json!(server.url()));
-                build(&permits, &servers, &document, Some(server))
+                build(folder, &servers, &document, Some(server))
             }
             Way::Socket => {
                 let socket = folder.join("plugin.sock");
                 let flags = ["--socket", socket.to_str().context("a path")?];
                 let server = PluginServer::start(BINARY, folder, served, &flags).await?;
                 let document = self.over_mcp(&json!({ "type": "sidecar", "socket": socket }));
-                build(&permits, &permits, &document, Some(server))
+                build(folder, &permits, &document, Some(server))
             }
             Way::Stdio => {
                 let mut args = arguments(folder, self.served_as, &self.document)?;
                 args.push("--stdio".into());
                 let server = json!({ "type": "command", "command": BINARY, "args": args });
-                build(&permits, &permits, &self.over_mcp(&server), None)
+                build(folder, &permits, &self.over_mcp(&server), None)
             }
         }
     }
 
     fn over_mcp(&self, server: &Value) -> Value {
-        let plugin = json!({ "provider": "mcp", "server": server, "timeout": "20s" });
+        let mut plugin = json!({ "provider": "mcp", "server": server, "timeout": "20s" });
+        if self.kind == PluginKind::AuditSink {
+            // When a call returns, the event is there.
+            plugin["durability"] = "sink".into();
+        }
         json!({ self.kind.as_str(): plugin })
     }
 }
 
 fn build(
-    permits: &Permits,
+    folder: &Path,
     servers: &dyn PluginServers,
     plugins: &Value,
     server: Option<PluginServer>,
 ) -> Result<Reached> {
     let config = load_yaml(&json!({ "plugins": plugins }).to_string())?;
-    let tenant = TenantId::default();
-    let built = permits.registry.build(&tenant, &config.plugins, servers);
+    let registry = permits(folder)?.registry;
+    let built = registry.build(&TenantId::default(), &config.plugins, servers);
     Ok(Reached {
+        _registry: registry,
         plugins: built.map_err(|violations| anyhow::anyhow!("{violations:?}"))?,
         _server: server,
     })
@@ -184,7 +193,7 @@ async fn by_every_way<F>(
 where
     F: Future<Output = Report>,
 {
-    let mut in_memory: Option<Vec<Finding>> = None;
+    let mut in_memory: Option<Vec<(&str, Verdict)>> = None;
     for way in WAYS {
         let workspace = Workspace::new("")?;
         std::fs::create_dir_all(workspace.path().join("plugin-data"))?;
@@ -193,8 +202,12 @@ where
         let reached = reached.with_context(|| format!("by way of {way:?}"))?;
         let report = suite(reached.plugins.clone(), workspace.path()).await;
         ensure!(report.failures().is_empty(), "{way:?}:\n{report}");
-        let before = in_memory.get_or_insert_with(|| report.findings.clone());
-        assert_eq!(*before, report.findings, "by way of {way:?}");
+        let found = report.findings.into_iter();
+        let found: Vec<_> = found
+            .map(|Finding { case, verdict, .. }| (case, verdict))
+            .collect();
+        let before = in_memory.get_or_insert_with(|| found.clone());
+        assert_eq!(*before, found, "by way of {way:?}");
     }
     Ok(())
 }
@@ -233,7 +246,7 @@ async fn certificates_are_asked_for_and_shown() -> Result<()> {
         let server = json!({ "type": "remote", "endpoint": endpoint, "tls": tls });
         let plugin = json!({ "provider": "mcp", "server": server });
         build(
-            &permits,
+            folder,
             &permits,
             &json!({ "credential_storage": plugin }),
             None,
@@ -259,6 +272,21 @@ async fn certificates_are_asked_for_and_shown() -> Result<()> {
         let said = format!("{:#}", anyhow::Error::new(error));
         ensure!(said.contains(why), "{said}");
     }
+    // By the kit, as its author would.
+    let checked = Command::new(BINARY)
+        .args(["plugin", "check", "--calls", "5", "--url", server.url()])
+        .args([
+            "--ca",
+            &ca,
+            "--cert",
+            &text("gateway.pem"),
+            "--key",
+            &text("gateway.key"),
+        ])
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&checked.stderr);
+    ensure!(checked.status.success(), "{said}");
     let other = json!({ "cert": of("server.pem"), "key": of("gateway.key") });
     let error = reached(&other).err().context("it is taken")?.to_string();
     ensure!(
@@ -359,9 +387,10 @@ async fn the_keychain_is_the_same_as_a_command() -> Result<()> {
         "env": { "HOME": home, "XDG_DATA_HOME": home, "XDG_RUNTIME_DIR": runtime },
     });
     let plugin = json!({ "provider": "mcp", "server": server, "timeout": "30s" });
-    let permits = permits(workspace.path())?;
+    let folder = workspace.path();
+    let permits = permits(folder)?;
     let plugins = json!({ "credential_storage": plugin });
-    let reached = build(&permits, &permits, &plugins, None)?;
+    let reached = build(folder, &permits, &plugins, None)?;
     let storage = reached.plugins.credential_storage;
     let report = suite::credential_storage(storage, Keeping::Everything).await;
     ensure!(report.failures().is_empty(), "{report}");

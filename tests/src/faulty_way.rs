@@ -67,6 +67,7 @@ const DRIP: Duration = Duration::from_millis(50);
 pub struct FaultyWay {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    heard: watch::Receiver<Value>,
     stop: CancellationToken,
 }
 
@@ -76,22 +77,30 @@ impl FaultyWay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (fault, stop) = (watch::Sender::new(Fault::Nothing), CancellationToken::new());
+        let (hears, heard) = watch::channel(Value::Null);
         let way = Way {
             url: url.to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             fault: fault.subscribe(),
+            heard: hears,
         };
         let accepting = accept(listener, way, stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(accepting));
         Ok(Self {
             address,
             fault,
+            heard,
             stop,
         })
     }
 
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    /// The message that came last.
+    pub fn heard(&self) -> Value {
+        self.heard.borrow().clone()
     }
 
     /// What goes wrong from now on, with answers that are under way too.
@@ -111,6 +120,7 @@ struct Way {
     url: String,
     client: Client<HttpConnector, Full<Bytes>>,
     fault: watch::Receiver<Fault>,
+    heard: watch::Sender<Value>,
 }
 
 async fn accept(listener: TcpListener, way: Way, stop: CancellationToken) {
@@ -142,6 +152,7 @@ impl Way {
     async fn answer(&self, heard: &Heard, stream: &mut TcpStream) -> anyhow::Result<()> {
         let fault = *self.fault.borrow();
         let message: Value = serde_json::from_slice(&heard.body).unwrap_or_default();
+        self.heard.send_replace(message.clone());
         match fault {
             Fault::Hangs => std::future::pending().await,
             Fault::Closes => anyhow::bail!("closed"),

@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod conformance_client;
 pub mod crossing;
 pub mod doctor;
+pub mod examples;
 pub mod faults;
 pub mod faulty_way;
 pub mod fixture;

@@ -34,7 +34,8 @@ impl Adapter {
     pub fn of(kind: PluginKind, dial: Arc<dyn Dial>, timeout: Duration) -> Self {
         let health = Arc::new(Health::never_left_alone(kind.as_str()));
         let required = required_tools(kind);
-        let server = PluginServer::new(dial, kind.as_str(), required, Some(timeout), health);
+        let server =
+            PluginServer::new(dial, kind.as_str(), required, Some(timeout), health).checked();
         match kind {
             PluginKind::AuthProvider => {
                 Self::AuthProvider(Arc::new(AuthProviderServer::new(server)))

@@ -12,7 +12,8 @@ use clap::Args;
 use gateway_core::config::{SecretRef, Setting};
 use gateway_core::{Deadline, ExposeSecret as _, TenantId};
 use gateway_mcp::client::{
-    ChildCommand, ClientError, ClientHello, Connector, HttpEndpoint, LastWords, NetworkPolicy, Peer,
+    ChildCommand, ClientError, ClientHello, Connector, HttpEndpoint, LastWords, NetworkPolicy,
+    Peer, TlsMaterial,
 };
 use gateway_mcp::version::{Era, Version};
 use gateway_plugins::{Dial, SecretResolver};
@@ -67,6 +68,24 @@ pub(super) struct PlaceArgs {
     /// The file that holds the bearer token which the server wants.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "bearer_from_env"])]
     bearer_from_file: Option<PathBuf>,
+
+    /// The authorities of which one must have signed the certificate of an https server, as PEM. Left out: those of
+    /// the system.
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    ca: Option<PathBuf>,
+
+    /// The certificate that is shown to a server that asks for one, as PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        conflicts_with = "command"
+    )]
+    cert: Option<PathBuf>,
+
+    /// The key of that certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 /// The way to one server.
@@ -122,10 +141,35 @@ impl PlaceArgs {
     }
 
     fn http(&self, url: &str) -> Result<(String, Way), Failure> {
-        let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
+        let connector = self.connector()?;
         let endpoint = HttpEndpoint::new(url, &connector, self.headers()?, MAX_BYTES);
         let endpoint = endpoint.map_err(|error| Failure::invalid(error.to_string()))?;
         Ok((endpoint.name().to_string(), Way::Http(Arc::new(endpoint))))
+    }
+
+    fn connector(&self) -> Result<Connector, Failure> {
+        let connector = Connector::new(NetworkPolicy::desktop()).context("TLS cannot be set up")?;
+        let read = |flag: &str, file: &Option<PathBuf>| {
+            let Some(file) = file else { return Ok(None) };
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Failure::invalid(format!("{flag} {}: {error}", file.display())));
+            text.map(Some)
+        };
+        let (ca, cert, key) = (
+            read("--ca", &self.ca)?,
+            read("--cert", &self.cert)?,
+            read("--key", &self.key)?,
+        );
+        if ca.is_none() && cert.is_none() {
+            return Ok(connector);
+        }
+        let material = TlsMaterial {
+            ca: ca.as_deref(),
+            cert: cert.as_deref(),
+            key: key.as_deref(),
+        };
+        let connector = connector.with_tls(material);
+        connector.map_err(|error| Failure::invalid(format!("--{} {error}", error.field())))
     }
 
     fn headers(&self) -> Result<HeaderMap, Failure> {

@@ -79,6 +79,13 @@ proptest! {
                 true => bytes.truncate(place),
                 false => bytes[place] = byte,
             }
+            // A line that is changed and still an event cannot be told from one that was written so.
+            let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+            let before = lines(&fs::read(&path).unwrap());
+            let is_event = |line: &Vec<u8>| serde_json::from_slice::<AuditEvent>(line).is_ok();
+            if lines(&bytes).iter().any(|line| is_event(line) && !before.contains(line)) {
+                return;
+            }
             fs::write(&path, &bytes).unwrap();
             let saved = folder.path().join("default/audit/cursor");
             match cursor {
@@ -93,8 +100,8 @@ proptest! {
                 }
             }
             let (got, refused) = delivered(folder.path()).await;
-            let before = (taken..count).filter(|id| !in_newest.contains(id));
-            let due: Vec<u32> = before.chain(whole.into_iter().filter(|id| *id >= taken)).chain([9999]).collect();
+            let earlier = (taken..count).filter(|id| !in_newest.contains(id));
+            let due: Vec<u32> = earlier.chain(whole.into_iter().filter(|id| *id >= taken)).chain([9999]).collect();
             for id in &due {
                 let is_set_aside = refused.contains(&format!(r#""event_id":"{id}""#));
                 assert!(got.contains(id) || is_set_aside, "{id} is lost: {got:?}");
