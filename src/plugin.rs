@@ -13,7 +13,7 @@ use crate::exit::Failure;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// Serves an implementation that the gateway has in memory as an MCP server, for other gateways.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Checks a plugin's MCP server against the contract, and says what to do where it falls short.
     Check(Box<check::CheckArgs>),
 }

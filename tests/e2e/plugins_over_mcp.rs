@@ -1,6 +1,12 @@
 //! Each trait's suite, run against implementations that `plugin serve` serves, by every way that there is. What is
 //! found has to be what is found in memory.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "documents are made here, and names are spelt out"
+)]
+
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;

@@ -118,9 +118,10 @@ impl Site {
         let servers = json!({ "hung": remote(&hung.url()), "sound": remote(&sound.url()) });
         for (tenant, rules) in [("quiet", 0), ("loud", RULES), ("stuck", 0)] {
             let mut document = document(tenant, rules, &servers);
-            if tenant == "stuck" {
-                document["plugins"]["policy_evaluator"] =
-                    json!({ "provider": "mcp", "server": plugin.url() });
+            if tenant == "stuck"
+                && let Some(policy) = document.pointer_mut("/plugins/policy_evaluator")
+            {
+                *policy = json!({ "provider": "mcp", "server": plugin.url() });
             }
             let exit = control.apply(&document.to_string()).await?;
             ensure!(exit.code == Some(0), "{:?}", exit.stderr);
