@@ -20,7 +20,7 @@ pub(crate) fn config() -> Option<PathBuf> {
 }
 
 /// Where data belongs.
-#[cfg(feature = "control-plane")]
+#[cfg(any(feature = "control-plane", feature = "data-plane"))]
 pub(crate) fn data() -> Option<PathBuf> {
     variable("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")))
 }
