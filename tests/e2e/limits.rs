@@ -273,18 +273,19 @@ async fn who_takes_nothing_of_an_answer_is_given_up() -> Result<()> {
 #[tokio::test]
 async fn bodies_that_would_take_too_much_memory_together_are_refused() -> Result<()> {
     let limited = Limited::start(&[("MAX_BUFFERED_BYTES", "300000")]).await?;
-    let mut held = limited.connect().await?;
     let body = call(&"x".repeat(200_000));
     let head = format!(
         "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    held.write_all(head.as_bytes()).await?;
-    held.write_all(&body.as_bytes()[..100_000]).await?;
     let client = RawClient::default();
-    let refused = wait::until_some("a refusal", || async {
+    // Of the two, whichever comes to be read first has the space.
+    let (held, refused) = wait::until_some("a refusal", || async {
+        let mut held = limited.connect().await.ok()?;
+        held.write_all(head.as_bytes()).await.ok()?;
+        held.write_all(&body.as_bytes()[..100_000]).await.ok()?;
         let answer = client.post(&limited.url, &CALL, body.clone()).await.ok()?;
-        (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+        (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some((held, answer))
     })
     .await?;
     assert_eq!(refused.error_code()?, 1010);
