@@ -12,10 +12,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The library behind `plugin serve` tells of each call, from `debug` on with its arguments: credentials, there.
+const QUIET: &str = "rmcp=warn";
+
 /// Starts the log. `filter` is a level, or directives such as `info,gateway_data_plane=debug`.
 pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("--log {filter}: {error}; use a level such as info"))?;
+        .map_err(|error| anyhow::anyhow!("--log {filter}: {error}; use a level such as info"))?
+        .add_directive(QUIET.parse()?);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -22,8 +22,7 @@ impl PluginCommand {
     /// What is logged where nobody says what.
     pub(crate) fn usual_log(&self) -> &'static str {
         match self {
-            // The library tells of each call.
-            Self::Serve(_) => "info,rmcp=warn",
+            Self::Serve(_) => "info",
             // What a plugin does wrong is told by the result.
             Self::Check(_) => "error",
         }

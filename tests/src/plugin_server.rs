@@ -36,6 +36,8 @@ impl PluginServer {
         let mut child = Command::new(binary)
             .args(arguments)
             .args(flags)
+            // All that it can be made to say is searched for secrets.
+            .args(["--log", "trace"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

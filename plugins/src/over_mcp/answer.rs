@@ -74,10 +74,9 @@ impl Answer {
     pub(super) fn read(result: &str) -> Result<Self, String> {
         let result: CallToolResult =
             serde_json::from_str(result).map_err(|error| at("the result", &error))?;
-        if let Some(kind) = result.result_type.filter(|kind| kind != "complete") {
+        if result.result_type.is_some_and(|kind| kind != "complete") {
             // What a plugin is asked it has to answer by itself.
-            let kind: String = kind.chars().take(MAX_REASON_CHARS).collect();
-            return Err(format!("the result is {kind:?} and not complete"));
+            return Err("the result is not `complete`".to_owned());
         }
         let text = || {
             let mut texts = result.content.iter().filter(|part| part.kind == "text");
